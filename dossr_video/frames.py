@@ -1,0 +1,52 @@
+"""What flows through the program: chunks of frames that travel with their time, and the motion between them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class Chunk:
+    """Consecutive frames of one shot, as many as the accelerator takes at once.
+
+    Raises ValueError when the shapes do not agree.
+    """
+
+    frames: Tensor  # (T, 3, H, W) RGB float32 in [0, 1]
+    pts: tuple[int, ...]  # one per frame, in VideoInfo.time_base
+    start: int  # index of frames[0] in the file
+
+    def __post_init__(self) -> None:
+        if self.frames.ndim != 4 or self.frames.shape[1] != 3:
+            raise ValueError(f"frames of shape {tuple(self.frames.shape)} must be (T, 3, H, W)")
+        if len(self.pts) != len(self.frames):
+            raise ValueError(f"{len(self.pts)} time stamps for {len(self.frames)} frames: there must be one each")
+
+    def __len__(self) -> int:
+        return len(self.pts)
+
+    @property
+    def indices(self) -> range:
+        """Indices of the frames in the file."""
+        return range(self.start, self.start + len(self))
+
+
+@dataclass(frozen=True, eq=False)
+class Motion:
+    """Where each pixel of a frame was in the frame before it.
+
+    Frame t at p shows what frame t-1 showed at p + flow[t, :, p]: sampling frame t-1 there aligns it with frame t.
+    """
+
+    flow: Tensor  # (T, 2, H, W) float32, (x, y) in input pixels
+    confidence: Tensor  # (T, 1, H, W) float32 in [0, 1]; 0 where the flow fails and on the first frame of a shot
+
+    def __post_init__(self) -> None:
+        t, _, h, w = self.flow.shape
+        if self.flow.shape[1] != 2 or self.confidence.shape != (t, 1, h, w):
+            raise ValueError(
+                f"flow {tuple(self.flow.shape)} and confidence {tuple(self.confidence.shape)} "
+                "must be (T, 2, H, W) and (T, 1, H, W)"
+            )
