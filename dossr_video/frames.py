@@ -16,21 +16,18 @@ class Chunk:
 
     frames: Tensor  # (T, 3, H, W) RGB float32 in [0, 1]
     pts: tuple[int, ...]  # one per frame, in VideoInfo.time_base
-    start: int  # index of frames[0] in the file
+    indices: tuple[int, ...]  # of each frame in the file; exact repeats of a frame are left out
 
     def __post_init__(self) -> None:
         if self.frames.ndim != 4 or self.frames.shape[1] != 3:
             raise ValueError(f"frames of shape {tuple(self.frames.shape)} must be (T, 3, H, W)")
-        if len(self.pts) != len(self.frames):
-            raise ValueError(f"{len(self.pts)} time stamps for {len(self.frames)} frames: there must be one each")
+        if not len(self.pts) == len(self.indices) == len(self.frames):
+            raise ValueError(
+                f"{len(self.frames)} frames, {len(self.pts)} time stamps, {len(self.indices)} indices: one each is needed"
+            )
 
     def __len__(self) -> int:
         return len(self.pts)
-
-    @property
-    def indices(self) -> range:
-        """Indices of the frames in the file."""
-        return range(self.start, self.start + len(self))
 
 
 @dataclass(frozen=True, eq=False)
