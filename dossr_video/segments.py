@@ -1,0 +1,66 @@
+"""What is scheduled, retried and resumed: a shot, or a piece of a long one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Segment:
+    """Frames of one shot that become one closed file.
+
+    Indices count the frames as the reader gives them. Noise and state depend on `Settings.seed`, `shot` and the frame
+    index, so a segment's result is the same whoever computes it, and when.
+    """
+
+    index: int  # of the segment in the plan; names its file
+    shot: int  # index of the shot in the file
+    start: int  # first frame that is written
+    stop: int  # one past the last
+    lead_in: int  # frames before start that are computed for their state and not written
+    pts: tuple[int, ...]  # of the frames start - lead_in .. stop, in VideoInfo.time_base, strictly rising
+    repeats: tuple[bool, ...]  # of the same frames: True where a frame is exactly the one before it; the first is False
+
+    def __post_init__(self) -> None:
+        window = self.stop - self.start + self.lead_in
+        if not (0 <= self.lead_in <= self.start < self.stop):
+            raise ValueError(f"segment {self.start}..{self.stop} with {self.lead_in} lead-in frames is not possible")
+        if len(self.pts) != window or len(self.repeats) != window:
+            raise ValueError(f"{len(self.pts)} time stamps and {len(self.repeats)} repeats for {window} frames")
+
+    def __len__(self) -> int:
+        """Frames that are written."""
+        return self.stop - self.start
+
+    @property
+    def first_pts(self) -> int:
+        """Time of the first frame that is written; the segment's file counts from there."""
+        return self.pts[self.lead_in]
+
+    def as_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def of_json(cls, data: Mapping[str, Any]) -> Segment:
+        return cls(**{**data, "pts": tuple(data["pts"]), "repeats": tuple(map(bool, data["repeats"]))})
+
+
+@dataclass(frozen=True)
+class SegmentResult:
+    """What a worker tells of a segment whose file is closed."""
+
+    index: int
+    frames: int  # written
+    first_pts: int  # in VideoInfo.time_base; what joining adds to the file's own time stamps
+    computed: int  # frames that went through the model: the lead-in counts, repeats do not
+    seconds: float  # of work
+    warnings: tuple[str, ...] = ()  # one line each, for the report
+
+    def as_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def of_json(cls, data: Mapping[str, Any]) -> SegmentResult:
+        return cls(**{**data, "warnings": tuple(data["warnings"])})
