@@ -1,0 +1,1 @@
+"""The domain-shift diffusion, as pure functions: schedule, one solver step, the sampling loop, noise."""

@@ -1,0 +1,1 @@
+"""Models that the sampler drives, and how their weights are read."""
