@@ -1,11 +1,15 @@
-"""Every option of a run, its default and its limits. None means: let the model, the source or the machine decide."""
+"""Every option of a run, its default and its limits: one table for Python, preset files, command line and help.
+
+None means: let the model, the source or the machine decide. Options stand in groups; the command line shows each
+group under its docstring.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from dossr_video.errors import SettingsError
 
@@ -19,59 +23,73 @@ def _device_name(value: str) -> str:
     return value
 
 
-class Settings(BaseModel):
+class ModelSettings(BaseModel):
+    """Model and sampler"""
+
+    model: str = Field("compact", description="compact, bicubic, a DoSSR checkpoint, or a folder made by `convert`")
+    steps: int | None = Field(None, ge=1, le=499, description="network calls; default: the model's own")
+    order: Literal[1, 2, 3] | None = Field(None, description="order of the solver; default: the model's own")
+    corrected_third_order: bool = Field(False, description="our third order in place of the published one")
+    final: Literal["landing", "x0"] | None = Field(
+        None, description="return the solver's last point, as published, or the last estimate of the clean latents"
+    )
+    posterior: Literal["mean", "sample"] = Field("mean", description="which degraded latents the encoder gives")
+    cfg_scale: float = Field(1.0, ge=0.0, le=20.0, description="guidance by the prompts; 1: none")
+    prompt: str | None = Field(None, description="text prompt; default: the one DoSSR was trained with")
+    negative_prompt: str | None = Field(None, description="text prompt to move away from; default: empty")
+    seed: int = Field(0, ge=0, lt=2**63, description="of all noise")
+    color_fix: Literal["none", "adain", "wavelet"] | None = Field(
+        None, description="how the colours of the restored picture are kept; default: the model's own"
+    )
+
+
+class TimeSettings(BaseModel):
+    """Consistency in time"""
+
+    noise: Literal["shared", "warped", "independent"] = Field(
+        "shared", description="one draw for a shot, carried along the motion, or one a frame"
+    )
+    blend: Literal["latent", "pixel", "off"] = Field("off", description="blend each frame with the one before it")
+    blend_strength: float = Field(0.5, ge=0.0, le=1.0, description="share of the frame before, where the flow is sure")
+
+
+class MachineSettings(BaseModel):
+    """The machine"""
+
+    device: Annotated[str, AfterValidator(_device_name)] = Field("auto", description="auto, cuda, cuda:N, mps or cpu")
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field("auto", description="what the networks compute in")
+    chunk: int = Field(8, ge=1, le=4096, description="frames sampled at once; the result does not depend on it")
+    tile: int | None = Field(None, ge=64, description="input pixels a side; default: whole frames")
+    threads: int | None = Field(None, ge=1, le=1024, description="CPU threads of the model; default: all cores")
+
+
+class SourceSettings(BaseModel):
+    """What is read"""
+
+    start: float = Field(0.0, ge=0.0, description="seconds to skip")
+    duration: float | None = Field(None, gt=0.0, description="seconds to process")
+    max_pixels: int = Field(8192 * 8192, ge=1, description="larger input frames are refused")
+
+
+class TargetSettings(BaseModel):
+    """What is written"""
+
+    scale: Literal[2, 3, 4] = Field(4, description="output side / input side")
+    width: int | None = Field(None, ge=2, le=32768, description="pixels; with one side alone the aspect is kept")
+    height: int | None = Field(None, ge=2, le=32768, description="pixels")
+    encoder: Encoder | None = Field(None, description="default: libx264")
+    crf: float | None = Field(None, ge=0.0, le=63.0, description="constant quality; default: 16, of libsvtav1 20")
+    speed: str | None = Field(None, description="the encoder's own preset; default: medium, of libsvtav1 6")
+    pix_fmt: str | None = Field(None, description="default: as deep as the source, as far as the encoder goes")
+
+
+class Settings(ModelSettings, TimeSettings, MachineSettings, SourceSettings, TargetSettings):
     """What decides how a result looks, and so what a resumed run must share with the run before.
 
     Raises SettingsError through `Settings.of`; pydantic.ValidationError through the plain constructor.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
-
-    # Model and sampler
-    model: str = "compact"  # a name from models.registry, a checkpoint file or a folder made by `convert`
-    steps: int | None = Field(None, ge=1, le=500)  # network calls
-    order: Literal[1, 2, 3] | None = None  # of the solver
-    corrected_third_order: bool = False  # our third order, exact for x0 quadratic in lambda, in place of the published
-    final: Literal["landing", "x0"] | None = None  # return the point at entry 0, or x0 of the last call
-    posterior: Literal["mean", "sample"] = "mean"  # of the first-stage encoder, for xhat0
-    cfg_scale: float = Field(1.0, ge=0.0, le=20.0)  # 1: no guidance
-    prompt: str | None = None
-    negative_prompt: str | None = None
-    seed: int = Field(0, ge=0, lt=2**63)
-    color_fix: Literal["none", "adain", "wavelet"] | None = None
-
-    # Time
-    noise: Literal["shared", "warped", "independent"] = "shared"
-    blend: Literal["latent", "pixel", "off"] = "off"
-    blend_strength: float = Field(0.5, ge=0.0, le=1.0)
-    dedupe: bool = True  # exact repeats are computed once
-
-    # The machine
-    device: Annotated[str, AfterValidator(_device_name)] = "auto"
-    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
-    chunk: int = Field(8, ge=1, le=4096)  # frames sampled at once; the result does not depend on it
-    tile: int | None = Field(None, ge=64)  # input pixels per side; None: whole frames
-    threads: int | None = Field(None, ge=1, le=1024)  # CPU threads of the model and the encoder; None: all cores
-
-    # What is read
-    start: float = Field(0.0, ge=0.0)  # seconds from the first frame
-    duration: float | None = Field(None, gt=0.0)  # seconds
-    max_pixels: int = Field(8192 * 8192, ge=1)  # per input frame; larger files are refused
-
-    # What is written
-    scale: Literal[2, 3, 4] = 4
-    width: int | None = Field(None, ge=2, le=32768)  # pixels; with height alone, the aspect is kept
-    height: int | None = Field(None, ge=2, le=32768)
-    encoder: Encoder | None = None  # None: libx264
-    crf: float | None = Field(None, ge=0.0, le=63.0)
-    speed: str | None = None  # the encoder's own preset name; None: medium
-    pix_fmt: str | None = None  # None: the source's bit depth and chroma layout as far as the encoder holds them
-
-    @model_validator(mode="after")
-    def _agree(self) -> Settings:
-        if self.cfg_scale != 1.0 and self.order is None and self.model in ("compact", "bicubic"):
-            raise ValueError(f"cfg_scale {self.cfg_scale} needs a model with a text prompt; leave it at 1 for {self.model}")
-        return self
 
     @classmethod
     def of(cls, options: Mapping[str, Any]) -> Settings:
@@ -80,9 +98,14 @@ class Settings(BaseModel):
             return cls(**options)
         except ValidationError as error:
             first = error.errors()[0]
-            option = "--" + str(first["loc"][0]).replace("_", "-") if first["loc"] else "the options"
-            reason = first["msg"].removeprefix("Value error, ")
+            option = "--" + str(first["loc"][0]).replace("_", "-")
+            reason = first["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
             raise SettingsError(
-                f"{option} {first['input']!r}: {reason[0].lower()}{reason[1:]}" if first["loc"] else reason,
-                hint="run `dossr-video --help` for the options and their limits",
+                f"{option} {first['input']} must be {reason.removeprefix('must be ')}"
+                if first["type"] != "extra_forbidden"
+                else f"{option} is not an option",
+                hint="`dossr-video --help` lists the options and their limits",
             ) from error
+
+
+GROUPS: tuple[type[BaseModel], ...] = (ModelSettings, TimeSettings, MachineSettings, SourceSettings, TargetSettings)
