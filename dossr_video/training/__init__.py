@@ -1,0 +1,1 @@
+"""How the compact model is trained: footage, damage, losses and the training loop."""
