@@ -1,0 +1,49 @@
+"""Colour fixes: a generated picture keeps its detail and takes its colours from the restored one.
+
+All pictures are (T, 3, H, W) RGB; nothing is clamped.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+WAVELET_LEVELS = 5
+
+
+def color_fix(pictures: Tensor, colors: Tensor, kind: Literal["none", "adain", "wavelet"]) -> Tensor:
+    """`pictures` with the colours of `colors`, of the same shape."""
+    if kind == "none":
+        return pictures
+    return wavelet(pictures, colors) if kind == "wavelet" else adain(pictures, colors)
+
+
+def wavelet(pictures: Tensor, colors: Tensor) -> Tensor:
+    """The fine scales of `pictures` on the coarsest scale of `colors` (a-trous wavelet, binomial kernel, 5 levels)."""
+    return pictures - _coarsest(pictures) + _coarsest(colors)
+
+
+def _coarsest(pictures: Tensor) -> Tensor:
+    row = torch.tensor([0.25, 0.5, 0.25], device=pictures.device, dtype=pictures.dtype)
+    channels = pictures.shape[1]
+    kernel = (row[:, None] * row).expand(channels, 1, 3, 3)
+    for level in range(WAVELET_LEVELS):
+        reach = 2**level
+        padded = F.pad(pictures, (reach,) * 4, mode="replicate")
+        pictures = F.conv2d(padded, kernel, dilation=reach, groups=channels)
+    return pictures
+
+
+def adain(pictures: Tensor, colors: Tensor) -> Tensor:
+    """`pictures` with mean and deviation of every channel taken from `colors` (Huang and Belongie 2017)."""
+    mean, deviation = _statistics(pictures)
+    wanted_mean, wanted_deviation = _statistics(colors)
+    return (pictures - mean) / deviation * wanted_deviation + wanted_mean
+
+
+def _statistics(pictures: Tensor) -> tuple[Tensor, Tensor]:
+    variance, mean = torch.var_mean(pictures, dim=(2, 3), keepdim=True)
+    return mean, (variance + 1e-5).sqrt()

@@ -1,0 +1,145 @@
+"""Weights from files: .ckpt, .pt and .safetensors, without running code from any of them.
+
+`read_weights` opens a file, `fill` puts its tensors into a module that was built without memory.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import pickle
+import zipfile
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from dossr_video.errors import ModelError
+
+Weights = Mapping[str, Tensor]
+Module = TypeVar("Module", bound=nn.Module)
+
+WRAPPERS = ("state_dict", "params_ema", "params")  # trainers' checkpoints; BasicSR's restorers
+NAMED = 3  # keys that an error message names before it only counts
+
+
+def read_weights(path: Path) -> dict[str, Tensor]:
+    """Every tensor of a checkpoint file by its name, on the CPU, as stored; trainers' wrappers are taken off.
+
+    Raises ModelError for a file that is missing, damaged, no checkpoint, or holds anything but plain data.
+    """
+    if not path.is_file():
+        raise ModelError(f"{path} is no file with weights", hint=AUTHORS)
+    content = _read_safetensors(path) if path.suffix == ".safetensors" else _read_torch(path)
+    for wrapper in WRAPPERS:
+        if isinstance(content.get(wrapper), Mapping):
+            content = content[wrapper]
+    weights = {str(key).removeprefix("module."): value for key, value in content.items() if isinstance(value, Tensor)}
+    if not weights:
+        raise ModelError(f"{path} holds no tensors", hint=AUTHORS)
+    return weights
+
+
+AUTHORS = (
+    "fetch the weights from the release page of the authors' GitHub project DoSSR (paper: arXiv 2409.17778), "
+    "save them as dossr_default.ckpt and give that path as --model"
+)
+
+
+def _read_safetensors(path: Path) -> dict[str, Tensor]:
+    try:
+        return load_file(path)
+    except (SafetensorError, OSError) as error:
+        raise ModelError(f"{path} is damaged or no safetensors file: {_line(error)}", hint=REFETCH) from error
+
+
+def _read_torch(path: Path) -> Mapping[str, Any]:
+    with path.open("rb") as file:
+        start = file.read(2)
+    if start not in (b"PK", b"\x80\x02"):
+        raise ModelError(f"{path} is neither a PyTorch checkpoint nor named .safetensors", hint=AUTHORS)
+    try:
+        # mmap: tensors are read from the disk when they are used, so a float32 file needs no second copy in memory.
+        content = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
+    except pickle.UnpicklingError as error:
+        raise ModelError(
+            f"{path} holds more than weights (code could run from it), so it is not opened",
+            hint="save its state_dict alone, as .safetensors or with torch.save, and give that file",
+        ) from error
+    except (RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
+        raise ModelError(f"{path} is damaged or cut off: {_line(error)}", hint=REFETCH) from error
+    if not isinstance(content, Mapping):
+        raise ModelError(f"{path} holds a {type(content).__name__}, not weights by name", hint=AUTHORS)
+    return content
+
+
+REFETCH = "compare its size with the original and copy or download it again"
+
+
+def _line(error: Exception) -> str:
+    return str(error).strip().split("\n", 1)[0] or type(error).__name__
+
+
+def fill(
+    module: Module,
+    weights: Mapping[str, Tensor],
+    *,
+    source: str,
+    device: torch.device,
+    dtype: torch.dtype,
+    unused: Iterable[str] = (),
+) -> Module:
+    """`module`, built on the meta device, with its parameters taken from `weights`, cast, in evaluation mode.
+
+    Names must be the module's own; `unused` are names in the file that the module has no place for. Raises ModelError
+    that names the first keys that are missing, unused or of another shape; `source` says where they came from.
+    """
+    declared = module.state_dict()
+    misfits = {
+        "lacks": [key for key in declared if key not in weights],
+        "has no use for": list(unused),
+        "has the wrong shape for": [
+            f"{key} {tuple(weights[key].shape)} instead of {tuple(value.shape)}"
+            for key, value in declared.items()
+            if key in weights and weights[key].shape != value.shape
+        ],
+    }
+    for problem, keys in misfits.items():
+        if keys:
+            raise ModelError(f"{source} {problem} {name_some(keys)}", hint=AUTHORS)
+    cast = {key: weights[key].to(device=device, dtype=dtype) for key in declared}
+    module.load_state_dict(cast, assign=True)
+    return module.requires_grad_(False).eval()
+
+
+def name_some(keys: list[str]) -> str:
+    more = f" and {len(keys) - NAMED} more" if len(keys) > NAMED else ""
+    return ", ".join(keys[:NAMED]) + more
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """A JSON object. Raises ModelError."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ModelError(f"{path} cannot be read: {_line(error)}", hint="convert the checkpoint again") from error
+    if not isinstance(content, dict):
+        raise ModelError(f"{path} must hold an object", hint="convert the checkpoint again")
+    return content
+
+
+def digest(path: Path) -> str:
+    """sha256 of a file, or of all files of a folder with their names, as hex."""
+    result = hashlib.sha256()
+    for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
+        if file.is_file():
+            if file != path:
+                result.update(file.relative_to(path).as_posix().encode() + b"\0")
+            with file.open("rb") as stream:
+                while block := stream.read(1 << 20):
+                    result.update(block)
+    return result.hexdigest()
