@@ -1,0 +1,56 @@
+"""The compact model's restorer: an SRVGG network that remembers its last features, moved along the motion.
+
+The trunk is that of Real-ESRGAN's realesr-animevideov3 (convolutions and PReLUs at input resolution, pixel shuffle,
+residual to the nearest enlargement). What came before enters beside the first convolution.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+Memory = tuple[Tensor, Tensor]  # last features (B, F, H, W) and the frame they were made from (B, 3, H, W)
+
+
+def sample_along(images: Tensor, flow: Tensor) -> Tensor:
+    """Images (B, C, H, W) sampled at p + flow (B, 2, H, W), (x, y) in pixels; bilinear, edges repeated."""
+    h, w = flow.shape[-2:]
+    x = torch.arange(w, device=flow.device, dtype=flow.dtype) + flow[:, 0]
+    y = torch.arange(h, device=flow.device, dtype=flow.dtype)[:, None] + flow[:, 1]
+    grid = torch.stack([2 * x / max(w - 1, 1) - 1, 2 * y / max(h - 1, 1) - 1], dim=-1)
+    return F.grid_sample(images, grid.to(images), mode="bilinear", padding_mode="border", align_corners=True)
+
+
+class Restorer(nn.Module):
+    """One frame at a time: (B, 3, H, W) RGB in [0, 1] -> (B, 3, scale H, scale W), not clamped."""
+
+    def __init__(self, *, features: int = 64, convolutions: int = 16, scale: int = 4) -> None:
+        super().__init__()
+        self.scale = scale
+        self.head = nn.Conv2d(3, features, 3, padding=1)
+        self.memory = nn.Conv2d(features + 3, features, 3, padding=1, bias=False)
+        self.head_slope = nn.PReLU(features)
+        self.trunk = nn.Sequential()
+        for _ in range(convolutions):
+            self.trunk.append(nn.Conv2d(features, features, 3, padding=1))
+            self.trunk.append(nn.PReLU(features))
+        self.tail = nn.Conv2d(features, 3 * scale * scale, 3, padding=1)
+        nn.init.zeros_(self.memory.weight)  # starts as the single-picture network it is warm-started from
+
+    def forward(
+        self, frames: Tensor, flow: Tensor, confidence: Tensor, memory: Memory | None
+    ) -> tuple[Tensor, Memory]:
+        """The enlarged frames, and the memory for the next ones.
+
+        flow (B, 2, H, W) leads back to the frame before, in pixels; where confidence (B, 1, H, W) is 0 nothing is
+        remembered.
+        """
+        first = self.head(frames)
+        if memory is not None:
+            moved = sample_along(torch.cat(memory, 1), flow)
+            features, before = moved[:, :-3], moved[:, -3:]
+            first = first + self.memory(confidence * torch.cat([features, before - frames], 1))
+        features = self.trunk(self.head_slope(first))
+        enlarged = F.interpolate(frames, scale_factor=self.scale, mode="nearest")
+        return enlarged + F.pixel_shuffle(self.tail(features), self.scale), (features, frames)
