@@ -1,0 +1,1 @@
+"""What holds frames together over time: shots, motion, repeats and the blending of neighbours."""
