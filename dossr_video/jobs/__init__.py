@@ -1,0 +1,1 @@
+"""Plan, run, resume and join: one path for one file, a library, one machine and many."""

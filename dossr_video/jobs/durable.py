@@ -1,0 +1,28 @@
+"""Writing that survives a power cut: a name appears only when its content is on the disk."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+
+def settle(temporary: Path, final: Path) -> None:
+    """Give a finished file its name: content first, then the name, then the folder that holds it."""
+    _sync(temporary)
+    os.replace(temporary, final)
+    _sync(final.parent)
+
+
+def write(path: Path, content: bytes) -> None:
+    """Write a whole file; a reader sees the old content or the new, never a part."""
+    temporary = path.with_name(path.name + ".part")
+    temporary.write_bytes(content)
+    settle(temporary, path)
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,143 @@
+"""One process at a time on a job folder."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import json
+import os
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from dossr_video.errors import JobError
+
+BEAT = 20.0  # seconds between two signs of life of a holder
+LEASE = 120.0  # seconds without one after which a holder on another machine counts as gone
+
+
+@dataclass(frozen=True)
+class Owner:
+    """A process, told apart from later ones that carry the same number."""
+
+    host: str
+    boot: str  # the kernel's id of this start of the machine; "" where there is none
+    pid: int
+    started: int  # clock ticks after boot; 0 where unknown
+
+    @classmethod
+    def current(cls) -> Owner:
+        return cls(socket.gethostname(), _boot_id(), os.getpid(), _started(os.getpid()) or 0)
+
+    @property
+    def is_here(self) -> bool:
+        """On this machine, though perhaps before it was started anew. Containers share the boot, not the host name."""
+        return self.host == socket.gethostname() or (self.boot != "" and self.boot == _boot_id())
+
+    def is_gone(self, path: Path) -> bool:
+        """True only when certain: its machine was started anew, its number went to another, or its lease ran out."""
+        if not self.is_here:
+            return _age(path) > LEASE
+        return self.boot != _boot_id() or _started(self.pid) != (self.started or None)
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Hold the lock file while the block runs; JobError names the process that has it.
+
+    The kernel's lock decides among the processes of one machine and falls with its holder. The owner written into the
+    file, and its age, decide among machines that share the folder, where such locks may not reach.
+    """
+    descriptor = _take(path)
+    done = threading.Event()
+    beat = threading.Thread(target=_beat, args=(descriptor, done), name="lease", daemon=True)
+    try:
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, json.dumps(asdict(Owner.current())).encode(), 0)
+        os.fsync(descriptor)
+        beat.start()
+        yield
+    finally:
+        done.set()
+        if beat.ident is not None:
+            beat.join()
+        os.ftruncate(descriptor, 0)
+        os.close(descriptor)
+
+
+def holder(path: Path) -> Owner | None:
+    """The living process that has the lock; None when it is free or left behind."""
+    try:
+        owner = Owner(**json.loads(path.read_bytes()))
+        return None if owner.is_gone(path) else owner
+    except (FileNotFoundError, ValueError, TypeError):
+        return None
+
+
+def _take(path: Path) -> int:
+    while True:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            os.close(descriptor)
+            if error.errno not in (errno.EAGAIN, errno.EACCES):
+                raise
+            raise _refusal(path, holder(path)) from error
+        if not _is_still(descriptor, path):  # its last holder finished and removed the folder meanwhile
+            os.close(descriptor)
+            continue
+        owner = holder(path)
+        if owner is not None and not owner.is_here:
+            os.close(descriptor)
+            raise _refusal(path, owner)
+        return descriptor
+
+
+def _beat(descriptor: int, done: threading.Event) -> None:
+    while not done.wait(BEAT):
+        os.utime(descriptor)
+
+
+def _age(path: Path) -> float:
+    """Seconds since the last sign of life, by the clock that dates the files: machines' own clocks disagree."""
+    probe = path.with_name(f"{path.name}.{os.getpid()}")
+    probe.touch()
+    try:
+        return probe.stat().st_mtime - path.stat().st_mtime
+    finally:
+        probe.unlink()
+
+
+def _is_still(descriptor: int, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(descriptor), path.stat())
+    except FileNotFoundError:
+        return False
+
+
+def _refusal(path: Path, owner: Owner | None) -> JobError:
+    who = f"process {owner.pid} on {owner.host}" if owner else "another process"
+    return JobError(
+        f"{path.parent} is being worked on by {who}; a job runs once at a time",
+        hint="wait for it or stop it; the lock falls with its process, and two minutes after its machine",
+    )
+
+
+def _boot_id() -> str:
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except OSError:
+        return ""
+
+
+def _started(pid: int) -> int | None:
+    """Start time of a living process; None when there is no such process, or no way to know."""
+    try:
+        # The name, in brackets, may hold spaces; field 22 of proc(5) is the 20th after it.
+        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19])
+    except OSError:
+        return None

@@ -1,0 +1,60 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from dossr_video.jobs.ledger import Ledger
+from dossr_video.segments import SegmentResult
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> Ledger:
+    return Ledger(tmp_path / "ledger.jsonl", tmp_path, suffix=".mp4")
+
+
+def finish(ledger: Ledger, index: int) -> SegmentResult:
+    result = SegmentResult(index, frames=10, first_pts=100 * index, computed=12, seconds=0.5, warnings=("odd",))
+    ledger.file_of(index).write_bytes(b"x" * (index + 1))
+    ledger.record(result)
+    return result
+
+
+def test_nothing_is_finished_before_the_first_line(ledger: Ledger) -> None:
+    assert ledger.finished() == {}
+
+
+def test_gives_back_what_was_recorded(ledger: Ledger) -> None:
+    results = [finish(ledger, i) for i in (2, 0)]
+    assert ledger.finished() == {r.index: r for r in results}
+
+
+def test_every_torn_end_of_the_last_line_is_ignored_and_overcome(ledger: Ledger, tmp_path: Path) -> None:
+    first = finish(ledger, 0)
+    path = tmp_path / "ledger.jsonl"
+    before = path.stat().st_size
+    second = finish(ledger, 1)
+    whole = path.read_bytes()
+    for end in range(before, len(whole) - 2):  # the last byte is a newline, the one before it the closing bracket
+        path.write_bytes(whole[:end])
+        assert ledger.finished() == {0: first}, whole[:end]
+        ledger.record(second)
+        assert ledger.finished() == {0: first, 1: second}
+
+
+def test_a_line_of_rubbish_costs_only_itself(ledger: Ledger, tmp_path: Path) -> None:
+    first = finish(ledger, 0)
+    with (tmp_path / "ledger.jsonl").open("ab") as file:
+        file.write(b'\x00\x00\xff\n[1]\n"text"\n{"result": {}, "bytes": 1}\n')
+    second = finish(ledger, 1)
+    assert ledger.finished() == {0: first, 1: second}
+
+
+@pytest.mark.parametrize("content", [None, b"", b"xyz"])
+def test_a_segment_counts_only_with_its_file_in_full(ledger: Ledger, content: bytes | None) -> None:
+    finish(ledger, 1)
+    if content is None:
+        ledger.file_of(1).unlink()
+    else:
+        ledger.file_of(1).write_bytes(content)
+    assert ledger.finished() == {}
