@@ -1,0 +1,277 @@
+"""What a file is: container, picture, colour, and every other stream, read without decoding more than its first frames."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import av
+from av.sidedata.sidedata import Type as SideDataType
+
+from dossr_video.errors import SourceError
+from dossr_video.video import pixels
+from dossr_video.video.tags import MATRICES, PRIMARIES, RANGES, TRANSFERS, ColorInfo
+
+if TYPE_CHECKING:
+    from av.container import InputContainer
+    from av.video.stream import VideoStream
+
+MAX_PIXELS = 8192 * 8192  # of one frame
+MAX_STREAMS = 256
+FIRST_PACKETS = 2000  # packets searched for the first decodable frame
+FIELD_ORDERS = {1: "progressive", 2: "tff", 3: "bff", 4: "tff", 5: "bff"}  # AVFieldOrder, by what is shown first
+# Containers whose clock starts anywhere: their pictures are told from zero, as every player shows them.
+FREE_CLOCKS = frozenset({"mpegts", "mpeg", "dv", "h264", "hevc", "mpegvideo"})
+
+
+@dataclass(frozen=True)
+class Chapter:
+    start: Fraction  # seconds
+    end: Fraction  # seconds
+    title: str | None
+
+
+@dataclass(frozen=True)
+class StreamInfo:
+    """A stream that is carried along: sound, subtitles, attachments, data, covers, further pictures."""
+
+    index: int  # in the file
+    kind: str  # "audio", "subtitle", "attachment", "data" or "video"
+    codec: str | None  # FFmpeg's name; None for attachments and unknown data
+    language: str | None
+    title: str | None
+    disposition: tuple[str, ...]
+    metadata: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class HdrInfo:
+    """Static HDR metadata (SMPTE ST 2086 and CTA-861.3); None where absent."""
+
+    mastering: tuple[Fraction, ...] | None = None  # x, y of red, green, blue, white; lowest, highest luminance in cd/m2
+    light_level: tuple[int, int] | None = None  # MaxCLL, MaxFALL in cd/m2
+
+
+@dataclass(frozen=True)
+class VideoInfo:
+    """The picture of a file, as stored: not rotated, not stretched."""
+
+    index: int  # of the stream in the file
+    codec: str
+    width: int  # pixels
+    height: int  # pixels
+    time_base: Fraction  # seconds per tick of every pts
+    frame_rate: Fraction  # frames per second, nominal
+    pix_fmt: str  # of decoded frames
+    color: ColorInfo
+    hdr: HdrInfo
+    sample_aspect_ratio: Fraction | None  # width / height of a pixel; None: unknown, shown square
+    display_matrix: tuple[int, ...] | None  # 9 numbers of FFmpeg's AV_PKT_DATA_DISPLAYMATRIX; None: shown as stored
+    rotation: int  # degrees counter-clockwise
+    field_order: str | None  # "progressive", "tff", "bff"; None: not declared
+    interlaced: bool  # whether the first frame is flagged so
+    frames: int | None  # declared
+    duration: Fraction | None  # seconds, declared
+
+    @property
+    def bit_depth(self) -> int:
+        return pixels.bit_depth(self.pix_fmt)
+
+    @property
+    def alpha(self) -> bool:
+        return pixels.has_alpha(self.pix_fmt)
+
+    @property
+    def resolved_color(self) -> ColorInfo:
+        """The tags with what players assume filled in."""
+        return self.color.resolved(width=self.width, height=self.height)
+
+
+@dataclass(frozen=True)
+class SourceInfo:
+    """A file that can be upscaled."""
+
+    path: Path
+    container: str  # FFmpeg's name(s) of the format
+    size: int  # bytes
+    start: Fraction  # seconds; what time zero of the result is in the file's clock
+    duration: Fraction | None  # seconds, declared
+    metadata: Mapping[str, str]
+    chapters: tuple[Chapter, ...]
+    video: VideoInfo
+    streams: tuple[StreamInfo, ...] = field(default=())  # all but the picture
+
+    def of_kind(self, kind: str) -> tuple[StreamInfo, ...]:
+        """The other streams of one kind."""
+        return tuple(stream for stream in self.streams if stream.kind == kind)
+
+
+def probe(path: str | Path, *, max_pixels: int = MAX_PIXELS) -> SourceInfo:
+    """Describe a file; SourceError when it cannot be upscaled, with the reason.
+
+    Refused: what is no file, no video, empty, cut before its index, or larger than `max_pixels` per frame.
+    """
+    path = Path(path)
+    with open_source(path) as container:
+        stream = picture_stream(container, path, max_pixels=max_pixels)
+        frame = _first_frame(container, stream, path, max_pixels=max_pixels)
+        clock = container.start_time if container.start_time is not None else 0
+        free = not FREE_CLOCKS.isdisjoint(container.format.name.split(","))
+        return SourceInfo(
+            path=path,
+            container=container.format.name,
+            size=path.stat().st_size,
+            start=Fraction(clock, av.time_base) if free else Fraction(0),
+            duration=None if container.duration is None else Fraction(container.duration, av.time_base),
+            metadata=dict(container.metadata),
+            chapters=tuple(_chapter(raw) for raw in container.chapters()),
+            video=_video_info(stream, frame),
+            streams=tuple(_stream_info(other) for other in container.streams if other.index != stream.index),
+        )
+
+
+def open_source(path: Path) -> InputContainer:
+    """Open a file for reading; SourceError says why not."""
+    if not path.exists():
+        raise SourceError(f"{path} does not exist", hint="check the path")
+    if path.is_dir():
+        raise SourceError(f"{path} is a folder; one video file is needed", hint="name a file in it")
+    if path.stat().st_size == 0:
+        raise SourceError(f"{path} is empty", hint="copy or download the file again")
+    try:
+        return av.open(str(path), metadata_errors="replace")
+    except PermissionError as error:
+        raise SourceError(f"{path} may not be read: {error.strerror}", hint="change its permissions") from error
+    except (av.FFmpegError, OSError, ValueError) as error:
+        raise SourceError(
+            f"{path} is not a video, or is cut before its index: {getattr(error, 'strerror', None) or error}",
+            hint="check that a player opens it; an interrupted recording can sometimes be repaired with untrunc",
+        ) from error
+
+
+def picture_stream(container: InputContainer, path: Path, *, max_pixels: int) -> VideoStream:
+    """The stream to upscale: the first picture that is no cover; SourceError when there is none or it is too large."""
+    if len(container.streams) > MAX_STREAMS:
+        raise SourceError(
+            f"{path} has {len(container.streams)} streams; at most {MAX_STREAMS} are read",
+            hint="copy the streams you need into a new file",
+        )
+    stream = next((s for s in container.streams.video if not s.disposition & s.disposition.attached_pic), None)
+    if stream is None:
+        raise SourceError(f"{path} has no video stream", hint="only files with moving pictures can be upscaled")
+    if stream.codec_context is None:
+        raise SourceError(f"{path}: nothing here decodes its video codec", hint="convert it with another tool first")
+    check_size(stream.codec_context.width, stream.codec_context.height, path, max_pixels=max_pixels)
+    return stream
+
+
+def check_size(width: int, height: int, path: Path, *, max_pixels: int) -> None:
+    if width * height > max_pixels:
+        raise SourceError(
+            f"{path} has frames of {width}x{height}; at most {max_pixels} pixels are read",
+            hint="raise --max-pixels if the file is to be trusted and the memory suffices",
+        )
+
+
+def _first_frame(container: InputContainer, stream: VideoStream, path: Path, *, max_pixels: int) -> av.VideoFrame:
+    # Rotation, HDR data and interlacing are known only from a frame; a damaged start must not end the search.
+    error: Exception | None = None
+    try:
+        for count, packet in enumerate(container.demux(stream)):
+            try:
+                frames = packet.decode()
+            except av.FFmpegError as damage:
+                error = damage
+                continue
+            if frames:
+                check_size(frames[0].width, frames[0].height, path, max_pixels=max_pixels)
+                return frames[0]
+            if count >= FIRST_PACKETS:
+                break
+    except av.FFmpegError as damage:
+        error = damage
+    raise SourceError(
+        f"{path} holds no decodable frame" + (f": {error}" if error else ""),
+        hint="the file is cut off or damaged; try another copy",
+    )
+
+
+def _video_info(stream: VideoStream, frame: av.VideoFrame) -> VideoInfo:
+    context = stream.codec_context
+    assert stream.time_base is not None  # every demuxer sets it
+    matrix = frame.side_data.get(SideDataType.DISPLAYMATRIX)
+    pix_fmt = frame.format.name
+    if context.name == "vp9" and stream.metadata.get("alpha_mode") == "1":
+        pix_fmt = "yuva420p"  # FFmpeg's own VP9 decoder leaves the alpha behind; the reader takes libvpx for these
+    duration = None if stream.duration is None else stream.duration * stream.time_base
+    return VideoInfo(
+        index=stream.index,
+        codec=context.codec.canonical_name,
+        width=frame.width,
+        height=frame.height,
+        time_base=stream.time_base,
+        frame_rate=stream.guessed_rate or stream.average_rate or Fraction(25),
+        pix_fmt=pix_fmt,
+        color=_color(stream, frame),
+        hdr=_hdr(frame),
+        sample_aspect_ratio=stream.sample_aspect_ratio or None,
+        display_matrix=None if matrix is None else struct.unpack("9i", bytes(matrix)),
+        rotation=frame.rotation % 360,
+        field_order=FIELD_ORDERS.get(context.field_order),
+        interlaced=frame.interlaced_frame,
+        frames=stream.frames or None,
+        duration=duration,
+    )
+
+
+def _color(stream: VideoStream, frame: av.VideoFrame) -> ColorInfo:
+    def tag(table: Mapping[int, str], name: str) -> str | None:
+        return table.get(getattr(frame, name)) or table.get(getattr(stream.codec_context, name))
+
+    pix_fmt = frame.format.name
+    full = pix_fmt.startswith("yuvj") or pixels.is_rgb(pix_fmt)
+    return ColorInfo(
+        primaries=tag(PRIMARIES, "color_primaries"),
+        transfer=tag(TRANSFERS, "color_trc"),
+        matrix="gbr" if pixels.is_rgb(pix_fmt) else tag(MATRICES, "colorspace"),
+        range="pc" if full else tag(RANGES, "color_range"),
+        chroma_location=_chroma_location(stream.codec_context.name) if any(pixels.chroma_shift(pix_fmt)) else None,
+    )
+
+
+def _chroma_location(codec: str) -> str:
+    return "center" if codec in ("mjpeg", "mpeg1video", "vp8") else "left"
+
+
+def _hdr(frame: av.VideoFrame) -> HdrInfo:
+    data = frame.side_data
+    mastering = light = None
+    if SideDataType.MASTERING_DISPLAY_METADATA in data:
+        numbers = struct.unpack("20i2i", bytes(data[SideDataType.MASTERING_DISPLAY_METADATA]))
+        if numbers[20] and numbers[21]:  # both the primaries and the luminance are present
+            mastering = tuple(Fraction(n, d or 1) for n, d in zip(numbers[0:20:2], numbers[1:20:2], strict=True))
+    if SideDataType.CONTENT_LIGHT_LEVEL in data:
+        light = struct.unpack("2I", bytes(data[SideDataType.CONTENT_LIGHT_LEVEL])[:8])
+    return HdrInfo(mastering=mastering, light_level=light)
+
+
+def _chapter(raw: Mapping[str, Any]) -> Chapter:
+    unit = raw["time_base"] or Fraction(1, 1000)
+    return Chapter(start=raw["start"] * unit, end=raw["end"] * unit, title=raw["metadata"].get("title"))
+
+
+def _stream_info(stream: av.stream.Stream) -> StreamInfo:
+    context = stream.codec_context
+    return StreamInfo(
+        index=stream.index,
+        kind=stream.type,
+        codec=context.codec.canonical_name if context is not None else stream.name if stream.type == "data" else None,
+        language=stream.language,
+        title=stream.metadata.get("title"),
+        disposition=tuple(flag.name for flag in stream.disposition if flag.name),
+        metadata=dict(stream.metadata),
+    )

@@ -1,0 +1,260 @@
+"""Frames of a file with their exact times: in order, from any frame on, through damage.
+
+Every reader keeps the contract of `VideoReader`; tests/video/test_reader.py runs it over all of them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Protocol
+
+import av
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from dossr_video.errors import SourceError
+from dossr_video.video import pixels
+from dossr_video.video.probe import MAX_PIXELS, SourceInfo, check_size, open_source, picture_stream, probe
+
+if TYPE_CHECKING:
+    from av.container import InputContainer
+    from av.packet import Packet
+    from typing_extensions import Self
+
+SEEK_MARGINS = (0.0, 0.5, 2.0, 8.0, 32.0)  # seconds before the wanted frame
+
+
+@dataclass(frozen=True)
+class Damage:
+    """Something in the file that could not be read as it was written."""
+
+    seconds: float  # from the start of the result
+    what: str
+
+
+class Frame:
+    """One decoded picture and its time. Pixels are converted when asked for."""
+
+    def __init__(self, frame: av.VideoFrame, pts: int, duration: int, to_rgb: pixels.ToRgb) -> None:
+        self.pts = pts  # in the reader's time_base
+        self.duration = duration  # ticks the file says it is shown; 0: unknown
+        self.key: bool = frame.key_frame
+        self.corrupt: bool = frame.is_corrupt
+        self.interlaced: bool = frame.interlaced_frame
+        self._frame = frame
+        self._to_rgb = to_rgb
+
+    def rgb(self) -> Tensor:
+        """(3, H, W) float32 in [0, 1], R'G'B' as the file's transfer function left it."""
+        return self._to_rgb(self._frame)
+
+    def alpha(self) -> Tensor | None:
+        """Opacity (1, H, W) float32 in [0, 1]; None when the picture has none."""
+        return self._to_rgb.alpha(self._frame)
+
+    def luma(self) -> NDArray[np.uint8]:
+        """Brightness (H, W), 8 bits, as coded: for analysis, not for pictures."""
+        frame = self._frame
+        name = frame.format.name
+        if not name.startswith(("yuv", "gray")) or pixels.bit_depth(name) != 8:
+            frame = frame.reformat(format="gray", threads=1)
+        return pixels.plane(frame, 0)
+
+    def luma_small(self) -> NDArray[np.uint8]:
+        """Brightness (48, 80), each value the mean of its area: for finding cuts."""
+        return np.asarray(cv2.resize(self.luma(), (80, 48), interpolation=cv2.INTER_AREA), np.uint8)
+
+    def digest(self) -> bytes:
+        """16 bytes that are equal for pictures equal in every sample."""
+        state = hashlib.blake2b(digest_size=16)
+        for memory in self._frame.planes:
+            lines = np.frombuffer(memory, np.uint8).reshape(-1, memory.line_size)
+            used = _bytes_per_line(self._frame, memory)
+            state.update(np.ascontiguousarray(lines[: memory.height, :used]))
+        return state.digest()
+
+
+def _bytes_per_line(frame: av.VideoFrame, memory: Any) -> int:
+    component_bytes = 1 if pixels.bit_depth(frame.format.name) == 8 else 2
+    packed = 1 if len(frame.planes) > 2 or len(frame.format.components) < 2 else None
+    if packed is None:  # packed and semi-planar: FFmpeg pads lines with zeros or not at all
+        return min(int(memory.line_size), frame.format.padded_bits_per_pixel * frame.width // 8 or memory.line_size)
+    return int(memory.width) * component_bytes
+
+
+class VideoReader(Protocol):
+    """Frames of one file in the order they are shown, each with its exact time."""
+
+    info: SourceInfo
+    time_base: Fraction  # seconds per tick of the frames' pts
+    frame_rate: Fraction  # frames per second, nominal
+    damage: list[Damage]  # grows while frames are read
+
+    def frames(self, start_pts: int | None = None, stop_pts: int | None = None) -> Iterator[Frame]:
+        """Frames from the one at `start_pts` (None: the first) up to before `stop_pts` (None: the last).
+
+        pts rise strictly, and a frame has the same pts and pixels wherever reading started.
+        Raises SourceError when no frame has `start_pts`.
+        """
+        ...
+
+    def close(self) -> None: ...
+
+
+class PyavReader:
+    """The default reader: everything FFmpeg decodes.
+
+    It decodes with slice threads only: frame threads lose the last frames of a file whose last packet is bad, and the
+    pixels around damage would depend on the number of cores.
+    """
+
+    def __init__(self, path: str | Path, *, max_pixels: int = MAX_PIXELS) -> None:
+        """Raises SourceError as `probe` does."""
+        self.info = probe(path, max_pixels=max_pixels)
+        self.time_base = self.info.video.time_base
+        self.frame_rate = self.info.video.frame_rate
+        self.damage: list[Damage] = []
+        self._max_pixels = max_pixels
+        self._to_rgb = pixels.ToRgb(self.info.video.resolved_color)
+        self._pass: _Pass | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        if self._pass is not None:
+            self._pass.close()
+            self._pass = None
+
+    def frames(self, start_pts: int | None = None, stop_pts: int | None = None) -> Iterator[Frame]:
+        """See VideoReader.frames. Reading on where the last call stopped costs no seek."""
+        decoding = self._pass
+        if decoding is None or start_pts is None or not decoding.skip_to(start_pts, within=2.0):
+            self.close()
+            decoding = self._pass = self._open_at(start_pts)
+        while (frame := decoding.peek()) is not None and (stop_pts is None or frame.pts < stop_pts):
+            decoding.advance()
+            yield frame
+
+    def _open_at(self, start_pts: int | None) -> _Pass:
+        first = self._open()
+        if start_pts is None:
+            return first
+        # Seeking lands late in streams without an index (MPEG-PS, TS) and at leading pictures of open GOPs: accept
+        # only a pass that began at or before the frame and shows it, else begin farther back, at last from the start.
+        for margin in SEEK_MARGINS:
+            target = start_pts - int(margin / self.time_base)
+            start = first.peek()
+            if start is None or target <= start.pts:
+                break
+            attempt = self._open(seek_to=target)
+            if attempt.begins_by(start_pts) and attempt.skip_to(start_pts):
+                first.close()
+                return attempt
+            attempt.close()
+        if not first.skip_to(start_pts):
+            first.close()
+            raise SourceError(
+                f"{self.info.path} has no frame at {start_pts} ticks of {self.time_base} s",
+                hint="the file changed since it was planned; start the job anew",
+            )
+        return first
+
+    def _open(self, *, seek_to: int | None = None) -> _Pass:
+        container = open_source(self.info.path)
+        return _Pass(self, container, picture_stream(container, self.info.path, max_pixels=self._max_pixels), seek_to)
+
+
+class _Pass:
+    """One run of the decoder over a file, with one frame of look-ahead."""
+
+    def __init__(self, reader: PyavReader, container: InputContainer, stream: Any, seek_to: int | None) -> None:
+        self._reader = reader
+        self._container = container
+        self._stream = stream
+        stream.codec_context.thread_type = "SLICE"
+        for other in container.streams:
+            if other.index != stream.index:
+                other.discard = 48  # AVDISCARD_ALL: packets of other streams are not even parsed
+        if seek_to is not None:
+            container.seek(seek_to, stream=stream)
+        self._frames = self._decode()
+        self._ahead: Frame | None = next(self._frames, None)
+        self._first = self._ahead.pts if self._ahead is not None else None
+
+    def peek(self) -> Frame | None:
+        """The next frame, without taking it; None at the end."""
+        return self._ahead
+
+    def advance(self) -> None:
+        self._ahead = next(self._frames, None)
+
+    def begins_by(self, pts: int) -> bool:
+        """Whether the first frame this pass decoded is shown no later than `pts`."""
+        return self._first is not None and self._first <= pts
+
+    def skip_to(self, pts: int, *, within: float = float("inf")) -> bool:
+        """Drop frames until the one at `pts` is next; False when it is behind, farther than `within` s or absent."""
+        while self._ahead is not None and self._ahead.pts < pts:
+            if (pts - self._ahead.pts) * self._reader.time_base > within:
+                return False
+            self.advance()
+        return self._ahead is not None and self._ahead.pts == pts
+
+    def close(self) -> None:
+        self._frames.close()
+        self._container.close()
+
+    def _decode(self) -> Any:
+        unit = self._reader.time_base
+        period = round(1 / (self._reader.frame_rate * unit))
+        last: int | None = None
+        for raw in self._decoded():
+            check_size(raw.width, raw.height, self._reader.info.path, max_pixels=self._reader._max_pixels)
+            pts = raw.pts
+            if pts is None:  # raw streams and some AVI files carry no times: the nominal rate stands in
+                pts = 0 if last is None else last + period
+            elif last is not None and pts <= last:
+                self._note(last, f"time stamp {pts} does not rise; the frame is shown one tick after the one before")
+                pts = last + 1
+            if raw.is_corrupt:
+                self._note(pts, "the decoder concealed missing data")
+            last = pts
+            yield Frame(raw, pts, raw.duration or 0, self._reader._to_rgb)
+
+    def _decoded(self) -> Iterator[av.VideoFrame]:
+        # The demuxer's own last, empty packet flushes the decoder: frames from decode(None) would lack a time base.
+        last = 0
+        packets = iter(self._container.demux(self._stream))
+        while True:
+            try:
+                packet: Packet[Any] | None = next(packets, None)
+            except av.FFmpegError as error:
+                self._note(last, f"the file cannot be read on: {error.strerror}")
+                packet = None
+            if packet is None:
+                return
+            try:
+                frames = self._stream.decode(packet)
+            except av.FFmpegError as error:
+                self._note(packet.pts if packet.pts is not None else last, f"undecodable packet: {error.strerror}")
+                continue
+            for frame in frames:
+                last = frame.pts if frame.pts is not None else last
+                yield frame
+
+    def _note(self, pts: int, what: str) -> None:
+        seconds = float(pts * self._reader.time_base - self._reader.info.start)
+        damage = Damage(round(seconds, 3), what)
+        if damage not in self._reader.damage:
+            self._reader.damage.append(damage)

@@ -1,0 +1,66 @@
+"""Colour tags: the code points of ITU-T H.273 by FFmpeg's names, and what pictures without tags mean."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+UNSPECIFIED = 2  # the code point of "unknown" in all three tables
+
+PRIMARIES = {
+    1: "bt709", 4: "bt470m", 5: "bt470bg", 6: "smpte170m", 7: "smpte240m", 8: "film", 9: "bt2020",
+    10: "smpte428", 11: "smpte431", 12: "smpte432", 22: "ebu3213",
+}  # fmt: skip
+TRANSFERS = {
+    1: "bt709", 4: "gamma22", 5: "gamma28", 6: "smpte170m", 7: "smpte240m", 8: "linear", 9: "log100", 10: "log316",
+    11: "iec61966-2-4", 12: "bt1361e", 13: "iec61966-2-1", 14: "bt2020-10", 15: "bt2020-12", 16: "smpte2084",
+    17: "smpte428", 18: "arib-std-b67",
+}  # fmt: skip
+MATRICES = {
+    0: "gbr", 1: "bt709", 4: "fcc", 5: "bt470bg", 6: "smpte170m", 7: "smpte240m", 8: "ycgco", 9: "bt2020nc",
+    10: "bt2020c", 11: "smpte2085", 12: "chroma-derived-nc", 13: "chroma-derived-c", 14: "ictcp",
+}  # fmt: skip
+RANGES = {1: "tv", 2: "pc"}
+
+LUMA_WEIGHTS = {  # (red, blue) of each matrix: ITU-T H.273 table 4
+    "bt709": (0.2126, 0.0722),
+    "fcc": (0.30, 0.11),
+    "bt470bg": (0.299, 0.114),
+    "smpte170m": (0.299, 0.114),
+    "smpte240m": (0.212, 0.087),
+    "bt2020nc": (0.2627, 0.0593),
+}
+HDR_TRANSFERS = frozenset({"smpte2084", "arib-std-b67"})  # PQ and HLG
+
+
+@dataclass(frozen=True)
+class ColorInfo:
+    """The colour tags of a picture, in FFmpeg's names; None where the file says nothing."""
+
+    primaries: str | None = None
+    transfer: str | None = None
+    matrix: str | None = None  # of Y'CbCr; "gbr" for RGB
+    range: str | None = None  # "tv" (limited) or "pc" (full)
+    chroma_location: str | None = None  # "left", "center" or "topleft"; None where chroma is not subsampled
+
+    @property
+    def hdr(self) -> bool:
+        """Whether values above reference white are coded (PQ or HLG)."""
+        return self.transfer in HDR_TRANSFERS
+
+    def resolved(self, *, width: int, height: int) -> ColorInfo:
+        """These tags with the matrix, range and chroma location that players assume filled in.
+
+        Untagged pictures of more than 1024 columns or 576 lines are taken as BT.709, smaller ones as BT.601, as
+        players do. Matrices that are no linear map of R'G'B' (constant luminance, ICtCp) count as the like of them
+        that is: the map is undone with the same matrix, so only the model sees a difference.
+        """
+        guess = "bt709" if width > 1024 or height > 576 else "smpte170m"
+        matrix = self.matrix if self.matrix in LUMA_WEIGHTS else "bt2020nc" if self.primaries == "bt2020" else guess
+        return replace(
+            self, matrix=matrix, range=self.range or "tv", chroma_location=self.chroma_location or "left"
+        )
+
+
+def code_point(table: dict[int, str], name: str | None) -> int:
+    """The number of a tag's name; UNSPECIFIED for None."""
+    return next((number for number, known in table.items() if known == name), UNSPECIFIED)
