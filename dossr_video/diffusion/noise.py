@@ -6,7 +6,7 @@ for the one after network call k. Everything is drawn in float32 on the CPU gene
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Literal, Protocol
@@ -32,7 +32,7 @@ class NoiseState:
 
 
 def make_noise(
-    state: NoiseState, motion: Motion, frames: range, size: Size, *, kind: Kind, seed: int, shot: int
+    state: NoiseState, motion: Motion, frames: Sequence[int], size: Size, *, kind: Kind, seed: int, shot: int
 ) -> ChunkNoise:
     """Noise for the frames of a chunk (indices in the file), which `sample` takes."""
     if kind == "shared":
@@ -46,7 +46,7 @@ def make_noise(
 class ChunkNoise:
     """A noise source held to one chunk; remembers what the next chunk needs."""
 
-    def __init__(self, source: NoiseSource, frames: range, size: Size, offsets: Tensor | None) -> None:
+    def __init__(self, source: NoiseSource, frames: Sequence[int], size: Size, offsets: Tensor | None) -> None:
         self._source, self._frames, self._size, self._offsets = source, frames, size, offsets
         self._fields: dict[int, Tensor] = {}
 
@@ -63,7 +63,7 @@ class ChunkNoise:
 
 
 class NoiseSource(Protocol):
-    def __call__(self, draw: int, frames: range, size: Size) -> Tensor:
+    def __call__(self, draw: int, frames: Sequence[int], size: Size) -> Tensor:
         """Standard normal noise (T, C, h, w) of the frames with these indices in the file."""
         ...
 
@@ -75,7 +75,7 @@ class SharedNoise:
     seed: int
     shot: int
 
-    def __call__(self, draw: int, frames: range, size: Size) -> Tensor:
+    def __call__(self, draw: int, frames: Sequence[int], size: Size) -> Tensor:
         return _field(size, self.seed, self.shot, draw).expand(len(frames), *size)
 
 
@@ -86,7 +86,7 @@ class IndependentNoise:
     seed: int
     shot: int
 
-    def __call__(self, draw: int, frames: range, size: Size) -> Tensor:
+    def __call__(self, draw: int, frames: Sequence[int], size: Size) -> Tensor:
         return torch.stack([_field(size, self.seed, self.shot, draw, frame) for frame in frames])
 
 
@@ -104,7 +104,7 @@ class WarpedNoise:
     carried: tuple[Tensor, ...]  # (h w,) int64 per frame, from `carry`
     fields: Mapping[int, Tensor]  # (C, h, w) by draw
 
-    def __call__(self, draw: int, frames: range, size: Size) -> Tensor:
+    def __call__(self, draw: int, frames: Sequence[int], size: Size) -> Tensor:
         noise, before = [], self.fields.get(draw)
         for frame, origin in zip(frames, self.carried, strict=True):
             now = _field(size, self.seed, self.shot, draw, frame)

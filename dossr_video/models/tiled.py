@@ -8,7 +8,7 @@ middle of a shot.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -16,9 +16,10 @@ from torch import Tensor
 from dossr_video.frames import Motion
 from dossr_video.models.base import Carry, Condition, DomainShiftModel
 
-OVERLAP = 32  # input pixels that neighbours share; over them one tile fades into the next
+OVERLAP = 32  # input pixels that neighbours share at least; over them one tile fades into the next
 
-Span = tuple[int, int]
+Tensors = tuple[Tensor, ...]
+Span = tuple[int, int]  # half-open, in blocks of `multiple` input pixels, the unit in which every tensor can be cut
 
 
 class TiledModel:
@@ -31,40 +32,95 @@ class TiledModel:
         self.defaults, self.device, self.dtype = model.defaults, model.device, model.dtype
 
     def restore(self, frames: Tensor, motion: Motion, carry: Carry) -> tuple[Tensor, Carry]:
-        def on_tile(frames: Tensor, flow: Tensor, confidence: Tensor, *carried: Tensor) -> tuple[Tensor, ...]:
+        def on_tile(frames: Tensor, flow: Tensor, confidence: Tensor, *carried: Tensor) -> Tensors:
             pictures, new = self._model.restore(frames, Motion(flow, confidence), carried or None)
             return pictures, *(new or ())
 
-        pictures, *new = self._tiled(on_tile, frames, motion.flow, motion.confidence, *(carry or ()))
+        tensors = (frames, motion.flow, motion.confidence, *(carry or ()))
+        pictures, *new = self._tiled(on_tile, *tensors, block=self.multiple)
         return pictures, tuple(new) or None
 
     def encode(self, pictures: Tensor, posterior_noise: Tensor | None = None) -> Tensor:
         noise = () if posterior_noise is None else (posterior_noise,)
-        (latents,) = self._tiled(lambda *tensors: (self._model.encode(*tensors),), pictures, *noise)
+        block = self.multiple * self.scale
+        (latents,) = self._tiled(lambda *cut: (self._model.encode(*cut),), pictures, *noise, block=block)
         return latents
 
     def condition(self, pictures: Tensor, degraded_latents: Tensor) -> Condition:
-        context = None
+        context: Tensor | None = None
 
-        def on_tile(pictures: Tensor, latents: Tensor) -> tuple[Tensor, ...]:
+        def on_tile(pictures: Tensor, latents: Tensor) -> Tensors:
             nonlocal context
             condition = self._model.condition(pictures, latents)
             context = condition.context
             return (condition.hint,)
 
-        (hint,) = self._tiled(on_tile, pictures, degraded_latents)
+        (hint,) = self._tiled(on_tile, pictures, degraded_latents, block=self.multiple * self.scale)
         return Condition(hint, context)
 
     def denoise(self, x: Tensor, t: int, condition: Condition) -> Tensor:
-        def on_tile(x: Tensor, hint: Tensor) -> tuple[Tensor, ...]:
+        def on_tile(x: Tensor, hint: Tensor) -> Tensors:
             return (self._model.denoise(x, t, replace(condition, hint=hint)),)
 
-        (x0,) = self._tiled(on_tile, x, condition.hint)
+        (x0,) = self._tiled(on_tile, x, condition.hint, block=self._latent_block)
         return x0
 
     def decode(self, latents: Tensor) -> Tensor:
-        (pictures,) = self._tiled(lambda latents: (self._model.decode(latents),), latents)
+        (pictures,) = self._tiled(lambda cut: (self._model.decode(cut),), latents, block=self._latent_block)
         return pictures
 
     def warp(self, latents: Tensor, flow: Tensor) -> Tensor:
         return self._model.warp(latents, flow)
+
+    @property
+    def _latent_block(self) -> int:
+        return self.multiple * self.scale // self.latent_stride
+
+    def _tiled(self, function: Callable[..., Tensors], *tensors: Tensor, block: int) -> Tensors:
+        """`function` on every tile of (..., h, w) tensors; results put together, each at its own size.
+
+        `block` is the number of the first tensor's pixels in a block; the others' sizes are in proportion to it.
+        """
+        rows, columns = (side // block for side in tensors[0].shape[-2:])
+        limit, overlap = max(self._tile // self.multiple, 1), -(-OVERLAP // self.multiple)
+        sums: list[Tensor] = []
+        weights: list[Tensor] = []
+        for top, bottom in _spans(rows, limit, overlap):
+            for left, right in _spans(columns, limit, overlap):
+                cuts = [_cut(tensor, (top, bottom), (left, right), (rows, columns)) for tensor in tensors]
+                for i, part in enumerate(function(*cuts)):
+                    unit = part.shape[-1] // (right - left)  # pixels of this result in a block
+                    if i == len(sums):
+                        sums.append(part.new_zeros(*part.shape[:-2], rows * unit, columns * unit))
+                        weights.append(part.new_zeros(rows * unit, columns * unit))
+                    ramps = (_ramp((top, bottom), rows, overlap, unit), _ramp((left, right), columns, overlap, unit))
+                    weight = torch.outer(*ramps).to(part)
+                    _cut(sums[i], (top, bottom), (left, right), (rows, columns)).add_(part * weight)
+                    _cut(weights[i], (top, bottom), (left, right), (rows, columns)).add_(weight)
+        return tuple(total.div_(weight) for total, weight in zip(sums, weights, strict=True))
+
+
+def _spans(length: int, limit: int, overlap: int) -> list[Span]:
+    """Spans of at most `limit` blocks that cover `length` of them, each sharing `overlap` or more with the next."""
+    if limit >= length:
+        return [(0, length)]
+    overlap = min(overlap, limit - 1)
+    count = -(-(length - overlap) // (limit - overlap))
+    starts = [round(i * (length - limit) / (count - 1)) for i in range(count)]
+    return [(start, start + limit) for start in starts]
+
+
+def _cut(tensor: Tensor, rows: Span, columns: Span, blocks: tuple[int, int]) -> Tensor:
+    tall, wide = tensor.shape[-2] // blocks[0], tensor.shape[-1] // blocks[1]
+    return tensor[..., rows[0] * tall : rows[1] * tall, columns[0] * wide : columns[1] * wide]
+
+
+def _ramp(span: Span, length: int, overlap: int, unit: int) -> Tensor:
+    """Weights in (0, 1] of a tile along one side, falling towards the borders it shares."""
+    rising = torch.arange(1, (span[1] - span[0]) * unit + 1, dtype=torch.float32) / (max(overlap, 1) * unit)
+    weight = torch.ones_like(rising)
+    if span[0] > 0:
+        weight = torch.minimum(weight, rising)
+    if span[1] < length:
+        weight = torch.minimum(weight, rising.flip(0))
+    return weight

@@ -1,0 +1,100 @@
+"""What the Python API offers beside `Settings` and the errors: a file, or frames in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from os import PathLike
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from dossr_video.frames import Chunk
+from dossr_video.jobs.run import Progress, Report, run_job
+from dossr_video.models.base import DomainShiftModel
+from dossr_video.models.registry import load_model
+from dossr_video.pipeline import Work, target_size, upscaled
+from dossr_video.settings import Settings
+from dossr_video.temporal.flow import DisFlow, luma, motion
+from dossr_video.temporal.shots import SIZE, find_shots
+
+Frames = TypeVar("Frames", Tensor, NDArray[np.uint8])
+
+__all__ = ["load_model", "upscale", "upscale_frames"]
+
+
+def upscale(
+    source: str | PathLike[str],
+    target: str | PathLike[str],
+    settings: Settings | None = None,
+    *,
+    on_progress: Callable[[Progress], None] = lambda progress: None,
+    force: bool = False,
+    restart: bool = False,
+) -> Report:
+    """Restore and enlarge a file, all its other streams kept; goes on where an interrupted run stopped.
+
+    Writes `target` when everything is complete, never before. `force` overwrites it, `restart` drops what an
+    interrupted run had finished. Raises errors.DossrError with what came, the rule and the remedy.
+    """
+    return run_job(
+        Path(source), Path(target), settings or Settings(), force=force, restart=restart, on_progress=on_progress
+    )
+
+
+def upscale_frames(
+    frames: Frames, *, model: DomainShiftModel | None = None, settings: Settings | None = None
+) -> Frames:
+    """Restore and enlarge consecutive frames in memory; cuts among them are found and respected.
+
+    Takes and gives either RGB float tensors (T, 3, H, W) in [0, 1] or uint8 arrays (T, H, W, 3). `model` comes from
+    `load_model`; without it the settings name one, which is loaded at every call. Raises ValueError for other shapes.
+    """
+    settings = settings or Settings()
+    if model is None:
+        model = load_model(settings.model, device=settings.device, dtype=settings.dtype)
+    pictures = _to_tensor(frames)
+    starts = [*find_shots(_small_lumas(pictures)), len(pictures)]
+    size = target_size(pictures.shape[-1], pictures.shape[-2], settings)
+    results = [
+        result
+        for shot, (start, stop) in enumerate(zip(starts, starts[1:], strict=False))
+        for _, result in upscaled(_work(pictures, start, stop, settings.chunk), model, settings, size, shot, _ignore)
+    ]
+    enlarged = torch.cat(results) if results else pictures.new_zeros(0, 3, *size)
+    if isinstance(frames, Tensor):
+        return enlarged
+    return enlarged.mul(255).round().byte().permute(0, 2, 3, 1).contiguous().numpy()
+
+
+def _work(pictures: Tensor, start: int, stop: int, length: int) -> Iterator[Work]:
+    estimator = DisFlow()
+    for first in range(start, stop, length):
+        indices = tuple(range(first, min(first + length, stop)))
+        part = pictures[first : first + len(indices)]
+        moved = motion(pictures[first - 1] if first > start else None, part, estimator)
+        yield Work(Chunk(part, indices, indices), moved, tuple((i,) for i in indices))
+
+
+def _to_tensor(frames: Tensor | NDArray[np.uint8]) -> Tensor:
+    if isinstance(frames, Tensor) and frames.ndim == 4 and frames.shape[1] == 3 and frames.is_floating_point():
+        return frames.float()
+    if isinstance(frames, np.ndarray) and frames.ndim == 4 and frames.shape[3] == 3 and frames.dtype == np.uint8:
+        return torch.from_numpy(frames).permute(0, 3, 1, 2).float().div(255)
+    raise ValueError(
+        f"frames of shape {tuple(frames.shape)} and type {frames.dtype} must be a float tensor (T, 3, H, W) in [0, 1] "
+        "or a uint8 array (T, H, W, 3)"
+    )
+
+
+def _small_lumas(pictures: Tensor) -> Iterator[NDArray[np.uint8]]:
+    for picture in pictures:
+        small = torch.nn.functional.interpolate(luma(picture[None]), SIZE, mode="area")
+        yield small[0, 0].mul(255).round().byte().numpy()
+
+
+def _ignore(warning: str) -> None:
+    pass

@@ -1,0 +1,240 @@
+"""Reader, upscaler and writer of one segment, each on its own thread, with short queues between them.
+
+Decoding, flow, convolutions and encoding all release the interpreter's lock, so the three overlap; memory holds a few
+chunks whatever the length of the file.
+"""
+
+from __future__ import annotations
+
+import gc
+import queue
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import islice
+from typing import TypeVar
+
+import torch
+from torch import Tensor
+
+from dossr_video.errors import Interrupted, ModelError, SourceError
+from dossr_video.frames import Chunk, Motion
+from dossr_video.models.base import DomainShiftModel
+from dossr_video.models.tiled import TiledModel
+from dossr_video.segments import Segment, SegmentResult
+from dossr_video.settings import Settings
+from dossr_video.temporal.flow import DisFlow, motion
+from dossr_video.upscaler import ShotState, resize, upscale_chunk
+from dossr_video.video.reader import Frame, VideoReader
+from dossr_video.video.writer import VideoWriter
+
+T = TypeVar("T")
+Shown = tuple[int, ...]  # pts at which a frame is written: its own and its exact repeats'; () within the lead-in
+
+QUEUE = 2  # items waiting at each border: enough to hide a slow one, no more memory than that
+SMALLEST_TILE = 64  # input pixels
+
+
+@dataclass(frozen=True, eq=False)
+class Work:
+    """A chunk on its way to the model."""
+
+    chunk: Chunk
+    motion: Motion
+    shown: tuple[Shown, ...]  # one per frame
+
+    def part(self, start: int, stop: int) -> Work:
+        """Frames start to stop, half-open."""
+        cut = slice(start, stop)
+        chunk = Chunk(self.chunk.frames[cut], self.chunk.pts[cut], self.chunk.indices[cut])
+        return Work(chunk, Motion(self.motion.flow[cut], self.motion.confidence[cut]), self.shown[cut])
+
+
+def run_segment(
+    segment: Segment,
+    *,
+    reader: VideoReader,
+    writer: VideoWriter,
+    model: DomainShiftModel,
+    settings: Settings,
+    on_frames: Callable[[int], None],
+    cancelled: Callable[[], bool],
+) -> SegmentResult:
+    """Decode, upscale and write the frames of a segment, at times counted from its first.
+
+    `on_frames` is called with the number of frames written since the call before. Raises SourceError when the file no
+    longer holds the planned frames, ModelError when not even a small tile of one frame fits into memory, Interrupted
+    soon after `cancelled` turns true.
+    """
+    began = time.monotonic()
+    written = computed = 0
+    warnings: list[str] = []
+    size = target_size(reader.info.video.width, reader.info.video.height, settings)
+    with (
+        prefetched(read_chunks(segment, reader, settings.chunk)) as work,
+        prefetched(upscaled(work, model, settings, size, segment.shot, warnings.append)) as results,
+    ):
+        for shown, pictures in results:
+            if cancelled():
+                raise Interrupted("stopped", hint="give the same command again to go on")
+            for times, picture in zip(shown, pictures, strict=True):
+                for pts in times:
+                    writer.write(picture, pts - segment.first_pts)
+            count = sum(map(len, shown))
+            on_frames(count)
+            written += count
+            computed += len(shown)
+    return SegmentResult(
+        segment.index, written, segment.first_pts, computed, time.monotonic() - began, tuple(warnings)
+    )
+
+
+def target_size(width: int, height: int, settings: Settings) -> tuple[int, int]:
+    """Height and width of the result of width x height frames; a side that is not given keeps the aspect."""
+    if settings.width is not None or settings.height is not None:
+        new_width = settings.width or round(width * settings.height / height / 2) * 2  # type: ignore[operator]
+        new_height = settings.height or round(height * new_width / width / 2) * 2
+        return new_height, new_width
+    return height * settings.scale, width * settings.scale
+
+
+def read_chunks(segment: Segment, reader: VideoReader, length: int) -> Iterator[Work]:
+    """Chunks of `length` different frames with their motion; exact repeats are only noted."""
+    estimator = DisFlow()
+    previous: Tensor | None = None
+    frames = _planned_frames(segment, reader)
+    while batch := list(islice(frames, length)):
+        indices, shown, decoded = zip(*batch, strict=True)
+        pictures = torch.stack([frame.rgb() for frame in decoded])
+        chunk = Chunk(pictures, tuple(frame.pts for frame in decoded), indices)
+        yield Work(chunk, motion(previous, pictures, estimator), shown)
+        previous = pictures[-1]
+
+
+def _planned_frames(segment: Segment, reader: VideoReader) -> Iterator[tuple[int, Shown, Frame]]:
+    """Index, times to show at, and the frame, for every frame of the segment that is no repeat."""
+    decoded = reader.frames(segment.pts[0])
+    fresh = [i for i, repeat in enumerate(segment.repeats) if not repeat]
+    for first, after in zip(fresh, [*fresh[1:], len(segment.pts)], strict=True):
+        shown = segment.pts[max(first, segment.lead_in) : after]
+        run = list(islice(decoded, after - first))
+        if tuple(frame.pts for frame in run) != segment.pts[first:after]:
+            raise SourceError(
+                f"{reader.info.path} no longer holds the frames that were planned",
+                hint="the file changed; run again with --restart",
+            )
+        yield segment.start - segment.lead_in + first, shown, run[0]
+
+
+def upscaled(
+    work: Iterable[Work],
+    model: DomainShiftModel,
+    settings: Settings,
+    size: tuple[int, int],
+    shot: int,
+    warn: Callable[[str], None],
+) -> Iterator[tuple[tuple[Shown, ...], Tensor]]:
+    """Pictures (T, 3, *size) on the CPU, and when they are shown. Where memory runs out, less is done at a time."""
+    state, length, tile = ShotState(), settings.chunk, settings.tile
+    fitted = model if tile is None else TiledModel(model, tile)
+    for item in work:
+        start = 0
+        while start < len(item.chunk):
+            part = item.part(start, start + length)
+            done = _attempt(fitted, part, state, settings=settings, shot=shot)
+            if done is not None:
+                pictures, state = done
+                yield part.shown, resize(pictures, *size).cpu()
+                start += len(part.chunk)
+                continue
+            release_memory()
+            if len(part.chunk) > 1:
+                length = len(part.chunk) // 2
+            else:
+                tile = smaller_tile(part.chunk, tile)
+                fitted = TiledModel(model, tile)
+            tiles = f" in tiles of {tile} pixels" if tile else ""
+            warn(f"memory ran out at frame {part.chunk.indices[0]}: going on with {length} at a time{tiles}")
+
+
+def _attempt(
+    model: DomainShiftModel, work: Work, state: ShotState, *, settings: Settings, shot: int
+) -> tuple[Tensor, ShotState] | None:
+    """None when memory ran out. The exception dies here: its traceback would keep the tensors alive."""
+    try:
+        return upscale_chunk(model, work.chunk, work.motion, state, settings=settings, shot=shot)
+    except RuntimeError as error:
+        if not is_out_of_memory(error):
+            raise
+        return None
+
+
+def is_out_of_memory(error: RuntimeError) -> bool:
+    """Whether an accelerator, or the CPU, had no memory left; not every backend has an exception of its own for it."""
+    return isinstance(error, torch.OutOfMemoryError) or any(
+        text in str(error) for text in ("out of memory", "can't allocate memory", "not enough memory")
+    )
+
+
+def release_memory() -> None:
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+
+
+def smaller_tile(chunk: Chunk, tile: int | None) -> int:
+    """Half the tile, or of the frame; ModelError below SMALLEST_TILE."""
+    half = (tile or max(chunk.frames.shape[-2:])) // 2
+    if half < SMALLEST_TILE:
+        raise ModelError(
+            f"not even a tile of {SMALLEST_TILE} pixels of one frame fits into memory",
+            hint="close other programs, choose --device cpu or a smaller model",
+        )
+    return half
+
+
+@contextmanager
+def prefetched(items: Iterable[T]) -> Iterator[Iterator[T]]:
+    """The items, made on a thread of their own, at most QUEUE ahead; its exception is raised here in its place."""
+    waiting: queue.Queue[Callable[[], T]] = queue.Queue(QUEUE)
+    stop = threading.Event()
+
+    def offer(give: Callable[[], T]) -> None:
+        while not stop.is_set():
+            try:
+                return waiting.put(give, timeout=0.1)
+            except queue.Full:
+                continue
+
+    def produce() -> None:
+        try:
+            for item in items:
+                offer(lambda item=item: item)
+                if stop.is_set():
+                    return
+            error: BaseException = StopIteration()
+        except BaseException as raised:
+            error = raised
+
+        def fail() -> T:
+            raise error
+
+        offer(fail)
+
+    def consume() -> Iterator[T]:
+        while True:
+            try:
+                item = waiting.get()()
+            except StopIteration:
+                return
+            yield item
+
+    thread = threading.Thread(target=produce, daemon=True)
+    thread.start()
+    try:
+        yield consume()
+    finally:
+        stop.set()
+        thread.join()

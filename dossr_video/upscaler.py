@@ -1,0 +1,103 @@
+"""One shot: chunks of frames and their motion in, enlarged frames out, state passed along.
+
+    restore -> encode -> sample (N network calls, blended along the motion) -> decode -> colour fix
+
+Everything here is a function of its arguments, so a chunk that failed for want of memory is simply done again smaller.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from dossr_video.color import color_fix
+from dossr_video.diffusion.noise import POSTERIOR, NoiseState, make_noise
+from dossr_video.diffusion.sampler import sample
+from dossr_video.diffusion.schedule import make_schedule
+from dossr_video.frames import Chunk, Motion
+from dossr_video.models.base import Carry, DomainShiftModel
+from dossr_video.settings import Settings
+from dossr_video.temporal.blend import BlendState, make_guide
+
+
+@dataclass(frozen=True, eq=False)
+class ShotState:
+    """What a shot carries from chunk to chunk; a fresh one begins a shot."""
+
+    carry: Carry = None
+    noise: NoiseState = field(default_factory=NoiseState)
+    blend: BlendState = field(default_factory=BlendState)
+
+
+@torch.inference_mode()
+def upscale_chunk(
+    model: DomainShiftModel, chunk: Chunk, motion: Motion, state: ShotState, *, settings: Settings, shot: int
+) -> tuple[Tensor, ShotState]:
+    """Pictures (T, 3, s H, s W) float32 in [0, 1] on the model's device, s the model's scale; and the state after them.
+
+    The result depends on the frames before through `state` alone, not on how they were cut into chunks.
+    """
+    height, width = chunk.frames.shape[-2:]
+    frames = pad(chunk.frames.to(model.device), model.multiple)
+    motion = Motion(*(pad(part.to(model.device), model.multiple) for part in (motion.flow, motion.confidence)))
+    restored, carry = model.restore(frames, motion, state.carry)
+    pictures, state = restored.clamp(0, 1), replace(state, carry=carry)
+    if model.defaults.steps > 0:  # otherwise the restorer is the whole model
+        pictures, state = _sample(model, pictures, motion, chunk.indices, state, settings, shot)
+    return pictures[..., : height * model.scale, : width * model.scale], state
+
+
+def _sample(
+    model: DomainShiftModel,
+    restored: Tensor,
+    motion: Motion,
+    indices: tuple[int, ...],
+    state: ShotState,
+    settings: Settings,
+    shot: int,
+) -> tuple[Tensor, ShotState]:
+    calls = settings.steps or model.defaults.steps
+    degraded = model.encode(restored)
+    channels, height, width = degraded.shape[1:]
+    noise = make_noise(
+        state.noise, motion, indices, (channels, height, width), kind=settings.noise, seed=settings.seed, shot=shot
+    )
+    guide = make_guide(
+        state.blend, motion, mode=settings.blend, strength=settings.blend_strength, calls=calls, codec=model
+    )
+    if settings.posterior == "sample":
+        degraded = model.encode(restored, noise(POSTERIOR).to(model.device))
+    condition = model.condition(restored, degraded)
+    latents = sample(
+        lambda x, t: model.denoise(x, t, condition),
+        make_schedule(calls),
+        degraded,
+        noise=lambda call: noise(call).to(model.device),
+        order=settings.order or model.defaults.order,
+        final=settings.final or model.defaults.final,
+        corrected_third_order=settings.corrected_third_order,
+        guide=guide,
+    )
+    pictures = color_fix(model.decode(latents), restored, settings.color_fix or model.defaults.color_fix)
+    return pictures.clamp(0, 1), replace(state, noise=noise.state(), blend=guide.state())
+
+
+def pad(images: Tensor, multiple: int) -> Tensor:
+    """(..., H, W) grown at the bottom and the right to multiples, by reflection; by repetition where H or W is small."""
+    height, width = images.shape[-2:]
+    below, right = -height % multiple, -width % multiple
+    if not (below or right):
+        return images
+    mode = "reflect" if below < height and right < width else "replicate"
+    return F.pad(images, (0, right, 0, below), mode=mode)
+
+
+def resize(pictures: Tensor, height: int, width: int) -> Tensor:
+    """(T, 3, H, W) in [0, 1] at another size; smaller by a cubic filter that does not alias."""
+    if pictures.shape[-2:] == (height, width):
+        return pictures
+    shape = (height, width)
+    return F.interpolate(pictures, shape, mode="bicubic", align_corners=False, antialias=True).clamp(0, 1)
