@@ -65,6 +65,12 @@ def training_tables() -> tuple[Tensor, Tensor]:
     return abar, eta
 
 
+def make_point(t: int) -> Point:
+    """The schedule at training step t."""
+    abar, eta = training_tables()
+    return Point(t, float(abar[t]), float(eta[t]))
+
+
 def timesteps(calls: int) -> tuple[int, ...]:
     """tau_0 < ... < tau_N for N network calls, the first 0 and the last 499.
 
@@ -85,5 +91,4 @@ def make_schedule(calls: int) -> tuple[Point, ...]:
 
     The network is called at the last N of them, from the last to the second; the first is only landed on.
     """
-    abar, eta = training_tables()
-    return tuple(Point(t, float(abar[t]), float(eta[t])) for t in timesteps(calls))
+    return tuple(make_point(t) for t in timesteps(calls))

@@ -9,7 +9,7 @@ import hashlib
 import json
 import pickle
 import zipfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -86,32 +86,33 @@ def _line(error: Exception) -> str:
 
 def fill(
     module: Module,
-    weights: Mapping[str, Tensor],
+    weights: Weights,
     *,
     source: str,
     device: torch.device,
     dtype: torch.dtype,
-    unused: Iterable[str] = (),
+    names: Callable[[str], str] = str,
 ) -> Module:
-    """`module`, built on the meta device, with its parameters taken from `weights`, cast, in evaluation mode.
+    """`module`, built on the meta device, with its parameters from `weights`, cast, frozen, in evaluation mode.
 
-    Names must be the module's own; `unused` are names in the file that the module has no place for. Raises ModelError
-    that names the first keys that are missing, unused or of another shape; `source` says where they came from.
+    `names` turns the module's name of a tensor into the file's. The two must fit exactly: ModelError names the first
+    tensors that are missing, of another shape, or without a place in the module; `source` says where they came from.
     """
-    declared = module.state_dict()
+    declared = {key: names(key) for key in module.state_dict()}
+    shapes = {declared[key]: tuple(value.shape) for key, value in module.state_dict().items()}
     misfits = {
-        "lacks": [key for key in declared if key not in weights],
-        "has no use for": list(unused),
+        "lacks": [name for name in shapes if name not in weights],
         "has the wrong shape for": [
-            f"{key} {tuple(weights[key].shape)} instead of {tuple(value.shape)}"
-            for key, value in declared.items()
-            if key in weights and weights[key].shape != value.shape
+            f"{name} {tuple(weights[name].shape)} instead of {shape}"
+            for name, shape in shapes.items()
+            if name in weights and tuple(weights[name].shape) != shape
         ],
+        "has no place for": [name for name in weights if name not in shapes],
     }
-    for problem, keys in misfits.items():
-        if keys:
-            raise ModelError(f"{source} {problem} {name_some(keys)}", hint=AUTHORS)
-    cast = {key: weights[key].to(device=device, dtype=dtype) for key in declared}
+    for problem, found in misfits.items():
+        if found:
+            raise ModelError(f"{source} {problem} {name_some(found)}", hint=AUTHORS)
+    cast = {key: weights[name].to(device=device, dtype=dtype) for key, name in declared.items()}
     module.load_state_dict(cast, assign=True)
     return module.requires_grad_(False).eval()
 

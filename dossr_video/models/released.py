@@ -6,7 +6,7 @@ Names go from stock modules to the file, so that an error can name what the file
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from torch import Tensor
 
@@ -48,20 +48,20 @@ def part(weights: Mapping[str, Tensor], name: str) -> dict[str, Tensor]:
     return {key[len(prefix) :]: value for key, value in weights.items() if key.startswith(prefix)}
 
 
-def unet_names(layers: int, attention: list[bool]) -> Names:
-    """Names of UNet2DConditionModel and ControlNetModel with `layers` residual blocks per level, `attention` by level.
+def unet_names(layers: int, down_block_types: Sequence[str]) -> Names:
+    """Names of UNet2DConditionModel and ControlNetModel with `layers` residual blocks per level.
 
     The file numbers blocks through all levels; a level's resampling is a block of its own on the way down, and the
     last module of the last block on the way up.
     """
-    upwards = attention[::-1]
+    attention = ["Attn" in kind for kind in reversed(down_block_types)]  # of the way up
 
     def block(match: re.Match[str]) -> str:
         way, level, kind, index = match[1], int(match[2]), match[3], int(match[4])
         if kind == "downsamplers":
             return f"input_blocks.{(level + 1) * (layers + 1)}.0.op"
         if kind == "upsamplers":
-            return f"output_blocks.{level * (layers + 1) + layers}.{2 if upwards[level] else 1}.conv"
+            return f"output_blocks.{level * (layers + 1) + layers}.{2 if attention[level] else 1}.conv"
         number = level * (layers + 1) + index
         blocks = f"input_blocks.{number + 1}" if way == "down" else f"output_blocks.{number}"
         return f"{blocks}.{0 if kind == 'resnets' else 1}"
@@ -117,14 +117,26 @@ def text_names(key: str) -> str:
 
 
 def split_text_attention(tower: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The text part with each `attn.in_proj_weight` cut into `attn.in_proj_{q,k,v}.weight`; biases alike."""
+    """The text part with each `attn.in_proj_weight` cut into `attn.in_proj_{q,k,v}.weight`; biases alike.
+
+    The last block, the projection and the temperature, which DoSSR never uses, are left out.
+    """
+    last = max((int(key.split(".")[2]) for key in tower if key.startswith("transformer.resblocks.")), default=0)
+    unused = (f"transformer.resblocks.{last}.", "text_projection", "logit_scale")
     result = {}
     for key, value in tower.items():
+        if key.startswith(unused):
+            continue
         if match := re.match(r"(.*attn\.in_proj)_(weight|bias)$", key):
             result |= {f"{match[1]}_{x}.{match[2]}": part for x, part in zip("qkv", value.chunk(3), strict=True)}
         else:
             result[key] = value
     return result
+
+
+def flatten_attention(vae: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The VAE part with its attention's 1x1 convolutions as the matrices that stock modules have there."""
+    return {key: x.flatten(1) if ".attn_1." in key and x.ndim == 4 else x for key, x in vae.items()}
 
 
 def _replace_last(key: str, names: Mapping[str, str]) -> str:

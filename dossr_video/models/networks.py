@@ -1,0 +1,150 @@
+"""The networks of a DoSSR model, from the released checkpoint or from a folder that `convert` made of it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from diffusers import AutoencoderKL, ControlNetModel, UNet2DConditionModel
+from safetensors.torch import save_file
+from torch import Tensor, nn
+from transformers import CLIPTextConfig, CLIPTextModel
+
+from dossr_video.errors import ModelError
+from dossr_video.models.architecture import HEAD_CHANNELS, ConditionEncoder, build, on_meta
+from dossr_video.models.checkpoint import AUTHORS, Weights, fill, name_some, read_json, read_weights
+from dossr_video.models.released import PREFIXES, part
+from dossr_video.models.rrdbnet import RRDBNet
+from dossr_video.models.text import DEFAULT_PROMPT, EMPTY_PROMPT, contexts
+
+STORED_PROMPTS = (DEFAULT_PROMPT, EMPTY_PROMPT)
+WEIGHTS = "diffusion_pytorch_model.safetensors"
+INDEX = "dossr.json"
+
+
+@dataclass(frozen=True, eq=False)
+class Networks:
+    unet: UNet2DConditionModel
+    controlnet: ControlNetModel
+    vae: AutoencoderKL
+    cond_encoder: ConditionEncoder | None  # None: equal to the VAE's encoder, whose work then serves both
+    restorer: RRDBNet
+
+
+class NetworkSource(Protocol):
+    """Where networks come from; both kinds of files answer the same questions. All raise ModelError."""
+
+    shared_encoder: bool
+
+    def network(self, name: str, *, device: torch.device, dtype: torch.dtype) -> nn.Module: ...
+
+    def contexts(self, prompts: Sequence[str]) -> Tensor: ...
+
+
+def load_networks(source: NetworkSource, *, device: torch.device, dtype: torch.dtype) -> Networks:
+    def network(name: str) -> Any:
+        return source.network(name, device=device, dtype=dtype)
+
+    return Networks(
+        unet=network("unet"),
+        controlnet=network("controlnet"),
+        vae=network("vae"),
+        cond_encoder=None if source.shared_encoder else network("cond_encoder"),
+        restorer=network("restorer"),
+    )
+
+
+class ReleasedCheckpoint:
+    """A single file in the authors' layout."""
+
+    def __init__(self, path: Path, *, head_channels: int = HEAD_CHANNELS, text_head_channels: int = HEAD_CHANNELS) -> None:
+        self.path = path
+        self.head_channels = head_channels
+        self.text_head_channels = text_head_channels
+        self.weights = read_weights(path)
+        missing = [f"{prefix}*" for name, prefix in PREFIXES.items() if not part(self.weights, name)]
+        if missing:
+            raise ModelError(f"{path} is no DoSSR checkpoint: it lacks {name_some(missing)}", hint=AUTHORS)
+        self.shared_encoder = _same(part(self.weights, "cond_encoder"), part(self.weights, "vae"))
+
+    def network(self, name: str, *, device: torch.device, dtype: torch.dtype) -> nn.Module:
+        heads = self.text_head_channels if name == "text_encoder" else self.head_channels
+        return build(name, self.weights, source=str(self.path), device=device, dtype=dtype, head_channels=heads)
+
+    def contexts(self, prompts: Sequence[str]) -> Tensor:
+        """(K, 77, D) float32 on the CPU."""
+        tower = self.network("text_encoder", device=torch.device("cpu"), dtype=torch.float32)
+        return contexts(tower, prompts)
+
+
+def _same(some: Weights, all_of: Weights) -> bool:
+    return all(key in all_of and torch.equal(value, all_of[key]) for key, value in some.items())
+
+
+class ConvertedFolder:
+    """A folder in diffusers' layout: for each network its config.json and its weights, and the stored contexts."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        index = read_json(path / INDEX)
+        self.shared_encoder = bool(index.get("shared_encoder"))
+
+    def network(self, name: str, *, device: torch.device, dtype: torch.dtype) -> nn.Module:
+        folder = self.path / name
+        config = read_json(folder / "config.json")
+        try:
+            if name == "text_encoder":
+                shell = on_meta(CLIPTextModel, {"config": CLIPTextConfig.from_dict(config)})
+            else:
+                own = {key: value for key, value in config.items() if not key.startswith("_")}
+                shell = on_meta(_KINDS[name], own)
+        except (TypeError, ValueError) as error:
+            raise ModelError(f"{folder / 'config.json'} describes no network: {error}", hint=AUTHORS) from error
+        weights = read_weights(folder / WEIGHTS)
+        return fill(shell, weights, source=str(folder / WEIGHTS), device=device, dtype=dtype)
+
+    def contexts(self, prompts: Sequence[str]) -> Tensor:
+        """(K, 77, D) float32 on the CPU; other prompts than the stored ones need the text tower."""
+        if all(prompt in STORED_PROMPTS for prompt in prompts):
+            stored = read_weights(self.path / "contexts.safetensors")["contexts"]
+            return stored[[STORED_PROMPTS.index(prompt) for prompt in prompts]]
+        if not (self.path / "text_encoder").is_dir():
+            raise ModelError(
+                f"{self.path} was converted without its text tower, which other prompts need",
+                hint="convert the checkpoint again with its text tower, or leave --prompt away",
+            )
+        tower = self.network("text_encoder", device=torch.device("cpu"), dtype=torch.float32)
+        return contexts(tower, prompts)
+
+
+_KINDS: Mapping[str, type[nn.Module]] = {
+    "unet": UNet2DConditionModel,
+    "controlnet": ControlNetModel,
+    "vae": AutoencoderKL,
+    "cond_encoder": ConditionEncoder,
+    "restorer": RRDBNet,
+}
+
+
+def write_network(network: nn.Module, folder: Path) -> None:
+    """A network as its config.json and its weights, readable by the stock class's `from_pretrained`."""
+    folder.mkdir()
+    if isinstance(network, CLIPTextModel):
+        network.config.to_json_file(folder / "config.json")
+    elif isinstance(network, (ConditionEncoder, RRDBNet)):
+        (folder / "config.json").write_text(json.dumps(network.config, indent=2), encoding="utf-8")
+    else:
+        network.save_config(folder)
+    weights = {key: value.contiguous() for key, value in network.state_dict().items()}
+    save_file(weights, folder / WEIGHTS, metadata={"format": "pt"})
+
+
+def open_source(path: Path, *, head_channels: int = HEAD_CHANNELS, text_head_channels: int = HEAD_CHANNELS) -> NetworkSource:
+    """A converted folder or a checkpoint file. Raises ModelError for anything else."""
+    if path.is_dir():
+        return ConvertedFolder(path)
+    return ReleasedCheckpoint(path, head_channels=head_channels, text_head_channels=text_head_channels)

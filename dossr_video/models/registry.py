@@ -1,0 +1,102 @@
+"""Models by name or path, and the device and number type that they run on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+
+from dossr_video.errors import ModelError, SettingsError
+from dossr_video.models.base import DomainShiftModel
+
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
+
+def load_model(
+    name: str,
+    *,
+    device: str = "auto",
+    dtype: str = "auto",
+    prompt: str | None = None,
+    negative_prompt: str | None = None,
+    cfg_scale: float = 1.0,
+) -> DomainShiftModel:
+    """`compact` or `bicubic` from the package; else DoSSR from a checkpoint file or a folder made by `convert`.
+
+    Prompts and guidance are for DoSSR alone. Raises ModelError for weights that cannot be read, SettingsError for a
+    device that is not there or a prompt for a model without text.
+    """
+    place = resolve_device(device)
+    kind = resolve_dtype(dtype, place)
+    if name not in BUILT_IN:
+        path = Path(name)
+        if not path.exists():
+            raise ModelError(
+                f"there is no model {name!r}: neither a file nor one of {', '.join(BUILT_IN)}",
+                hint="use --model compact, or fetch dossr_default.ckpt from the release page of the authors' GitHub "
+                "project DoSSR (paper: arXiv 2409.17778) and give its path",
+            )
+        from dossr_video.models.dossr import load_dossr  # diffusers takes seconds to import
+
+        return load_dossr(
+            path, device=place, dtype=kind, prompt=prompt, negative_prompt=negative_prompt, cfg_scale=cfg_scale
+        )
+    if prompt is not None or negative_prompt is not None or cfg_scale != 1.0:
+        raise SettingsError(
+            f"{name} takes no text, so no prompt and no cfg scale",
+            hint="leave --prompt, --negative-prompt and --cfg-scale away, or give a DoSSR checkpoint as --model",
+        )
+    return BUILT_IN[name](place, kind)
+
+
+def _compact(device: torch.device, dtype: torch.dtype) -> DomainShiftModel:
+    from dossr_video.models.compact import load_compact
+
+    return load_compact(device=device, dtype=dtype)
+
+
+def _bicubic(device: torch.device, dtype: torch.dtype) -> DomainShiftModel:
+    from dossr_video.models.bicubic import Bicubic
+
+    return Bicubic(device=device, dtype=dtype)
+
+
+BUILT_IN: dict[str, Callable[[torch.device, torch.dtype], DomainShiftModel]] = {"compact": _compact, "bicubic": _bicubic}
+
+
+def resolve_device(name: str) -> torch.device:
+    """`auto` takes the first of CUDA, MPS and the CPU that is there. Raises SettingsError."""
+    present = {
+        "cuda": torch.cuda.device_count(),
+        "mps": int(torch.backends.mps.is_available()),
+        "xpu": torch.xpu.device_count(),
+        "cpu": 1,
+    }
+    if name == "auto":
+        return torch.device(next(kind for kind in ("cuda", "mps", "cpu") if present[kind]))
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise SettingsError(f"device {name!r} is unknown", hint="use auto, cpu, cuda, cuda:N, mps or xpu") from error
+    if (device.index or 0) >= present.get(device.type, 0):
+        raise SettingsError(f"device {name!r} is not on this machine", hint="use --device auto or --device cpu")
+    return device
+
+
+def resolve_dtype(name: str, device: torch.device) -> torch.dtype:
+    """`auto` takes what the device computes fast and the networks stand: half precision on CUDA, else mostly float32.
+
+    A CPU without bfloat16 units is several times slower in bfloat16 than in float32. Raises SettingsError.
+    """
+    if name in DTYPES:
+        return DTYPES[name]
+    if name != "auto":
+        raise SettingsError(f"number type {name!r} is unknown", hint=f"use auto, {', '.join(DTYPES)}")
+    if device.type in ("cuda", "xpu"):
+        return torch.float16
+    if device.type == "cpu":
+        has = getattr(torch.cpu, "get_capabilities", dict)()  # newer than the oldest torch that serves
+        if has.get("avx512_bf16") or has.get("amx_bf16"):
+            return torch.bfloat16
+    return torch.float32
