@@ -104,7 +104,7 @@ class Settings(ModelSettings, TimeSettings, MachineSettings, SourceSettings, Tar
                 f"{option} {first['input']} must be {reason.removeprefix('must be ')}"
                 if first["type"] != "extra_forbidden"
                 else f"{option} is not an option",
-                hint="`dossr-video --help` lists the options and their limits",
+                hint="`dossr-video upscale --help` lists the options and their limits",
             ) from error
 
 
