@@ -131,7 +131,8 @@ def carry(motion: Motion, offsets: Tensor | None, size: tuple[int, int]) -> tupl
     for frame in flow:
         # Backward flow says where a cell comes from; over a cell's length its negative is where that one goes.
         x, y = columns + offset[0] - frame[0], rows + offset[1] - frame[1]
-        to_x, to_y = np.rint(x).astype(np.int64), np.rint(y).astype(np.int64)
+        # Not rint: it rounds halves to even, so cells that move alike would collide.
+        to_x, to_y = np.floor(x + 0.5).astype(np.int64), np.floor(y + 0.5).astype(np.int64)
         inside = ((to_x >= 0) & (to_x < w) & (to_y >= 0) & (to_y < h) & (frame[2] > 0)).ravel()
         miss = np.square(x - to_x) + np.square(y - to_y)
         # Of two that arrive in one cell the nearer stays: it is written last.
