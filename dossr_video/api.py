@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from os import PathLike
 from pathlib import Path
 from typing import TypeVar
@@ -13,7 +13,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from dossr_video.frames import Chunk
-from dossr_video.jobs.run import Progress, Report, run_job
+from dossr_video.jobs.progress import OnProgress
+from dossr_video.jobs.report import Report
+from dossr_video.jobs.run import run_job
 from dossr_video.models.base import DomainShiftModel
 from dossr_video.models.registry import load_model
 from dossr_video.pipeline import Work, target_size, upscaled
@@ -31,13 +33,13 @@ def upscale(
     target: str | PathLike[str],
     settings: Settings | None = None,
     *,
-    on_progress: Callable[[Progress], None] = lambda progress: None,
+    on_progress: OnProgress = lambda stage, done, total: None,
     force: bool = False,
     restart: bool = False,
 ) -> Report:
     """Restore and enlarge a file, all its other streams kept; goes on where an interrupted run stopped.
 
-    Writes `target` when everything is complete, never before. `force` overwrites it, `restart` drops what an
+    `on_progress` gets the stage, the frames done and the frames in all (0: not known yet). Writes `target` when everything is complete, never before. `force` overwrites it, `restart` drops what an
     interrupted run had finished. Raises errors.DossrError with what came, the rule and the remedy.
     """
     return run_job(

@@ -141,9 +141,9 @@ def upscale(
 
     from dossr_video.jobs.run import run_job
 
-    with interruptible() as stopping, progress_display(quiet=quiet) as on_progress:
+    with interruptible() as cancelled, progress_display(quiet=quiet) as on_progress:
         report = run_job(
-            source, target, settings, force=force, restart=restart, on_progress=on_progress, stopping=stopping
+            source, target, settings, force=force, restart=restart, on_progress=on_progress, cancelled=cancelled
         )
         if json_report is not None:
             json_report.write_text(report.dumps(), encoding="utf-8")

@@ -14,8 +14,8 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from dossr_video.errors import DossrError
+from dossr_video.jobs.progress import OnProgress
 
-OnProgress = Callable[[str, int, int], None]  # stage, frames done, frames in all (0: not known yet)
 LINE_INTERVAL = 10.0  # seconds between two lines where there is no terminal
 
 

@@ -19,7 +19,7 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
-from dossr_video.errors import Interrupted, ModelError, SourceError
+from dossr_video.errors import ModelError, SourceError
 from dossr_video.frames import Chunk, Motion
 from dossr_video.models.base import DomainShiftModel
 from dossr_video.models.tiled import TiledModel
@@ -60,13 +60,11 @@ def run_segment(
     model: DomainShiftModel,
     settings: Settings,
     on_frames: Callable[[int], None],
-    cancelled: Callable[[], bool],
 ) -> SegmentResult:
     """Decode, upscale and write the frames of a segment, at times counted from its first.
 
-    `on_frames` is called with the number of frames written since the call before. Raises SourceError when the file no
-    longer holds the planned frames, ModelError when not even a small tile of one frame fits into memory, Interrupted
-    soon after `cancelled` turns true.
+    `on_frames` is called with the number of frames written so far; what it raises ends the work. Raises SourceError
+    when the file no longer holds the planned frames, ModelError when not even a small tile of a frame fits into memory.
     """
     began = time.monotonic()
     written = computed = 0
@@ -77,15 +75,12 @@ def run_segment(
         prefetched(upscaled(work, model, settings, size, segment.shot, warnings.append)) as results,
     ):
         for shown, pictures in results:
-            if cancelled():
-                raise Interrupted("stopped", hint="give the same command again to go on")
             for times, picture in zip(shown, pictures, strict=True):
                 for pts in times:
                     writer.write(picture, pts - segment.first_pts)
-            count = sum(map(len, shown))
-            on_frames(count)
-            written += count
+            written += sum(map(len, shown))
             computed += len(shown)
+            on_frames(written)
     return SegmentResult(
         segment.index, written, segment.first_pts, computed, time.monotonic() - began, tuple(warnings)
     )

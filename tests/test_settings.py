@@ -1,0 +1,63 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dossr_video.errors import SettingsError
+from dossr_video.presets import load_preset, preset_names
+from dossr_video.settings import GROUPS, Settings
+
+
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        ({"chunk": 0}, "--chunk 0"),
+        ({"crf": -1}, "--crf -1"),
+        ({"steps": 0}, "--steps 0"),
+        ({"steps": 501}, "--steps 501"),
+        ({"device": "banana"}, "--device banana must be auto, cpu, mps, xpu, cuda or cuda:N"),
+        ({"device": "cuda:x"}, "--device cuda:x"),
+        ({"encoder": "mpeg9"}, "--encoder mpeg9 must be 'libx264'"),
+        ({"order": 4}, "--order 4"),
+        ({"scale": 5}, "--scale 5"),
+        ({"duration": 0.0}, "--duration 0"),
+        ({"blend_strength": 2}, "--blend-strength 2"),
+        ({"seed": -1}, "--seed -1"),
+        ({"color": "red"}, "--color is not an option"),
+    ],
+)
+def test_a_wrong_option_is_named(options: dict[str, Any], named: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        Settings.of(options)
+    assert caught.value.message.startswith(named)
+    assert "\n" not in caught.value.message + caught.value.hint
+    assert caught.value.exit_code == 2
+
+
+def test_every_setting_is_in_one_group_and_described() -> None:
+    names = [name for group in GROUPS for name in group.model_fields]
+    assert sorted(names) == sorted(Settings.model_fields)
+    assert all(field.description for field in Settings.model_fields.values())
+
+
+@pytest.mark.parametrize("name", preset_names())
+def test_shipped_presets_are_valid(name: str) -> None:
+    assert Settings.of(load_preset(name)) != Settings()
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"), [(b"a: [", "is not YAML"), (b"- 1", "holds no mapping"), (b"\xff\xfe", "is not YAML")]
+)
+def test_a_damaged_preset_is_refused(tmp_path: Path, content: bytes, reason: str) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_bytes(content)
+    with pytest.raises(SettingsError, match=reason):
+        load_preset(str(path))
+
+
+def test_an_unknown_preset_names_the_shipped_ones() -> None:
+    with pytest.raises(SettingsError) as caught:
+        load_preset("nonesuch")
+    assert "archive" in caught.value.hint
