@@ -78,7 +78,9 @@ class DoSSR:
         eps = self.predict_noise(x.expand(count, -1, -1, -1), t, hint.expand(count, -1, -1, -1), contexts)
         return eps if count == 1 else eps[1:] + self.cfg_scale * (eps[:1] - eps[1:])
 
-    def predict_noise(self, x: Tensor, t: int | Tensor, hint: Tensor, contexts: Tensor, *, control: float = 1.0) -> Tensor:
+    def predict_noise(
+        self, x: Tensor, t: int | Tensor, hint: Tensor, contexts: Tensor, *, control: float = 1.0
+    ) -> Tensor:
         """What the network takes for the noise in x (B, C, h, w), with contexts (B, 77, D); t may be (B,).
 
         `control` scales the control branch's outputs; at 0 the branch is not run.

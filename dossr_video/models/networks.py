@@ -24,6 +24,7 @@ from dossr_video.models.text import DEFAULT_PROMPT, EMPTY_PROMPT, contexts
 STORED_PROMPTS = (DEFAULT_PROMPT, EMPTY_PROMPT)
 WEIGHTS = "diffusion_pytorch_model.safetensors"
 INDEX = "dossr.json"
+CONTEXTS = "contexts.safetensors"
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,7 +62,9 @@ def load_networks(source: NetworkSource, *, device: torch.device, dtype: torch.d
 class ReleasedCheckpoint:
     """A single file in the authors' layout."""
 
-    def __init__(self, path: Path, *, head_channels: int = HEAD_CHANNELS, text_head_channels: int = HEAD_CHANNELS) -> None:
+    def __init__(
+        self, path: Path, *, head_channels: int = HEAD_CHANNELS, text_head_channels: int = HEAD_CHANNELS
+    ) -> None:
         self.path = path
         self.head_channels = head_channels
         self.text_head_channels = text_head_channels
@@ -110,7 +113,7 @@ class ConvertedFolder:
     def contexts(self, prompts: Sequence[str]) -> Tensor:
         """(K, 77, D) float32 on the CPU; other prompts than the stored ones need the text tower."""
         if all(prompt in STORED_PROMPTS for prompt in prompts):
-            stored = read_weights(self.path / "contexts.safetensors")["contexts"]
+            stored = read_weights(self.path / CONTEXTS)["contexts"]
             return stored[[STORED_PROMPTS.index(prompt) for prompt in prompts]]
         if not (self.path / "text_encoder").is_dir():
             raise ModelError(
@@ -143,7 +146,9 @@ def write_network(network: nn.Module, folder: Path) -> None:
     save_file(weights, folder / WEIGHTS, metadata={"format": "pt"})
 
 
-def open_source(path: Path, *, head_channels: int = HEAD_CHANNELS, text_head_channels: int = HEAD_CHANNELS) -> NetworkSource:
+def open_source(
+    path: Path, *, head_channels: int = HEAD_CHANNELS, text_head_channels: int = HEAD_CHANNELS
+) -> NetworkSource:
     """A converted folder or a checkpoint file. Raises ModelError for anything else."""
     if path.is_dir():
         return ConvertedFolder(path)

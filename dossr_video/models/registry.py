@@ -62,7 +62,10 @@ def _bicubic(device: torch.device, dtype: torch.dtype) -> DomainShiftModel:
     return Bicubic(device=device, dtype=dtype)
 
 
-BUILT_IN: dict[str, Callable[[torch.device, torch.dtype], DomainShiftModel]] = {"compact": _compact, "bicubic": _bicubic}
+BUILT_IN: dict[str, Callable[[torch.device, torch.dtype], DomainShiftModel]] = {
+    "compact": _compact,
+    "bicubic": _bicubic,
+}
 
 
 def resolve_device(name: str) -> torch.device:
