@@ -15,7 +15,6 @@ from torch import Tensor
 from dossr_video.frames import Chunk
 from dossr_video.jobs.progress import OnProgress
 from dossr_video.jobs.report import Report
-from dossr_video.jobs.run import run_job
 from dossr_video.models.base import DomainShiftModel
 from dossr_video.models.registry import load_model
 from dossr_video.pipeline import Work, target_size, upscaled
@@ -42,6 +41,7 @@ def upscale(
     `on_progress` gets the stage, the frames done and the frames in all (0: not known yet). Writes `target` when everything is complete, never before. `force` overwrites it, `restart` drops what an
     interrupted run had finished. Raises errors.DossrError with what came, the rule and the remedy.
     """
+    from dossr_video.jobs.run import run_job
     return run_job(
         Path(source), Path(target), settings or Settings(), force=force, restart=restart, on_progress=on_progress
     )

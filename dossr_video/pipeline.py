@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import torch
 from torch import Tensor
@@ -28,7 +28,9 @@ from dossr_video.settings import Settings
 from dossr_video.temporal.flow import DisFlow, motion
 from dossr_video.upscaler import ShotState, resize, upscale_chunk
 from dossr_video.video.reader import Frame, VideoReader
-from dossr_video.video.writer import VideoWriter
+
+if TYPE_CHECKING:
+    from dossr_video.video.writer import VideoWriter
 
 T = TypeVar("T")
 Shown = tuple[int, ...]  # pts at which a frame is written: its own and its exact repeats'; () within the lead-in
