@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
@@ -49,8 +50,7 @@ class Fingerprint:
 
     @classmethod
     def of(cls, source: Path, settings: Settings, weights: str) -> Fingerprint:
-        kept = settings.model_dump(mode="json", exclude=set(FREE))
-        return cls(SourceMark.of(source), kept, weights, version("dossr-video"))
+        return cls(SourceMark.of(source), lasting(settings), weights, version("dossr-video"))
 
     @classmethod
     def of_json(cls, data: Mapping[str, Any]) -> Fingerprint:
@@ -71,6 +71,16 @@ class Fingerprint:
             ("version", self.version, now.version),
         ]
         return [f"{name}: {before} -> {after}" for name, before, after in pairs if before != after]
+
+
+def lasting(settings: Settings) -> dict[str, Any]:
+    """The settings that the result depends on, as JSON values."""
+    return settings.model_dump(mode="json", exclude=set(FREE))
+
+
+def settings_digest(settings: Settings) -> str:
+    """sha256 of the settings that the result depends on."""
+    return hashlib.sha256(json.dumps(lasting(settings), sort_keys=True).encode()).hexdigest()
 
 
 def _date(nanoseconds: int) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 from dossr_video.segments import SegmentResult
@@ -16,14 +17,10 @@ class Ledger:
     written) and lines that cannot be read are skipped: their segments are computed again.
     """
 
-    def __init__(self, path: Path, segments: Path, *, suffix: str) -> None:
+    def __init__(self, path: Path, file_of: Callable[[int], Path]) -> None:
+        """`file_of` tells where a finished segment lies."""
         self._path = path
-        self._segments = segments
-        self._suffix = suffix
-
-    def file_of(self, index: int) -> Path:
-        """Where a finished segment lies."""
-        return self._segments / f"{index:06d}{self._suffix}"
+        self._file_of = file_of
 
     def finished(self) -> dict[int, SegmentResult]:
         """Results of the segments that need not run again, by index."""
@@ -34,13 +31,13 @@ class Ledger:
                 result, size = SegmentResult.of_json(entry["result"]), int(entry["bytes"])
             except (ValueError, KeyError, TypeError):
                 continue
-            if _size(self.file_of(result.index)) == size:
+            if _size(self._file_of(result.index)) == size:
                 results[result.index] = result
         return results
 
     def record(self, result: SegmentResult) -> None:
         """Add a segment whose file has its final name; returns when the line is on the disk."""
-        entry = {"result": result.as_json(), "bytes": self.file_of(result.index).stat().st_size}
+        entry = {"result": result.as_json(), "bytes": self._file_of(result.index).stat().st_size}
         # The newline in front ends whatever a power cut left of the line before.
         line = b"\n" + json.dumps(entry).encode() + b"\n"
         with self._path.open("ab", buffering=0) as file:

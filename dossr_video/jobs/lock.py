@@ -19,6 +19,10 @@ BEAT = 20.0  # seconds between two signs of life of a holder
 LEASE = 120.0  # seconds without one after which a holder on another machine counts as gone
 
 
+class HeldError(JobError):
+    """Another process works on the job."""
+
+
 @dataclass(frozen=True)
 class Owner:
     """A process, told apart from later ones that carry the same number."""
@@ -46,10 +50,11 @@ class Owner:
 
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Hold the lock file while the block runs; JobError names the process that has it.
+    """Hold the lock file while the block runs; HeldError names the process that has it.
 
     The kernel's lock decides among the processes of one machine and falls with its holder. The owner written into the
-    file, and its age, decide among machines that share the folder, where such locks may not reach.
+    file, and its age, decide among machines that share the folder, where such locks may not reach. The folder of the
+    file is made where there is none.
     """
     descriptor = _take(path)
     done = threading.Event()
@@ -79,7 +84,11 @@ def holder(path: Path) -> Owner | None:
 
 def _take(path: Path) -> int:
     while True:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        path.parent.mkdir(exist_ok=True)
+        try:
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        except FileNotFoundError:  # its last holder removed the folder since the line above
+            continue
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
@@ -87,7 +96,7 @@ def _take(path: Path) -> int:
             if error.errno not in (errno.EAGAIN, errno.EACCES):
                 raise
             raise _refusal(path, holder(path)) from error
-        if not _is_still(descriptor, path):  # its last holder finished and removed the folder meanwhile
+        if not _is_still(descriptor, path):  # removed since it was opened
             os.close(descriptor)
             continue
         owner = holder(path)
@@ -119,9 +128,9 @@ def _is_still(descriptor: int, path: Path) -> bool:
         return False
 
 
-def _refusal(path: Path, owner: Owner | None) -> JobError:
+def _refusal(path: Path, owner: Owner | None) -> HeldError:
     who = f"process {owner.pid} on {owner.host}" if owner else "another process"
-    return JobError(
+    return HeldError(
         f"{path.parent} is being worked on by {who}; a job runs once at a time",
         hint="wait for it or stop it; the lock falls with its process, and two minutes after its machine",
     )

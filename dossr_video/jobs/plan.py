@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dossr_video.errors import JobError
+from dossr_video.errors import JobError, SourceError
 from dossr_video.jobs.fingerprint import Fingerprint
 from dossr_video.segments import Segment
 from dossr_video.settings import Settings
+from dossr_video.temporal.shots import Luma, find_shots
+from dossr_video.video.reader import Frame, PyavReader, VideoReader
 
 FORMAT = 1  # of plan.json; raised when an older program could not read it
 
@@ -29,7 +31,7 @@ class Plan:
 
     fingerprint: Fingerprint
     segments: tuple[Segment, ...]
-    warnings: tuple[str, ...] = ()  # what the analysing pass found wrong with the input, one line each
+    damage: tuple[str, ...] = ()  # what the analysing pass found wrong with the input, one line each
 
     @property
     def frames(self) -> int:
@@ -50,7 +52,7 @@ class Plan:
                 "format": FORMAT,
                 "fingerprint": self.fingerprint.as_json(),
                 "segments": [segment.as_json() for segment in self.segments],
-                "warnings": self.warnings,
+                "damage": self.damage,
             }
         ).encode()
 
@@ -64,10 +66,49 @@ class Plan:
             return cls(
                 Fingerprint.of_json(data["fingerprint"]),
                 tuple(map(Segment.of_json, data["segments"])),
-                tuple(data["warnings"]),
+                tuple(data["damage"]),
             )
         except (ValueError, KeyError, TypeError) as error:
             raise JobError(f"{path} is not a plan of this version: {error}", hint="begin anew with --restart") from error
+
+
+def make_plan(source: Path, settings: Settings, *, weights: str, on_frame: Callable[[int], None]) -> Plan:
+    """Decode the file once, for its exact times, cuts, exact repeats and damage; `on_frame` gets the count so far.
+
+    Raises SourceError when the file cannot be read, or holds no frame between --start and --duration.
+    """
+    fingerprint = Fingerprint.of(source, settings, weights)  # first: a file that changes meanwhile is then noticed
+    pts: list[int] = []
+    repeats: list[bool] = []
+
+    def lumas(reader: VideoReader) -> Iterator[Luma]:
+        before = b""
+        for frame in _within(reader, settings):
+            digest = frame.digest()
+            pts.append(frame.pts)
+            repeats.append(digest == before)
+            before = digest
+            yield frame.luma_small()
+            on_frame(len(pts))
+
+    with PyavReader(source, max_pixels=settings.max_pixels) as reader:
+        starts = list(find_shots(lumas(reader)))
+        damage = tuple(f"at {d.seconds:.3f} s: {d.what}" for d in reader.damage)
+    if not pts:
+        raise SourceError(f"{source} has no frames after {settings.start} s", hint="lower --start")
+    return Plan(fingerprint, cut_into_segments(pts, repeats, starts, lead_in=LEAD_IN), damage)
+
+
+def _within(reader: VideoReader, settings: Settings) -> Iterator[Frame]:
+    """The frames that --start and --duration leave, by their time after the first frame of the file."""
+    origin: int | None = None
+    for frame in reader.frames():
+        origin = frame.pts if origin is None else origin
+        seconds = (frame.pts - origin) * reader.time_base
+        if settings.duration is not None and seconds >= settings.start + settings.duration:
+            return
+        if seconds >= settings.start:
+            yield frame
 
 
 def cut_into_segments(

@@ -10,12 +10,12 @@ from dossr_video.segments import SegmentResult
 
 @pytest.fixture
 def ledger(tmp_path: Path) -> Ledger:
-    return Ledger(tmp_path / "ledger.jsonl", tmp_path, suffix=".mp4")
+    return Ledger(tmp_path / "ledger.jsonl", lambda index: tmp_path / f"{index}.mp4")
 
 
 def finish(ledger: Ledger, index: int) -> SegmentResult:
     result = SegmentResult(index, frames=10, first_pts=100 * index, computed=12, seconds=0.5, warnings=("odd",))
-    ledger.file_of(index).write_bytes(b"x" * (index + 1))
+    ledger._file_of(index).write_bytes(b"x" * (index + 1))
     ledger.record(result)
     return result
 
@@ -54,7 +54,7 @@ def test_a_line_of_rubbish_costs_only_itself(ledger: Ledger, tmp_path: Path) -> 
 def test_a_segment_counts_only_with_its_file_in_full(ledger: Ledger, content: bytes | None) -> None:
     finish(ledger, 1)
     if content is None:
-        ledger.file_of(1).unlink()
+        ledger._file_of(1).unlink()
     else:
-        ledger.file_of(1).write_bytes(content)
+        ledger._file_of(1).write_bytes(content)
     assert ledger.finished() == {}

@@ -1,0 +1,176 @@
+"""A library: every file that is new or has changed, one after another; a bad one never stops the rest."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+from dossr_video.errors import DossrError, Interrupted, TargetError
+from dossr_video.jobs.catalogue import Catalogue, Entry
+from dossr_video.jobs.fingerprint import SourceMark, settings_digest
+from dossr_video.jobs.library import Library
+from dossr_video.jobs.local import Executor, LocalExecutor
+from dossr_video.jobs.lock import HeldError
+from dossr_video.jobs.progress import OnProgress
+from dossr_video.jobs.run import run_job
+from dossr_video.settings import Settings
+
+POLL = 5.0  # seconds between two looks into a drop folder; a file that grew in between is not taken yet
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one file in this run; `busy` when another process works on it."""
+
+    source: Path
+    target: Path
+    verdict: Literal["done", "unchanged", "failed", "busy"]
+    seconds: float  # of this run
+    frames: int | None = None
+    error: str | None = None
+    hint: str | None = None
+
+
+@dataclass(frozen=True)
+class Batch:
+    """How a library is done."""
+
+    library: Library
+    settings: Settings
+    force: bool = False  # overwrite results that the catalogue does not know
+    restart: bool = False  # drop the finished segments of interrupted files
+
+    def run(
+        self,
+        *,
+        watch: bool = False,
+        on_outcome: Callable[[Outcome], None] = lambda outcome: None,
+        on_progress: Callable[[Path], OnProgress] = lambda source: lambda stage, done, total: None,
+        cancelled: Callable[[], bool] = lambda: False,
+        executor: Executor | None = None,
+    ) -> list[Outcome]:
+        """Do every file that is new, has changed, failed before or was done with other settings.
+
+        The catalogue in the results' folder remembers; several processes may share a library, each taking what no
+        other works on. With `watch`, files that appear later are done too, and only `cancelled` ends the run.
+
+        Returns the outcome of each file; Interrupted when `cancelled` ended the run early. Raises TargetError when the
+        results' folder cannot be used, ModelError when the model cannot be loaded.
+        """
+        outcomes: dict[Path, Outcome] = {}
+        files = _arrivals(self.library, cancelled) if watch else self.library.files()
+        executor = executor or LocalExecutor(self.settings)
+        catalogue = Catalogue(_made(self.library.results))
+        for source in files:
+            if cancelled():
+                raise Interrupted(f"stopped after {len(outcomes)} files", hint="give the same command again to go on")
+            outcomes[source] = outcome = self._file(source, catalogue, executor, on_progress(source), cancelled)
+            on_outcome(outcome)
+        return list(outcomes.values())
+
+    def _file(
+        self,
+        source: Path,
+        catalogue: Catalogue,
+        executor: Executor,
+        on_progress: OnProgress,
+        cancelled: Callable[[], bool],
+    ) -> Outcome:
+        target, began = self.library.target_of(source), time.time()
+
+        def outcome(verdict: Literal["done", "unchanged", "failed", "busy"]) -> Outcome:
+            return Outcome(source, target, verdict, time.time() - began)
+
+        try:
+            entry = self._entry(source, target, began)
+        except OSError as error:  # gone since it was listed, or not readable
+            return replace(outcome("failed"), error=str(error), hint="check that the file is there and may be read")
+        before = catalogue.claim(entry, unless=lambda known: known.covers(entry) and target.exists())
+        if before is not None and before.covers(entry) and target.exists():
+            return outcome("unchanged")
+        ours = before.result_size if before is not None else None  # size of a result that may be overwritten
+        try:
+            self._check_owner(catalogue, entry)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            report = run_job(
+                source,
+                target,
+                self.settings,
+                force=self.force or ours is not None,
+                restart=self.restart,
+                on_progress=on_progress,
+                cancelled=cancelled,
+                executor=executor,
+            )
+        except Interrupted:
+            raise
+        except HeldError as error:
+            return replace(outcome("busy"), error=error.message, hint=error.hint)
+        except Exception as error:
+            known = catalogue.get(entry.source)
+            if known is not None and known.covers(entry):  # another process finished it while this one began
+                return outcome("unchanged")
+            message = error.message if isinstance(error, DossrError) else f"{type(error).__name__}: {error}"
+            hint = error.hint if isinstance(error, DossrError) else "please report this defect of dossr-video"
+            catalogue.put(replace(entry, state="failed", finished=time.time(), result_size=ours, error=message, hint=hint))
+            return replace(outcome("failed"), error=message, hint=hint)
+        catalogue.put(
+            replace(entry, state="done", finished=time.time(), frames=report.frames, result_size=report.size)
+        )
+        return replace(outcome("done"), frames=report.frames)
+
+    def _entry(self, source: Path, target: Path, began: float) -> Entry:
+        mark = SourceMark.of(source)
+        return Entry(
+            self.library.name_of(source),
+            target.relative_to(self.library.results).as_posix(),
+            "running",
+            mark.size,
+            mark.modified,
+            mark.sample,
+            settings_digest(self.settings),
+            began,
+        )
+
+    def _check_owner(self, catalogue: Catalogue, entry: Entry) -> None:
+        """Two sources must not become the same file: `a.avi` and `a.avi.mkv` would."""
+        others = [e.source for e in catalogue.of_target(entry.target) if e.source != entry.source]
+        if others:
+            raise TargetError(
+                f"{entry.target} is already the result of {others[0]}", hint=f"rename {others[0]} or {entry.source}"
+            )
+
+
+def _made(folder: Path) -> Path:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise TargetError(
+            f"the folder {folder} cannot be made: {error.strerror}", hint="choose a folder you may write to"
+        ) from error
+    return folder
+
+
+def _arrivals(library: Library, cancelled: Callable[[], bool]) -> Iterator[Path]:
+    """Files as they come, each when it has stopped growing, and again when it has changed."""
+    seen: dict[Path, tuple[int, int]] = {}
+    given: dict[Path, tuple[int, int]] = {}
+    while not cancelled():
+        found: dict[Path, tuple[int, int]] = {}
+        for path in library.files():
+            try:
+                status = path.stat()
+            except FileNotFoundError:
+                continue
+            found[path] = (status.st_size, status.st_mtime_ns)
+        for path, state in found.items():
+            if seen.get(path) == state != given.get(path):
+                given[path] = state
+                yield path
+        seen = found
+        until = time.monotonic() + POLL
+        while time.monotonic() < until and not cancelled():
+            time.sleep(min(0.2, POLL))

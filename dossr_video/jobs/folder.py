@@ -1,0 +1,99 @@
+"""The folder beside the output in which a job keeps what it has done."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from dossr_video.jobs.ledger import Ledger
+from dossr_video.jobs.lock import locked
+from dossr_video.segments import SegmentResult
+
+
+@dataclass(frozen=True)
+class JobFolder:
+    """`OUT.dossr/` of the output OUT; there only while the job is not complete."""
+
+    path: Path
+    suffix: str  # of the segments' files
+
+    @classmethod
+    def beside(cls, target: Path, *, suffix: str) -> JobFolder:
+        return cls(target.with_name(target.name + ".dossr"), suffix)
+
+    @property
+    def lock(self) -> Path:
+        return self.path / "lock"
+
+    @property
+    def plan(self) -> Path:
+        return self.path / "plan.json"
+
+    @property
+    def report(self) -> Path:
+        """Written when the result is whole, before it gets its name."""
+        return self.path / "report.json"
+
+    @property
+    def progress(self) -> Path:
+        """Where the run is, for `status`."""
+        return self.path / "progress.json"
+
+    @property
+    def segments(self) -> Path:
+        return self.path / "segments"
+
+    @property
+    def ledger(self) -> Ledger:
+        return Ledger(self.path / "ledger.jsonl", self.file_of)
+
+    def file_of(self, index: int) -> Path:
+        """Where a finished segment lies."""
+        return self.segments / f"{index:06d}{self.suffix}"
+
+    def finished(self) -> dict[int, SegmentResult]:
+        """Results of the segments that need not run again, by index."""
+        return self.ledger.finished()
+
+    def joined(self, target: Path) -> Path:
+        """The whole result before it gets its name."""
+        return self.path / f"joined{target.suffix}"
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """The folder for this process alone; removed at the end when no segment in it is finished."""
+        with locked(self.lock):
+            try:
+                self._sweep()
+                yield
+            finally:
+                if self.path.exists() and not self.finished():
+                    self.remove()
+
+    def clear(self) -> None:
+        """Forget everything but who holds the folder; last that the result is complete, if it is."""
+        shutil.rmtree(self.segments)
+        self.segments.mkdir()
+        for path in sorted(self.path.iterdir(), key=lambda path: path == self.report):
+            if path not in (self.segments, self.lock):
+                path.unlink()
+
+    def remove(self) -> None:
+        """The lock goes last, so that nobody else begins in a folder that is going."""
+        self.clear()
+        self.segments.rmdir()
+        self.lock.unlink()
+        with suppress(OSError):  # somebody else has begun again here
+            self.path.rmdir()
+
+    def _sweep(self) -> None:
+        """Drop what a killed run was writing."""
+        self.segments.mkdir(exist_ok=True)
+        joined = list(self.path.glob("joined.*"))
+        if joined:  # then its report was written too early to be believed
+            self.report.unlink(missing_ok=True)
+        for path in [*joined, *self.path.glob("*.part"), *self.segments.glob("*.part*")]:
+            path.unlink()

@@ -1,0 +1,56 @@
+"""Disk space: what a job needs, and whether it is there."""
+
+from __future__ import annotations
+
+import errno
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from dossr_video.errors import TargetError
+
+LEAST_BITS = {"ffv1": 2.0, "prores_ks": 1.0}
+"""Bits for a pixel of the result below which hardly any picture gets, by encoder; the others stay above 0.01."""
+
+FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+
+
+def least_bytes(width: int, height: int, frames: int, encoder: str) -> int:
+    """A lower bound of the size of a result; a job that does not fit twice need not begin."""
+    return round(width * height * frames * LEAST_BITS.get(encoder, 0.01) / 8)
+
+
+def require_space(folder: Path, needed: int, *, what: str) -> None:
+    """TargetError when fewer than `needed` bytes are free where `folder` lies."""
+    free = shutil.disk_usage(folder).free
+    if free < needed:
+        raise TargetError(
+            f"{what} needs about {readable(needed)} more in {folder}; {readable(free)} are free",
+            hint="free some space and give the same command again; finished segments are kept",
+        )
+
+
+@contextmanager
+def write_errors(folder: Path) -> Iterator[None]:
+    """A disk that is full or fails while the block writes is a TargetError."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in FULL:
+            problem, hint = "the disk is full", "free some space and give the same command again"
+        elif error.errno in (errno.EIO, errno.EROFS):
+            problem, hint = f"the disk fails: {error.strerror}", "check the disk, then give the same command again"
+        else:
+            raise
+        raise TargetError(f"{folder} cannot be written: {problem}", hint=f"{hint}; finished segments are kept") from error
+
+
+def readable(size: int) -> str:
+    """Bytes for people: 1.5 GB."""
+    value = float(size)
+    for unit in ("bytes", "kB", "MB", "GB", "TB"):
+        if value < 1000 or unit == "TB":
+            break
+        value /= 1000
+    return f"{value:.0f} {unit}" if unit == "bytes" else f"{value:.1f} {unit}"

@@ -1,0 +1,186 @@
+"""One file from beginning to end: plan, segments, join; whatever an earlier run finished is not done again."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from importlib.metadata import version
+from pathlib import Path
+
+from dossr_video.errors import Interrupted, JobError
+from dossr_video.jobs import durable
+from dossr_video.jobs.fingerprint import Fingerprint
+from dossr_video.jobs.folder import JobFolder
+from dossr_video.jobs.join import join_segments
+from dossr_video.jobs.local import Executor, LocalExecutor
+from dossr_video.jobs.plan import Plan, make_plan
+from dossr_video.jobs.progress import OnProgress, Progress
+from dossr_video.jobs.report import Report
+from dossr_video.jobs.resources import require_space, write_errors
+from dossr_video.jobs.worker import Task
+from dossr_video.pipeline import target_size
+from dossr_video.segments import SegmentResult
+from dossr_video.settings import Settings
+from dossr_video.video.reader import PyavReader
+from dossr_video.video.writer import VideoSpec, check_target, make_spec
+
+
+def run_job(
+    source: Path,
+    target: Path,
+    settings: Settings,
+    *,
+    force: bool = False,
+    restart: bool = False,
+    on_progress: OnProgress = lambda stage, done, total: None,
+    cancelled: Callable[[], bool] = lambda: False,
+    executor: Executor | None = None,
+) -> Report:
+    """Upscale a file; called again after any interruption, go on where it stopped.
+
+    `on_progress` gets the stage, the frames done and the frames in all (0: not known yet). Once `cancelled` says so,
+    the running segments are finished and Interrupted is raised. `force` overwrites the target; `restart` drops what an
+    earlier run finished. `executor` (made for the same settings) serves several jobs, and loads the model once.
+
+    Work in progress lies in `TARGET.dossr/`, which is removed with the last step, and also when no segment in it is
+    finished. It grows to the size of the result, and while the segments are joined to twice that.
+
+    Raises SourceError, TargetError, ModelError, ProofError, Interrupted; JobError when another process works on the
+    target (HeldError), or when what an earlier run finished belongs to other settings or another input.
+    """
+    began = time.monotonic()
+    check_target(target, settings, source=source, force=True)
+    spec = _spec(source, target, settings)
+    folder = JobFolder.beside(target, suffix=spec.segment_suffix)
+    with write_errors(target.parent), folder.held():
+        if restart:
+            folder.clear()
+        if (report := _completed(folder, target)) is None:
+            check_target(target, settings, force=force)
+            executor = executor or LocalExecutor(settings)
+            progress = Progress(folder.progress, on_progress)
+            plan = _agreed_plan(folder, source, executor, progress, cancelled)
+            resumed = len(folder.finished())
+            _finish_segments(folder, plan, source, spec, executor, progress, cancelled)
+            progress.show("joining", plan.frames, plan.frames)
+            report = _join(folder, plan, source, target, spec, executor, resumed=resumed, began=began)
+        folder.remove()
+    return report
+
+
+def _spec(source: Path, target: Path, settings: Settings) -> VideoSpec:
+    """What is written; options that do not fit the input are refused here, before hours of work."""
+    with PyavReader(source, max_pixels=settings.max_pixels) as reader:
+        height, width = target_size(reader.info.video.width, reader.info.video.height, settings)
+        return make_spec(reader, settings, target, width=width, height=height)
+
+
+def _completed(folder: JobFolder, target: Path) -> Report | None:
+    """The report of a run that was cut off after its result had its name and before its folder was gone."""
+    if folder.report.exists() and not folder.joined(target).exists() and target.exists():
+        return Report.model_validate_json(folder.report.read_bytes())
+    return None
+
+
+def _agreed_plan(
+    folder: JobFolder, source: Path, executor: Executor, progress: Progress, cancelled: Callable[[], bool]
+) -> Plan:
+    """The plan of an earlier run where it is still the one to follow, else a new one."""
+    if folder.plan.exists() and folder.finished():
+        plan = Plan.loads(folder.plan.read_bytes(), path=folder.plan)
+        changes = plan.fingerprint.changes_to(Fingerprint.of(source, executor.settings, executor.weights))
+        if changes:
+            raise JobError(
+                f"{folder.path} holds finished segments of another run ({'; '.join(changes)})",
+                hint="give the same input and options as before, or begin anew with --restart",
+            )
+        return plan
+    folder.clear()
+
+    def count(frames: int) -> None:
+        if cancelled():
+            raise Interrupted("stopped while the file was analysed", hint="nothing was finished; nothing is left behind")
+        progress.show("analysing", frames, 0)
+
+    plan = make_plan(source, executor.settings, weights=executor.weights, on_frame=count)
+    durable.write(folder.plan, plan.dumps())
+    return plan
+
+
+def _finish_segments(
+    folder: JobFolder,
+    plan: Plan,
+    source: Path,
+    spec: VideoSpec,
+    executor: Executor,
+    progress: Progress,
+    cancelled: Callable[[], bool],
+) -> None:
+    """Run what is left of the plan."""
+    finished = folder.finished()
+    left = [segment for segment in plan.segments if segment.index not in finished]
+    done = plan.frames - sum(map(len, left))
+    written = sum(folder.file_of(index).stat().st_size for index in finished)
+    progress.show("upscaling", done, plan.frames)
+
+    def record(result: SegmentResult) -> None:
+        nonlocal recorded, written
+        folder.ledger.record(result)
+        recorded += result.frames
+        written += folder.file_of(result.index).stat().st_size
+        # What is left of the segments, and then all of it once more: the joined result.
+        remaining = plan.frames - recorded
+        require_space(folder.path, round(written / recorded * (remaining + plan.frames)), what="the rest of the job")
+
+    recorded = done
+
+    def count(frames: int) -> None:
+        nonlocal done
+        done += frames
+        progress.show("upscaling", done, plan.frames)
+
+    tasks = (Task(segment, source, folder.file_of(segment.index), spec) for segment in left)
+    executor.run(tasks, on_done=record, on_frames=count, stopping=cancelled)
+    if recorded < plan.frames:
+        raise Interrupted(
+            f"stopped with {recorded} of {plan.frames} frames finished", hint="give the same command again to go on"
+        )
+
+
+def _join(
+    folder: JobFolder,
+    plan: Plan,
+    source: Path,
+    target: Path,
+    spec: VideoSpec,
+    executor: Executor,
+    *,
+    resumed: int,
+    began: float,
+) -> Report:
+    """Make the result in the folder, write the report beside it, and give it its name."""
+    results = folder.finished()
+    joined = folder.joined(target)
+    outcome = join_segments(folder, plan, source, joined, spec, executor.settings)
+    report = Report(
+        source=source,
+        target=target,
+        version=version("dossr-video"),
+        settings=executor.settings,
+        weights=executor.weights,
+        frames=plan.frames,
+        repeats=plan.repeats,
+        shots=plan.shots,
+        segments=len(plan.segments),
+        resumed=resumed,
+        size=joined.stat().st_size,
+        seconds=time.monotonic() - began,
+        work_seconds=sum(result.seconds for result in results.values()),
+        kept=outcome.kept,
+        lost=outcome.lost,
+        damage=plan.damage,
+        warnings=(*outcome.warnings, *(w for _, r in sorted(results.items()) for w in r.warnings)),
+    )
+    durable.write(folder.report, report.dumps().encode())
+    durable.settle(joined, target)
+    return report

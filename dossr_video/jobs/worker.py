@@ -1,0 +1,82 @@
+"""Where the parts are put together: one model on one device, doing one segment after another."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from dossr_video.jobs import durable
+from dossr_video.models.registry import load_model
+from dossr_video.pipeline import run_segment
+from dossr_video.segments import Segment, SegmentResult
+from dossr_video.settings import Settings
+from dossr_video.video.reader import PyavReader
+from dossr_video.video.writer import VideoSpec, VideoWriter
+
+
+@dataclass(frozen=True)
+class Task:
+    """A segment, the file it is cut from, the file it becomes, and how that is written."""
+
+    segment: Segment
+    source: Path
+    target: Path
+    spec: VideoSpec
+
+
+class Worker:
+    """Holds the model; whatever runs it, in this process or another, gets the same files."""
+
+    def __init__(self, settings: Settings, *, device: str) -> None:
+        """Raises ModelError when the model cannot be loaded."""
+        if settings.threads is not None:
+            torch.set_num_threads(settings.threads)
+        self.settings = settings
+        self.model = load_model(
+            settings.model,
+            device=device,
+            dtype=settings.dtype,
+            prompt=settings.prompt,
+            negative_prompt=settings.negative_prompt,
+            cfg_scale=settings.cfg_scale,
+        )
+        self._reader: PyavReader | None = None
+
+    def run(self, task: Task, *, on_frames: Callable[[int], None]) -> SegmentResult:
+        """Make the segment's file; it has its name only when it is whole and on the disk.
+
+        `on_frames` gets the number of frames written so far; what it raises ends the work.
+        """
+        temporary = task.target.with_name(f"{task.target.stem}.{os.getpid()}.part{task.target.suffix}")
+        reader = self._reader_of(task.source)
+        try:
+            with VideoWriter(temporary, task.spec) as writer:
+                result = run_segment(
+                    task.segment,
+                    reader=reader,
+                    writer=writer,
+                    model=self.model,
+                    settings=self.settings,
+                    on_frames=on_frames,
+                )
+            durable.settle(temporary, task.target)
+        finally:
+            temporary.unlink(missing_ok=True)
+        return result
+
+    def close(self) -> None:
+        """Let go of the file it read last."""
+        if self._reader is not None:
+            self._reader.close()
+            self._reader = None
+
+    def _reader_of(self, source: Path) -> PyavReader:
+        """The reader stays open from segment to segment: where it stopped, the next one often begins."""
+        if self._reader is None or self._reader.info.path != source:
+            self.close()
+            self._reader = PyavReader(source, max_pixels=self.settings.max_pixels)
+        return self._reader
