@@ -168,7 +168,8 @@ def sampler_results(arrays: Arrays, lq: Tensor | None, model: DoSSR, contexts: T
         if not batch:
             yield from (("x0_hat", start), ("cond_latent", hint))
         sides = contexts if guided else contexts[:1]
-        latents, trace = run_sampler(model, start, Condition(hint, sides), noise[1:], int(order), int(steps), cfg_scale)
+        runner = DoSSR(model.networks, sides, name=model.name, digest=model.digest, cfg_scale=cfg_scale)
+        latents, trace = run_sampler(runner, start, hint, noise[1:], int(order), int(steps))
         yield from ((f"{run}_{name}", torch.stack(values)) for name, values in trace.items())
         image = model.decode(latents)
         yield f"{run}_image", image
@@ -180,21 +181,22 @@ def e2e_results(arrays: Arrays, model: DoSSR, contexts: Tensor) -> Results:
     img = restore(model, arrays["lq_u8"]).clamp(0, 1)
     order, steps, noise = int(arrays["order"]), int(arrays["steps"]), arrays["noise"]
     start, hint = encode(model, img, noise[0])
-    latents, _ = run_sampler(model, start, Condition(hint, contexts[:1]), noise[1:], order, steps, 1.0)
+    unguided = DoSSR(model.networks, contexts[:1], name=model.name, digest=model.digest)
+    latents, _ = run_sampler(unguided, start, hint, noise[1:], order, steps)
     for kind in ("none", "adain", "wavelet"):
         picture = color_fix(model.decode(latents), img, kind).clamp(0, 1)
         yield f"out_u8_{kind}", (picture * 255).byte().permute(0, 2, 3, 1)  # cut off, as published
 
 
 def run_sampler(
-    model: DoSSR, start: Tensor, condition: Condition, noise: Tensor, order: Any, steps: int, cfg_scale: float
+    model: DoSSR, start: Tensor, hint: Tensor, noise: Tensor, order: Any, steps: int
 ) -> tuple[Tensor, dict[str, list[Tensor]]]:
     """The final latents, and x, eps and x0 of every call; noise (steps + 1, T, C, h, w)."""
     trace: dict[str, list[Tensor]] = {"x": [], "eps": [], "x0": []}
-    guided = DoSSR(model.networks, condition.context, name=model.name, digest=model.digest, cfg_scale=cfg_scale)
+    condition = Condition(hint)
 
     def denoise(x: Tensor, t: int) -> Tensor:
-        x0 = guided.denoise(x, t, condition)
+        x0 = model.denoise(x, t, condition)
         point = make_point(t)
         for name, value in (("x", x), ("eps", (x - point.a * x0) / point.s), ("x0", x0)):
             trace[name].append(value)

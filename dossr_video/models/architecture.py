@@ -54,7 +54,8 @@ class ConditionEncoder(nn.Module):
         self.quant_conv = nn.Conv2d(2 * channels, 2 * channels, 1)
 
     def forward(self, pictures: Tensor) -> Tensor:
-        return self.quant_conv(self.encoder(pictures))
+        moments: Tensor = self.quant_conv(self.encoder(pictures))
+        return moments
 
 
 def build(
@@ -141,7 +142,9 @@ def _branch_config(weights: Weights, head_channels: int) -> Config:
 
 def _levels(weights: Weights) -> tuple[list[int], int, list[bool]]:
     """Of the way down: width of every level, residual blocks per level, whether a level has attention."""
-    widths, attention, layers = [], [], 0
+    widths: list[int] = []
+    attention: list[bool] = []
+    layers = 0
     while f"input_blocks.{layers + 1}.0.in_layers.2.weight" in weights:
         layers += 1
     number = 1

@@ -34,7 +34,7 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     """
     if not path.is_file():
         raise ModelError(f"{path} is no file with weights", hint=AUTHORS)
-    content = _read_safetensors(path) if path.suffix == ".safetensors" else _read_torch(path)
+    content: Mapping[str, Any] = _read_safetensors(path) if path.suffix == ".safetensors" else _read_torch(path)
     for wrapper in WRAPPERS:
         if isinstance(content.get(wrapper), Mapping):
             content = content[wrapper]

@@ -57,25 +57,26 @@ class DoSSR:
         return LATENT_SCALE * mean, LATENT_SCALE * torch.exp(0.5 * log_variance.clamp(-30, 20))
 
     def _encode(self, pictures: Tensor) -> Tensor:
-        return self.networks.vae.quant_conv(self.networks.vae.encoder(pictures))
+        moments: Tensor = self.networks.vae.quant_conv(self.networks.vae.encoder(pictures))
+        return moments
 
     def condition(self, pictures: Tensor, degraded_latents: Tensor) -> Condition:
         """`degraded_latents` is `encode(pictures)`, the mean: where one encoder serves both, that is the hint."""
         encoder = self.networks.cond_encoder
         if encoder is None:
-            return Condition(hint=degraded_latents, context=self.contexts)
+            return Condition(hint=degraded_latents)
         hint = LATENT_SCALE * self._each(encoder, 2 * pictures - 1).chunk(2, dim=1)[0]
-        return Condition(hint=hint, context=self.contexts)
+        return Condition(hint=hint)
 
     def denoise(self, x: Tensor, t: int, condition: Condition) -> Tensor:
         point = make_point(t)
-        eps = [self._guided(x[i : i + 1], t, condition.hint[i : i + 1], condition.context) for i in range(len(x))]
+        eps = [self._guided(x[i : i + 1], t, condition.hint[i : i + 1]) for i in range(len(x))]
         return (x - point.s * torch.cat(eps)) / point.a
 
-    def _guided(self, x: Tensor, t: int, hint: Tensor, contexts: Tensor) -> Tensor:
+    def _guided(self, x: Tensor, t: int, hint: Tensor) -> Tensor:
         """eps (1, C, h, w); with guidance, both contexts in one call."""
-        count = len(contexts)
-        eps = self.predict_noise(x.expand(count, -1, -1, -1), t, hint.expand(count, -1, -1, -1), contexts)
+        count = len(self.contexts)
+        eps = self.predict_noise(x.expand(count, -1, -1, -1), t, hint.expand(count, -1, -1, -1), self.contexts)
         return eps if count == 1 else eps[1:] + self.cfg_scale * (eps[:1] - eps[1:])
 
     def predict_noise(
@@ -90,7 +91,8 @@ class DoSSR:
         if control:
             down, middle = self.control(x, t, hint, contexts, scale=control)
             residuals = {"down_block_additional_residuals": down, "mid_block_additional_residual": middle}
-        return self.networks.unet(x, t, contexts, **residuals, return_dict=False)[0].float()
+        eps: Tensor = self.networks.unet(x, t, contexts, **residuals, return_dict=False)[0]
+        return eps.float()
 
     def control(
         self, x: Tensor, t: int | Tensor, hint: Tensor, contexts: Tensor, *, scale: float = 1.0
@@ -98,13 +100,18 @@ class DoSSR:
         """The control branch's outputs: one per input block of the UNet, and the middle one's."""
         sample = torch.cat((x.to(self.dtype), hint.to(self.dtype)), dim=1)
         no_picture = sample.new_zeros(len(sample), 1, *sample.shape[2:])
-        return self.networks.controlnet(sample, t, contexts.to(self.dtype), no_picture, scale, return_dict=False)
+        contexts = contexts.to(self.dtype)
+        outputs: tuple[list[Tensor], Tensor] = self.networks.controlnet(
+            sample, t, contexts, no_picture, scale, return_dict=False
+        )
+        return outputs
 
     def decode(self, latents: Tensor) -> Tensor:
         return self._each(self._decode, latents / LATENT_SCALE) / 2 + 0.5
 
     def _decode(self, latents: Tensor) -> Tensor:
-        return self.networks.vae.decoder(self.networks.vae.post_quant_conv(latents))
+        pictures: Tensor = self.networks.vae.decoder(self.networks.vae.post_quant_conv(latents))
+        return pictures
 
     def warp(self, latents: Tensor, flow: Tensor) -> Tensor:
         return warp(latents, flow)

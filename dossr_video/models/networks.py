@@ -22,7 +22,6 @@ from dossr_video.models.rrdbnet import RRDBNet
 from dossr_video.models.text import DEFAULT_PROMPT, EMPTY_PROMPT, contexts
 
 STORED_PROMPTS = (DEFAULT_PROMPT, EMPTY_PROMPT)
-WEIGHTS = "diffusion_pytorch_model.safetensors"
 INDEX = "dossr.json"
 CONTEXTS = "contexts.safetensors"
 
@@ -107,8 +106,8 @@ class ConvertedFolder:
                 shell = on_meta(_KINDS[name], own)
         except (TypeError, ValueError) as error:
             raise ModelError(f"{folder / 'config.json'} describes no network: {error}", hint=AUTHORS) from error
-        weights = read_weights(folder / WEIGHTS)
-        return fill(shell, weights, source=str(folder / WEIGHTS), device=device, dtype=dtype)
+        weights = read_weights(folder / weights_name(name))
+        return fill(shell, weights, source=str(folder / weights_name(name)), device=device, dtype=dtype)
 
     def contexts(self, prompts: Sequence[str]) -> Tensor:
         """(K, 77, D) float32 on the CPU; other prompts than the stored ones need the text tower."""
@@ -133,17 +132,23 @@ _KINDS: Mapping[str, type[nn.Module]] = {
 }
 
 
+def weights_name(name: str) -> str:
+    """The file name that diffusers and transformers look for."""
+    return "model.safetensors" if name == "text_encoder" else "diffusion_pytorch_model.safetensors"
+
+
 def write_network(network: nn.Module, folder: Path) -> None:
     """A network as its config.json and its weights, readable by the stock class's `from_pretrained`."""
     folder.mkdir()
     if isinstance(network, CLIPTextModel):
-        network.config.to_json_file(folder / "config.json")
+        config: CLIPTextConfig = network.config
+        config.to_json_file(folder / "config.json")
     elif isinstance(network, (ConditionEncoder, RRDBNet)):
         (folder / "config.json").write_text(json.dumps(network.config, indent=2), encoding="utf-8")
     else:
         network.save_config(folder)
     weights = {key: value.contiguous() for key, value in network.state_dict().items()}
-    save_file(weights, folder / WEIGHTS, metadata={"format": "pt"})
+    save_file(weights, folder / weights_name(folder.name), metadata={"format": "pt"})
 
 
 def open_source(

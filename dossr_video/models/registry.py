@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import torch
@@ -99,7 +99,8 @@ def resolve_dtype(name: str, device: torch.device) -> torch.dtype:
     if device.type in ("cuda", "xpu"):
         return torch.float16
     if device.type == "cpu":
-        has = getattr(torch.cpu, "get_capabilities", dict)()  # newer than the oldest torch that serves
+        # Newer than the oldest torch that serves.
+        has: Mapping[str, bool] = getattr(torch.cpu, "get_capabilities", dict)()
         if has.get("avx512_bf16") or has.get("amx_bf16"):
             return torch.bfloat16
     return torch.float32

@@ -123,7 +123,7 @@ def split_text_attention(tower: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """
     last = max((int(key.split(".")[2]) for key in tower if key.startswith("transformer.resblocks.")), default=0)
     unused = (f"transformer.resblocks.{last}.", "text_projection", "logit_scale")
-    result = {}
+    result: dict[str, Tensor] = {}
     for key, value in tower.items():
         if key.startswith(unused):
             continue

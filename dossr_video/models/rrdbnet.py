@@ -62,7 +62,8 @@ class RRDBNet(nn.Module):
         x = first + self.conv_body(self.body(first))
         x = _activate(self.conv_up1(F.interpolate(x, scale_factor=2, mode="nearest")))
         x = _activate(self.conv_up2(F.interpolate(x, scale_factor=2, mode="nearest")))
-        return self.conv_last(_activate(self.conv_hr(x)))
+        restored: Tensor = self.conv_last(_activate(self.conv_hr(x)))
+        return restored
 
 
 def _activate(x: Tensor) -> Tensor:

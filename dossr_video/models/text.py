@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
+from transformers import CLIPTextModel
 
 from dossr_video.errors import SettingsError
 
@@ -33,21 +34,23 @@ def tokenize(prompt: str) -> Tensor:
             f"the prompt {prompt!r} needs CLIP's tokenizer, which is not installed",
             hint="pip install 'dossr-video[prompt]', or leave --prompt away",
         ) from error
-    return open_clip.tokenize([prompt], context_length=CONTEXT_LENGTH)[0]
+    ids: Tensor = open_clip.tokenize([prompt], context_length=CONTEXT_LENGTH)[0]
+    return ids
 
 
 @torch.no_grad()
-def contexts(tower: nn.Module, prompts: Sequence[str]) -> Tensor:
+def contexts(tower: CLIPTextModel, prompts: Sequence[str]) -> Tensor:
     """(K, 77, D) contexts of K prompts from the text tower."""
     return encode_tokens(tower, torch.stack([tokenize(prompt) for prompt in prompts]))
 
 
 @torch.no_grad()
-def encode_tokens(tower: nn.Module, tokens: Tensor) -> Tensor:
+def encode_tokens(tower: CLIPTextModel, tokens: Tensor) -> Tensor:
     """Token ids (K, 77) -> contexts (K, 77, D): causal attention, padding not masked, closing norm."""
     table = tower.get_input_embeddings().weight
     # Small towers for tests have fewer rows than CLIP's vocabulary.
     tokens = tokens.to(table.device) % len(table)
     # The tower's own buffer of positions is not in the weights, so after a load it has no memory.
     positions = torch.arange(tokens.shape[1], device=table.device)[None]
-    return tower(input_ids=tokens, position_ids=positions).last_hidden_state
+    context: Tensor = tower(input_ids=tokens, position_ids=positions).last_hidden_state
+    return context
