@@ -1,9 +1,7 @@
 """dossr-video: video super-resolution with domain-shift diffusion, for film and tape that cannot be shot again.
 
-    import dossr_video
-    dossr_video.upscale("in.mp4", "out.mp4", dossr_video.Settings(seed=1))
-    model = dossr_video.load_model("compact")
-    large = dossr_video.upscale_frames(frames, model=model)
+`upscale("in.mp4", "out.mp4", Settings(seed=1))` does a file; `upscale_frames(frames, model=load_model("compact"))`
+does frames in memory.
 """
 
 from __future__ import annotations

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import pairwise
 from os import PathLike
 from pathlib import Path
 from typing import TypeVar
@@ -38,10 +39,12 @@ def upscale(
 ) -> Report:
     """Restore and enlarge a file, all its other streams kept; goes on where an interrupted run stopped.
 
-    `on_progress` gets the stage, the frames done and the frames in all (0: not known yet). Writes `target` when everything is complete, never before. `force` overwrites it, `restart` drops what an
-    interrupted run had finished. Raises errors.DossrError with what came, the rule and the remedy.
+    `on_progress` gets the stage, the frames done and the frames in all (0: not known yet). `target` is written when
+    everything is complete, never before. `force` overwrites it, `restart` drops what an interrupted run had finished.
+    Raises errors.DossrError with what came, the rule and the remedy.
     """
     from dossr_video.jobs.run import run_job
+
     return run_job(
         Path(source), Path(target), settings or Settings(), force=force, restart=restart, on_progress=on_progress
     )
@@ -62,9 +65,9 @@ def upscale_frames(
     starts = [*find_shots(_small_lumas(pictures)), len(pictures)]
     size = target_size(pictures.shape[-1], pictures.shape[-2], settings)
     results = [
-        result
-        for shot, (start, stop) in enumerate(zip(starts, starts[1:], strict=False))
-        for _, result in upscaled(_work(pictures, start, stop, settings.chunk), model, settings, size, shot, _ignore)
+        result.pictures
+        for shot, (start, stop) in enumerate(pairwise(starts))
+        for result in upscaled(_work(pictures, start, stop, settings.chunk), model, settings, size, shot, _ignore)
     ]
     enlarged = torch.cat(results) if results else pictures.new_zeros(0, 3, *size)
     if isinstance(frames, Tensor):
@@ -78,7 +81,7 @@ def _work(pictures: Tensor, start: int, stop: int, length: int) -> Iterator[Work
         indices = tuple(range(first, min(first + length, stop)))
         part = pictures[first : first + len(indices)]
         moved = motion(pictures[first - 1] if first > start else None, part, estimator)
-        yield Work(Chunk(part, indices, indices), moved, tuple((i,) for i in indices))
+        yield Work(Chunk(part, indices, indices), moved, ((),) * len(indices))
 
 
 def _to_tensor(frames: Tensor | NDArray[np.uint8]) -> Tensor:

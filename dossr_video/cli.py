@@ -91,9 +91,9 @@ def with_settings(function: Callable[..., Any]) -> Callable[..., Any]:
         settings = Settings.of({**(load_preset(preset) if preset else {}), **given})
         return function(*args, settings=settings, **rest)
 
-    click.option(
-        "--preset", metavar="NAME|FILE", help=f"options from a file; shipped: {', '.join(preset_names())}"
-    )(wrapper)
+    click.option("--preset", metavar="NAME|FILE", help=f"options from a file; shipped: {', '.join(preset_names())}")(
+        wrapper
+    )
     wrapper.__dict__.setdefault("__click_params__", []).extend(reversed(list(_setting_options())))
     return wrapper
 
@@ -137,8 +137,6 @@ def upscale(
 
     An interrupted run goes on where it stopped when the same command is given again.
     """
-    from dossr_video import jobs  # torch takes seconds to import: not for --help or a mistyped option
-
     from dossr_video.jobs.run import run_job
 
     with interruptible() as cancelled, progress_display(quiet=quiet) as on_progress:

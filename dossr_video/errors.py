@@ -1,13 +1,13 @@
 """Everything that can go wrong, as one tree.
 
-    DossrError                what came, the rule, the remedy; exit code 1
-    ├── SettingsError         an option or a combination of options is wrong; exit code 2
-    ├── SourceError           the input cannot be read, or is not what it must be
-    ├── TargetError           the output cannot be written, or must not be
-    ├── ModelError            weights that are missing, damaged or of another model
-    ├── JobError              a job folder that another process holds or that belongs to other settings
-    ├── ProofError            the result was read back and differs from what was promised; exit code 3
-    └── Interrupted           the user stopped the run; exit code 130
+DossrError                what came, the rule, the remedy; exit code 1
+├── SettingsError         an option or a combination of options is wrong; exit code 2
+├── SourceError           the input cannot be read, or is not what it must be
+├── TargetError           the output cannot be written, or must not be
+├── ModelError            weights that are missing, damaged or of another model
+├── JobError              a job folder that another process holds or that belongs to other settings
+├── ProofError            the result was read back and differs from what was promised; exit code 3
+└── Interrupted           the user stopped the run; exit code 130
 """
 
 from __future__ import annotations

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from dossr_video.video.writer import VideoWriter
 
 T = TypeVar("T")
-Shown = tuple[int, ...]  # pts at which a frame is written: its own and its exact repeats'; () within the lead-in
+Shown = tuple[tuple[int, int], ...]  # pts and duration of a frame and of its exact repeats; () within the lead-in
 
 QUEUE = 2  # items waiting at each border: enough to hide a slow one, no more memory than that
 SMALLEST_TILE = 64  # input pixels
@@ -46,12 +46,23 @@ class Work:
     chunk: Chunk
     motion: Motion
     shown: tuple[Shown, ...]  # one per frame
+    alpha: Tensor | None = None  # (T, 1, H, W) in [0, 1]
 
     def part(self, start: int, stop: int) -> Work:
         """Frames start to stop, half-open."""
         cut = slice(start, stop)
         chunk = Chunk(self.chunk.frames[cut], self.chunk.pts[cut], self.chunk.indices[cut])
-        return Work(chunk, Motion(self.motion.flow[cut], self.motion.confidence[cut]), self.shown[cut])
+        moved = Motion(self.motion.flow[cut], self.motion.confidence[cut])
+        return Work(chunk, moved, self.shown[cut], None if self.alpha is None else self.alpha[cut])
+
+
+@dataclass(frozen=True, eq=False)
+class Result:
+    """A chunk on its way to the file, on the CPU."""
+
+    pictures: Tensor  # (T, 3, H', W') RGB float32 in [0, 1], at the size that is written
+    shown: tuple[Shown, ...]
+    alpha: Tensor | None  # (T, 1, H', W')
 
 
 def run_segment(
@@ -76,16 +87,15 @@ def run_segment(
         prefetched(read_chunks(segment, reader, settings.chunk)) as work,
         prefetched(upscaled(work, model, settings, size, segment.shot, warnings.append)) as results,
     ):
-        for shown, pictures in results:
-            for times, picture in zip(shown, pictures, strict=True):
-                for pts in times:
-                    writer.write(picture, pts - segment.first_pts)
-            written += sum(map(len, shown))
-            computed += len(shown)
+        for result in results:
+            for i, times in enumerate(result.shown):
+                alpha = None if result.alpha is None else result.alpha[i]
+                for pts, duration in times:
+                    writer.write(result.pictures[i], pts - segment.first_pts, alpha=alpha, duration=duration or None)
+                    written += 1
+            computed += len(result.shown)
             on_frames(written)
-    return SegmentResult(
-        segment.index, written, segment.first_pts, computed, time.monotonic() - began, tuple(warnings)
-    )
+    return SegmentResult(segment.index, written, segment.first_pts, computed, time.monotonic() - began, tuple(warnings))
 
 
 def target_size(width: int, height: int, settings: Settings) -> tuple[int, int]:
@@ -106,7 +116,9 @@ def read_chunks(segment: Segment, reader: VideoReader, length: int) -> Iterator[
         indices, shown, decoded = zip(*batch, strict=True)
         pictures = torch.stack([frame.rgb() for frame in decoded])
         chunk = Chunk(pictures, tuple(frame.pts for frame in decoded), indices)
-        yield Work(chunk, motion(previous, pictures, estimator), shown)
+        opacity = [alpha for frame in decoded if (alpha := frame.alpha()) is not None]
+        alpha = torch.stack(opacity) if opacity else None
+        yield Work(chunk, motion(previous, pictures, estimator), shown, alpha)
         previous = pictures[-1]
 
 
@@ -115,14 +127,14 @@ def _planned_frames(segment: Segment, reader: VideoReader) -> Iterator[tuple[int
     decoded = reader.frames(segment.pts[0])
     fresh = [i for i, repeat in enumerate(segment.repeats) if not repeat]
     for first, after in zip(fresh, [*fresh[1:], len(segment.pts)], strict=True):
-        shown = segment.pts[max(first, segment.lead_in) : after]
         run = list(islice(decoded, after - first))
         if tuple(frame.pts for frame in run) != segment.pts[first:after]:
             raise SourceError(
                 f"{reader.info.path} no longer holds the frames that were planned",
                 hint="the file changed; run again with --restart",
             )
-        yield segment.start - segment.lead_in + first, shown, run[0]
+        written = run[max(segment.lead_in - first, 0) :]
+        yield segment.start - segment.lead_in + first, tuple((f.pts, f.duration) for f in written), run[0]
 
 
 def upscaled(
@@ -132,8 +144,8 @@ def upscaled(
     size: tuple[int, int],
     shot: int,
     warn: Callable[[str], None],
-) -> Iterator[tuple[tuple[Shown, ...], Tensor]]:
-    """Pictures (T, 3, *size) on the CPU, and when they are shown. Where memory runs out, less is done at a time."""
+) -> Iterator[Result]:
+    """The work of one shot done, at the size (height, width). Where memory runs out, less is done at a time."""
     state, length, tile = ShotState(), settings.chunk, settings.tile
     fitted = model if tile is None else TiledModel(model, tile)
     for item in work:
@@ -143,7 +155,9 @@ def upscaled(
             done = _attempt(fitted, part, state, settings=settings, shot=shot)
             if done is not None:
                 pictures, state = done
-                yield part.shown, resize(pictures, *size).cpu()
+                # Opacity has no texture to restore: it is only enlarged.
+                alpha = None if part.alpha is None else resize(part.alpha, *size)
+                yield Result(resize(pictures, *size).cpu(), part.shown, alpha)
                 start += len(part.chunk)
                 continue
             release_memory()
@@ -201,9 +215,10 @@ def prefetched(items: Iterable[T]) -> Iterator[Iterator[T]]:
     def offer(give: Callable[[], T]) -> None:
         while not stop.is_set():
             try:
-                return waiting.put(give, timeout=0.1)
+                waiting.put(give, timeout=0.1)
             except queue.Full:
                 continue
+            return
 
     def produce() -> None:
         try:

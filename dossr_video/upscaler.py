@@ -86,7 +86,7 @@ def _sample(
 
 
 def pad(images: Tensor, multiple: int) -> Tensor:
-    """(..., H, W) grown at the bottom and the right to multiples, by reflection; by repetition where H or W is small."""
+    """(..., H, W) grown at the bottom and the right to multiples, by reflection, or repetition where a side is short."""
     height, width = images.shape[-2:]
     below, right = -height % multiple, -width % multiple
     if not (below or right):

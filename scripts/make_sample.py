@@ -27,7 +27,9 @@ SAMPLE_RATE = 44100  # hertz
 def pictures(path: Path) -> list[np.ndarray]:
     """uint8 RGB frames (H, W, 3), shrunk by area averaging."""
     with av.open(str(path)) as container:
-        frames = [frame.to_ndarray(format="rgb24") for frame, _ in zip(container.decode(video=0), range(START + FRAMES))]
+        frames = [
+            frame.to_ndarray(format="rgb24") for frame, _ in zip(container.decode(video=0), range(START + FRAMES))
+        ]
     return [cv2.resize(frame, (WIDTH, HEIGHT), interpolation=cv2.INTER_AREA) for frame in frames[START:]]
 
 

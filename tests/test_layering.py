@@ -63,9 +63,11 @@ def imports(path: Path) -> set[str]:
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path}: relative import"
             assert node.module is not None
-            names |= {f"{node.module}.{alias.name}" for alias in node.names} if node.module == "dossr_video" else {
-                node.module
-            }
+            names |= (
+                {f"{node.module}.{alias.name}" for alias in node.names}
+                if node.module == "dossr_video"
+                else {node.module}
+            )
     return names
 
 

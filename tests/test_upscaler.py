@@ -33,9 +33,9 @@ def run(model: DomainShiftModel, frames: Tensor, length: int, warn: Callable[[st
     settings = Settings.of({"chunk": length, **options})
     moved = motion(None, frames, DisFlow())
     indices = tuple(range(len(frames)))
-    whole = Work(Chunk(frames, indices, indices), moved, tuple((i,) for i in indices))
+    whole = Work(Chunk(frames, indices, indices), moved, ((),) * len(indices))
     work = [whole.part(start, start + length) for start in range(0, len(frames), length)]
-    return torch.cat([pictures for _, pictures in upscaled(work, model, settings, SIZE, 0, warn)])
+    return torch.cat([result.pictures for result in upscaled(work, model, settings, SIZE, 0, warn)])
 
 
 def fail(warning: str) -> None:

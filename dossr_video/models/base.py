@@ -19,7 +19,9 @@ class Condition:
     """What every network call sees beside x; computed once per batch of frames."""
 
     hint: Tensor  # (T, C, h, w)
-    context: Tensor | None = None  # (K, 77, D) text context, shared by all frames; K = 2 (positive, negative) when guided
+    context: Tensor | None = (
+        None  # (K, 77, D) text context, shared by all frames; K = 2 (positive, negative) when guided
+    )
 
 
 @dataclass(frozen=True)
