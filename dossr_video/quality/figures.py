@@ -94,6 +94,12 @@ def detail(picture: Picture) -> float:
     return float(np.abs(picture - cv2.GaussianBlur(picture, (0, 0), 1.2)).mean())
 
 
+def colour_shift(result: Clip, source: Clip) -> float:
+    """Largest difference, over frames and channels, between mean colours of a result and its input, in 8-bit codes."""
+    means = (np.stack([frame.mean((0, 1)) for frame in clip]) for clip in (result, source))
+    return float(np.abs(next(means) - next(means)).max())
+
+
 def _mean(values: Sequence[float]) -> Any:
     return float(np.mean(values)) if values else None
 
