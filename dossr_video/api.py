@@ -64,11 +64,10 @@ def upscale_frames(
     pictures = _to_tensor(frames)
     starts = [*find_shots(_small_lumas(pictures)), len(pictures)]
     size = target_size(pictures.shape[-1], pictures.shape[-2], settings)
-    results = [
-        result.pictures
-        for shot, (start, stop) in enumerate(pairwise(starts))
-        for result in upscaled(_work(pictures, start, stop, settings.chunk), model, settings, size, shot, _ignore)
-    ]
+    results: list[Tensor] = []
+    for shot, (start, stop) in enumerate(pairwise(starts)):
+        work = _work(pictures, start, stop, settings.chunk)
+        results += [result.pictures for result in upscaled(work, model, settings, size, shot, _ignore)]
     enlarged = torch.cat(results) if results else pictures.new_zeros(0, 3, *size)
     if isinstance(frames, Tensor):
         return enlarged

@@ -209,13 +209,13 @@ def smaller_tile(chunk: Chunk, tile: int | None) -> int:
 @contextmanager
 def prefetched(items: Iterable[T]) -> Iterator[Iterator[T]]:
     """The items, made on a thread of their own, at most QUEUE ahead; its exception is raised here in its place."""
-    waiting: queue.Queue[Callable[[], T]] = queue.Queue(QUEUE)
+    waiting: queue.Queue[tuple[T] | BaseException] = queue.Queue(QUEUE)
     stop = threading.Event()
 
-    def offer(give: Callable[[], T]) -> None:
+    def offer(item: tuple[T] | BaseException) -> None:
         while not stop.is_set():
             try:
-                waiting.put(give, timeout=0.1)
+                waiting.put(item, timeout=0.1)
             except queue.Full:
                 continue
             return
@@ -223,25 +223,18 @@ def prefetched(items: Iterable[T]) -> Iterator[Iterator[T]]:
     def produce() -> None:
         try:
             for item in items:
-                offer(lambda item=item: item)
+                offer((item,))
                 if stop.is_set():
                     return
-            error: BaseException = StopIteration()
-        except BaseException as raised:
-            error = raised
-
-        def fail() -> T:
-            raise error
-
-        offer(fail)
+            offer(StopIteration())
+        except BaseException as error:
+            offer(error)
 
     def consume() -> Iterator[T]:
-        while True:
-            try:
-                item = waiting.get()()
-            except StopIteration:
-                return
-            yield item
+        while not isinstance(item := waiting.get(), BaseException):
+            yield item[0]
+        if not isinstance(item, StopIteration):
+            raise item
 
     thread = threading.Thread(target=produce, daemon=True)
     thread.start()

