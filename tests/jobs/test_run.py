@@ -1,7 +1,284 @@
 from __future__ import annotations
 
+import errno
+import json
+import os
+import threading
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from conftest import TINY, content  # type: ignore[import-not-found]
+from dossr_video.errors import Interrupted, JobError, SourceError, TargetError
+from dossr_video.jobs import durable, worker
+from dossr_video.jobs.lock import HeldError, locked
+from dossr_video.jobs.run import run_job
+from dossr_video.settings import Settings
+
+Content = Callable[[Path], dict[str, Any]]
+
+
+def after_frames(count: int) -> tuple[Callable[[str, int, int], None], Callable[[], bool]]:
+    """A progress callback and the Ctrl-C that a user presses when `count` frames are done."""
+    seen = 0
+
+    def watch(stage: str, done: int, total: int) -> None:
+        nonlocal seen
+        seen = done if stage == "upscaling" else 0
+
+    return watch, lambda: seen >= count
+
+
+def interrupted(source: Path, target: Path, settings: Settings, *, frames: int = 20) -> None:
+    watch, cancelled = after_frames(frames)
+    with pytest.raises(Interrupted, match="frames finished") as stop:
+        run_job(source, target, settings, on_progress=watch, cancelled=cancelled)
+    assert "same command" in stop.value.hint
+
+
+def test_a_result_has_every_frame_at_its_time_and_the_sound(
+    clip: Path, tiny: Settings, content: Content, whole: dict[str, Any]
+) -> None:
+    source = content(clip)
+    assert whole["seconds"] == source["seconds"]
+    assert [p[3] for p in whole["packets"]] == [p[3] for p in source["packets"]]
+
+
+def test_reports_what_was_done_and_leaves_nothing_behind(clip: Path, tiny: Settings, tmp_path: Path) -> None:
+    stages: dict[str, int] = {}
+    target = tmp_path / "out.mp4"
+    report = run_job(clip, target, tiny, on_progress=lambda stage, done, total: stages.update({stage: done}))
+    assert stages == {"analysing": 54, "upscaling": 54, "joining": 54}
+    assert (report.frames, report.repeats, report.shots, report.segments, report.resumed) == (54, 6, 6, 6, 0)
+    assert report.size == target.stat().st_size
+    assert json.loads(report.dumps())["settings"]["dtype"] == "float32"
+    assert "54 frames" in report.summary()
+    assert os.listdir(tmp_path) == ["out.mp4"]
+
+
+def test_ctrl_c_finishes_the_running_segment_and_the_same_command_goes_on(
+    clip: Path, tiny: Settings, content: Content, whole: dict[str, Any], tmp_path: Path
+) -> None:
+    target = tmp_path / "out.mp4"
+    interrupted(clip, target, tiny)
+    assert len(list((tmp_path / "out.mp4.dossr" / "segments").iterdir())) == 3
+    seen: list[int] = []
+    report = run_job(clip, target, tiny, on_progress=lambda stage, done, total: seen.append(done))
+    assert report.resumed == 3
+    assert content(target) == whole
+
+
+def test_stopped_at_once_leaves_finished_segments_alone(
+    clip: Path, tiny: Settings, content: Content, whole: dict[str, Any], tmp_path: Path
+) -> None:
+    target = tmp_path / "out.mp4"
+
+    def press(stage: str, done: int, total: int) -> None:
+        if stage == "upscaling" and done >= 20:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run_job(clip, target, tiny, on_progress=press)
+    assert sorted(os.listdir(tmp_path / "out.mp4.dossr" / "segments")) == ["000000.mp4", "000001.mp4"]
+    assert run_job(clip, target, tiny).resumed == 2
+    assert content(target) == whole
+
+
+@pytest.mark.parametrize("stage", ["analysing", "upscaling"])
+def test_stopped_before_the_first_segment_leaves_nothing_behind(
+    stage: str, clip: Path, tiny: Settings, tmp_path: Path
+) -> None:
+    def press(now: str, done: int, total: int) -> None:
+        if now == stage and done >= 4:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run_job(clip, tmp_path / "out.mp4", tiny, on_progress=press)
+    assert os.listdir(tmp_path) == []
+
+
+def test_another_chunk_length_and_thread_count_may_finish_the_job(
+    clip: Path, tiny: Settings, content: Content, whole: dict[str, Any], tmp_path: Path
+) -> None:
+    target = tmp_path / "out.mp4"
+    interrupted(clip, target, tiny)
+    report = run_job(clip, target, tiny.model_copy(update={"chunk": 5, "threads": 2}))
+    assert report.resumed == 3
+    assert content(target) == whole
+
+
+def test_other_settings_are_refused_with_the_difference_until_restart(clip: Path, tiny: Settings, tmp_path: Path) -> None:
+    target = tmp_path / "out.mp4"
+    interrupted(clip, target, tiny)
+    other = tiny.model_copy(update={"crf": 30.0, "seed": 5})
+    with pytest.raises(JobError, match=r"crf: None -> 30\.0; seed: 0 -> 5") as refusal:
+        run_job(clip, target, other)
+    assert "--restart" in refusal.value.hint
+    assert run_job(clip, target, other, restart=True).resumed == 0
+    assert os.listdir(tmp_path) == ["out.mp4"]
+
+
+def test_a_changed_input_is_refused_with_the_difference(clip: Path, tiny: Settings, tmp_path: Path) -> None:
+    source, target = tmp_path / "in.mp4", tmp_path / "out.mp4"
+    source.write_bytes(clip.read_bytes())
+    interrupted(source, target, tiny)
+    source.write_bytes(clip.read_bytes() + b"\0" * 8)
+    with pytest.raises(JobError, match=r"input size: \d+ bytes -> \d+ bytes; input modified: "):
+        run_job(source, target, tiny)
+
+
+def test_a_job_that_another_process_holds_is_refused(clip: Path, tiny: Settings, tmp_path: Path) -> None:
+    target = tmp_path / "out.mp4"
+    with locked(tmp_path / "out.mp4.dossr" / "lock"), pytest.raises(HeldError, match=f"process {os.getpid()}"):
+        run_job(clip, target, tiny)
+    run_job(clip, target, tiny)
+
+
+def test_of_two_that_start_together_one_is_refused(
+    clip: Path, tiny: Settings, content: Content, whole: dict[str, Any], tmp_path: Path
+) -> None:
+    target, errors = tmp_path / "out.mp4", []
+
+    def start() -> None:
+        try:
+            run_job(clip, target, tiny)
+        except (HeldError, TargetError) as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=start) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(errors) == 1
+    assert content(target) == whole
+
+
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EIO])
+@pytest.mark.parametrize("call", [1, 4, 9, 24])
+def test_a_disk_that_is_full_or_fails_costs_one_segment(
+    code: int,
+    call: int,
+    clip: Path,
+    tiny: Settings,
+    content: Content,
+    whole: dict[str, Any],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The system call that first learns of it fails: call 1 is the lock's, 4 and 9 are a segment's, 24 the report's."""
+    target, calls, fsync = tmp_path / "out.mp4", 0, os.fsync
+
+    def fail(descriptor: int) -> None:
+        nonlocal calls
+        calls += 1
+        if calls == call:
+            raise OSError(code, os.strerror(code))
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", fail)
+    with pytest.raises(TargetError, match="cannot be written") as refusal:
+        run_job(clip, target, tiny)
+    assert "same command" in refusal.value.hint
+    assert not target.exists()
+    monkeypatch.undo()
+    run_job(clip, target, tiny)
+    assert content(target) == whole
+    assert os.listdir(tmp_path) == ["out.mp4"]
+
+
+def test_a_defect_in_a_worker_keeps_what_is_finished(
+    clip: Path, tiny: Settings, content: Content, whole: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target, run_segment = tmp_path / "out.mp4", worker.run_segment
+
+    def fail(segment: Any, **options: Any) -> Any:
+        if segment.index == 2:
+            raise RuntimeError("defect")
+        return run_segment(segment, **options)
+
+    monkeypatch.setattr(worker, "run_segment", fail)
+    with pytest.raises(RuntimeError, match="defect"):
+        run_job(clip, target, tiny)
+    monkeypatch.undo()
+    assert run_job(clip, target, tiny).resumed == 2
+    assert content(target) == whole
+
+
+def test_a_file_with_an_unreadable_middle_is_resumed_exactly(
+    clip: Path, tiny: Settings, content: Content, tmp_path: Path
+) -> None:
+    source, data = tmp_path / "in.mp4", bytearray(clip.read_bytes())
+    middle = len(data) // 2
+    data[middle : middle + 400] = bytes(400)
+    source.write_bytes(data)
+    report = run_job(source, tmp_path / "whole.mp4", tiny)
+    assert report.damage
+    interrupted(source, tmp_path / "out.mp4", tiny)
+    assert run_job(source, tmp_path / "out.mp4", tiny).resumed > 0
+    assert content(tmp_path / "out.mp4") == content(tmp_path / "whole.mp4")
+
+
+def test_pieces_of_a_long_shot_join_without_a_seam(
+    make_clip: Callable[..., Path], tiny: Settings, content: Content, tmp_path: Path
+) -> None:
+    source = make_clip(tmp_path / "long.mp4", [330])
+    report = run_job(source, tmp_path / "out.mp4", tiny)
+    assert (report.shots, report.segments) == (1, 2)
+    assert content(tmp_path / "out.mp4")["seconds"] == content(source)["seconds"]
+
+
+def test_a_finished_job_whose_folder_was_not_removed_is_only_cleared(
+    clip: Path, tiny: Settings, whole: dict[str, Any], content: Content, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = tmp_path / "out.mp4"
+    monkeypatch.setattr("dossr_video.jobs.run.JobFolder.remove", lambda folder: None)
+    first = run_job(clip, target, tiny)
+    monkeypatch.undo()
+    before = target.stat().st_mtime_ns
+    assert run_job(clip, target, tiny) == first
+    assert target.stat().st_mtime_ns == before
+    assert os.listdir(tmp_path) == ["out.mp4"]
+
+
+def test_refusals_leave_nothing_behind(clip: Path, tiny: Settings, tmp_path: Path) -> None:
+    (tmp_path / "there.mp4").write_bytes(b"mine")
+    (tmp_path / "in.mp4").write_bytes(clip.read_bytes())
+    before = sorted(os.listdir(tmp_path))
+    with pytest.raises(TargetError, match="exists"):
+        run_job(clip, tmp_path / "there.mp4", tiny)
+    with pytest.raises(TargetError, match="is the input itself"):
+        run_job(tmp_path / "in.mp4", tmp_path / "in.mp4", tiny, force=True)
+    with pytest.raises(TargetError, match="does not exist"):
+        run_job(clip, tmp_path / "no" / "out.mp4", tiny)
+    with pytest.raises(SourceError, match="does not exist"):
+        run_job(tmp_path / "no.mp4", tmp_path / "out.mp4", tiny)
+    with pytest.raises(SourceError, match="is not a video"):
+        run_job(tmp_path / "there.mp4", tmp_path / "out.mp4", tiny)
+    assert sorted(os.listdir(tmp_path)) == before
+    assert (tmp_path / "there.mp4").read_bytes() == b"mine"
+    run_job(clip, tmp_path / "there.mp4", tiny, force=True)
+    assert (tmp_path / "there.mp4").stat().st_size > 4
+
+
+def test_a_disk_without_room_for_the_rest_stops_the_job_early(
+    clip: Path, tiny: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usage = type("usage", (), {"free": 1000})
+    monkeypatch.setattr("shutil.disk_usage", lambda path: usage)
+    with pytest.raises(TargetError, match=r"needs about .* more in .*; 1\.0 kB are free"):
+        run_job(clip, tmp_path / "out.mp4", tiny)
+    monkeypatch.undo()
+    assert run_job(clip, tmp_path / "out.mp4", tiny).resumed == 1
+
+
+def test_a_name_is_given_only_to_a_file_that_is_on_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    happened: list[str] = []
+    names = {os.stat(tmp_path).st_ino: "folder"}
+    fsync, replace = os.fsync, os.replace
+    monkeypatch.setattr(os, "fsync", lambda d: (happened.append(names.get(os.fstat(d).st_ino, "file")), fsync(d))[1])
+    monkeypatch.setattr(os, "replace", lambda a, b: (happened.append("name"), replace(a, b))[1])
+    durable.write(tmp_path / "x", b"content")
+    assert happened == ["file", "name", "folder"]
+    assert (tmp_path / "x").read_bytes() == b"content"

@@ -1,0 +1,137 @@
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dossr_video.errors import JobError, SourceError
+from dossr_video.jobs.fingerprint import Fingerprint, SourceMark
+from dossr_video.jobs.plan import LEAD_IN, PIECE, Plan, cut_into_segments, make_plan
+from dossr_video.segments import Segment
+from dossr_video.settings import Settings
+
+SECOND = 16000  # ticks of the clip
+FIRST = 16000  # pts of its first frame
+
+
+def plan(source: Path, settings: Settings) -> Plan:
+    return make_plan(source, settings, weights="w", on_frame=lambda done: None)
+
+
+def test_the_plan_of_a_clip_holds_its_shots_times_and_repeats(clip: Path, tiny: Settings) -> None:
+    made = plan(clip, tiny)
+    assert [(s.shot, s.start, s.stop, s.lead_in) for s in made.segments] == [
+        (0, 0, 9, 0), (1, 9, 17, 0), (2, 17, 29, 0), (3, 29, 36, 0), (4, 36, 46, 0), (5, 46, 54, 0)
+    ]  # fmt: skip
+    assert made.frames == 54
+    assert made.shots == 6
+    assert made.segments[0].first_pts == FIRST
+    assert [[i for i, repeat in enumerate(s.repeats) if repeat] for s in made.segments] == [[3]] * 6
+    assert made.repeats == 6
+
+
+def test_is_the_same_whoever_makes_it_and_whatever_the_machine(clip: Path, tiny: Settings) -> None:
+    other = tiny.model_copy(update={"chunk": 7, "threads": 3, "device": "cpu"})
+    assert plan(clip, tiny) == plan(clip, other)
+
+
+def test_goes_through_json_unchanged(clip: Path, tiny: Settings) -> None:
+    made = plan(clip, tiny)
+    assert Plan.loads(made.dumps(), path=Path("plan.json")) == made
+
+
+@pytest.mark.parametrize("content", [b"", b"{}", b"[]", b'{"format": 99}', b"\x00"])
+def test_a_plan_that_is_none_is_refused(content: bytes) -> None:
+    with pytest.raises(JobError, match=r"plan\.json is not a plan") as refusal:
+        Plan.loads(content, path=Path("plan.json"))
+    assert "--restart" in refusal.value.hint
+
+
+@pytest.mark.parametrize(("start", "duration"), [(0.0, None), (1.0, None), (0.0, 0.5), (1.0, 0.5), (2.0, 9.0)])
+def test_start_and_duration_count_from_the_first_frame(
+    clip: Path, tiny: Settings, start: float, duration: float | None
+) -> None:
+    cut = plan(clip, tiny.model_copy(update={"start": start, "duration": duration}))
+    begin, end = FIRST + start * SECOND, FIRST + (start + (duration or 99)) * SECOND
+    wanted = [pts for s in plan(clip, tiny).segments for pts in s.pts if begin <= pts < end]
+    assert [pts for s in cut.segments for pts in s.pts] == wanted
+    assert 0 < len(wanted) <= 54
+
+
+def test_a_start_after_the_end_is_refused(clip: Path, tiny: Settings) -> None:
+    with pytest.raises(SourceError, match="has no frames after 60"):
+        plan(clip, tiny.model_copy(update={"start": 60.0}))
+
+
+@given(st.lists(st.integers(1, 700), min_size=1, max_size=8))
+def test_every_frame_is_in_exactly_one_segment(lengths: list[int]) -> None:
+    starts = [sum(lengths[:i]) for i in range(len(lengths))]
+    total = sum(lengths)
+    segments = cut_into_segments(range(total), [False] * total, starts, lead_in=LEAD_IN)
+    assert [i for s in segments for i in range(s.start, s.stop)] == list(range(total))
+    assert [s.index for s in segments] == list(range(len(segments)))
+    for segment in segments:
+        first, last = starts[segment.shot], starts[segment.shot] + lengths[segment.shot]
+        assert first <= segment.start - segment.lead_in
+        assert segment.stop <= last
+        assert segment.lead_in == min(LEAD_IN, segment.start - first)
+        assert len(segment) >= min(last - first, PIECE * 2 // 3)
+        assert len(segment) <= PIECE * 3 // 2
+        assert segment.pts == tuple(range(segment.start - segment.lead_in, segment.stop))
+        assert Segment.of_json(segment.as_json()) == segment
+
+
+def test_a_piece_computes_its_first_frame_though_it_repeats_the_one_before() -> None:
+    segments = cut_into_segments(range(400), [False] + [True] * 399, [0], lead_in=LEAD_IN)
+    assert len(segments) > 1
+    assert all(s.repeats[0] is False and all(s.repeats[1:]) for s in segments)
+
+
+def test_a_file_is_told_from_itself_changed(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(bytes(300_000))
+    before = SourceMark.of(path)
+    assert SourceMark.of(path) == before
+    os.utime(path, ns=(0, before.modified + 1))
+    assert SourceMark.of(path) != before
+    os.utime(path, ns=(0, before.modified))
+    for position in (0, 150_000, 299_999):
+        with path.open("r+b") as file:
+            file.seek(position)
+            file.write(b"x")
+        os.utime(path, ns=(0, before.modified))
+        after = SourceMark.of(path)
+        assert (after.size, after.modified) == (before.size, before.modified)
+        assert after.sample != before.sample
+        before = after
+
+
+@pytest.mark.parametrize("size", [0, 1, 65_535, 65_536, 65_537])
+def test_marks_files_of_any_size(tmp_path: Path, size: int) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(bytes(size))
+    assert SourceMark.of(path).size == size
+
+
+@pytest.mark.parametrize(
+    ("change", "line"),
+    [
+        ({"seed": 1}, "seed: 0 -> 1"),
+        ({"crf": 20.0}, "crf: None -> 20.0"),
+        ({"blend": "latent"}, "blend: off -> latent"),
+        ({"chunk": 3, "threads": 2, "device": "cpu", "max_pixels": 9}, None),
+    ],
+)
+def test_names_the_settings_that_differ(clip: Path, change: dict[str, Any], line: str | None) -> None:
+    before, now = Settings(model="bicubic"), Settings(model="bicubic", **change)
+    changes = Fingerprint.of(clip, before, "w").changes_to(Fingerprint.of(clip, now, "w"))
+    assert changes == ([line] if line else [])
+
+
+def test_names_other_weights(clip: Path) -> None:
+    settings = Settings(model="bicubic")
+    assert Fingerprint.of(clip, settings, "a").changes_to(Fingerprint.of(clip, settings, "b")) == ["weights: a -> b"]
