@@ -55,9 +55,9 @@ class Batch:
         """Do every file that is new, has changed, failed before or was done with other settings.
 
         The catalogue in the results' folder remembers; several processes may share a library, each taking what no
-        other works on. With `watch`, files that appear later are done too, and only `cancelled` ends the run.
+        other works on. With `watch`, files that appear later are done too, until `cancelled` says so.
 
-        Returns the outcome of each file; Interrupted when `cancelled` ended the run early. Raises TargetError when the
+        Returns the outcome of each file. Raises Interrupted when `cancelled` leaves files to do, TargetError when the
         results' folder cannot be used, ModelError when the model cannot be loaded.
         """
         outcomes: dict[Path, Outcome] = {}
@@ -65,7 +65,7 @@ class Batch:
         executor = executor or LocalExecutor(self.settings)
         catalogue = Catalogue(_made(self.library.results))
         for source in files:
-            if cancelled():
+            if cancelled() and not watch:
                 raise Interrupted(f"stopped after {len(outcomes)} files", hint="give the same command again to go on")
             outcomes[source] = outcome = self._file(source, catalogue, executor, on_progress(source), cancelled)
             on_outcome(outcome)
