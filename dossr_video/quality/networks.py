@@ -156,8 +156,8 @@ class Networks:
 
 
 def _arrays(path: Path) -> Arrays:
-    with np.load(path) as file:
-        return dict(file)
+    with path.open("rb") as file, np.load(file) as arrays:
+        return dict(arrays)
 
 
 def _tensor(arrays: Arrays, name: str) -> Tensor:
