@@ -11,13 +11,14 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from dossr_video.frames import Motion
-from dossr_video.temporal.flow import warp
+from dossr_video.temporal.flow import box_mean, warp
 
 Warp = Callable[[Tensor, Tensor], Tensor]  # images (1, C, h, w), flow (1, 2, H, W) in input pixels -> moved images
 
 Mode = Literal["latent", "pixel", "off"]
 
-TOLERANCE = 0.03  # of the local high-frequency energy that blending may take away
+GAIN = 1.5  # at most, of detail that blending averages
+TINY = 1e-12
 
 
 class Codec(Protocol):
@@ -59,11 +60,14 @@ class Guide:
         strength = self._weights.get(call)
         if strength is None:
             return x0
-        fields, move = (self._codec.decode(x0), warp) if self._pixels else (x0, self._codec.warp)
-        blended = blend(fields, self._before.blended.get(call), self._motion, strength=strength, move=move)
-        self._blended[call] = blended[-1:]
+        before = self._before.blended.get(call)
         if not self._pixels:
+            blended = blend_latents(x0, before, self._motion, strength=strength, move=self._codec.warp)
+            self._blended[call] = blended[-1:]
             return blended
+        fields = self._codec.decode(x0)
+        blended = blend_pictures(fields, before, self._motion, strength=strength)
+        self._blended[call] = blended[-1:]
         # The change alone passes through the encoder, so that a lossy one costs nothing where nothing is blended.
         return x0 + self._codec.encode(blended) - self._codec.encode(fields)
 
@@ -72,52 +76,80 @@ class Guide:
         return BlendState(self._blended)
 
 
-def blend(x0: Tensor, previous: Tensor | None, motion: Motion, *, strength: float, move: Warp) -> Tensor:
-    """Frames x0 (T, C, h, w) drawn towards the blended frame before each: y[i] = x0[i] + m b (move(y[i-1]) - x0[i]).
+def blend_pictures(pictures: Tensor, previous: Tensor | None, motion: Motion, *, strength: float) -> Tensor:
+    """Pictures (T, 3, sH, sW) drawn towards the blended picture before each, as sharp as they were.
 
-    `previous` (1, C, h, w) is y of the frame before x0[0]; None at a shot's start. m is the motion's confidence, b
-    the strength in [0, 1]. Only frames before are looked at, so a chunk's length does not change the result. Latents
-    and pictures are blended alike: `move` knows how they move.
+    y[i] = x[i] + m b (warp(y[i-1]) - x[i]), m the motion's confidence, b the strength in [0, 1]. `previous`
+    (1, 3, sH, sW) is y of the frame before the first: the last of the chunk before, or None at a shot's start. Only
+    frames before are looked at, so a chunk's length does not change the result.
     """
-    if strength == 0:
-        return x0
+    return _blend(pictures, previous, motion, strength, warp, _towards)
+
+
+def blend_latents(latents: Tensor, previous: Tensor | None, motion: Motion, *, strength: float, move: Warp) -> Tensor:
+    """The same for latents (T, C, h, w), every channel for itself; `move` knows how the codec's latents move."""
+
+    def each_channel(frame: Tensor, moved: Tensor, weight: Tensor) -> Tensor:
+        return _towards(frame.transpose(0, 1), moved.transpose(0, 1), weight).transpose(0, 1)
+
+    return _blend(latents, previous, motion, strength, move, each_channel)
+
+
+def _blend(
+    frames: Tensor,
+    previous: Tensor | None,
+    motion: Motion,
+    strength: float,
+    move: Warp,
+    towards: Callable[[Tensor, Tensor, Tensor], Tensor],
+) -> Tensor:
     blended: list[Tensor] = []
-    for i in range(len(x0)):
-        frame = x0[i : i + 1]
+    for i in range(len(frames)):
+        frame = frames[i : i + 1]
         if previous is not None:
-            weight = strength * _shrink(motion.confidence[i : i + 1].to(frame), frame.shape[-2:])
-            frame = _towards(frame, move(previous, motion.flow[i : i + 1].to(frame)), weight)
+            flow, confidence = motion.flow[i : i + 1].to(frame), motion.confidence[i : i + 1].to(frame)
+            frame = towards(frame, move(previous, flow), strength * _resized(confidence, frame.shape[-2:]))
         blended.append(frame)
         previous = frame
     return torch.cat(blended)
 
 
-def _shrink(confidence: Tensor, size: torch.Size) -> Tensor:
-    """Confidence at another size; a smaller cell is as sure as its least sure pixel, or occlusions would ghost."""
+def _resized(confidence: Tensor, size: torch.Size) -> Tensor:
+    """Confidence at a frame's size; a larger cell is as sure as its least sure pixel, or occlusions would ghost."""
     if size[0] < confidence.shape[-2]:
         return -F.adaptive_max_pool2d(-confidence, tuple(size))
     return F.interpolate(confidence, size=tuple(size), mode="bilinear", align_corners=False)
 
 
 def _towards(frame: Tensor, moved: Tensor, weight: Tensor) -> Tensor:
-    """frame + weight (moved - frame), the weight lowered where it would cost high-frequency energy.
+    """frame + weight (moved - frame), with the local high-frequency energy of frame: (B, C, h, w), weight (1, 1, h, w).
 
-    Per channel (a wavelet codec's channels are bands) the energy of the blend is quadratic in the weight,
-    a + 2 c w + e w^2 of local means; the weight stops at the smaller root of a loss of TOLERANCE a.
+    Averaging loses the detail that the two do not share. With A and B the high-pass energies of frame and moved and R
+    that of their product, the blend's is E(w) = A - 2 (A - R) w + (A + B - 2 R) w^2; its high-pass part is multiplied
+    by sqrt(A / E). Where that would need more than GAIN the two show different things, and w yields until E is
+    A / GAIN^2.
     """
-    change = moved - frame
-    high, high_change = _high_pass(frame), _high_pass(change)
-    a, c, e = (_mean(x) for x in (high.square(), high * high_change, high_change.square()))
-    root = (c.square() - e * TOLERANCE * a).clamp(min=0).sqrt()
-    least = TOLERANCE * a / (root - c).clamp(min=1e-12)
-    safe = (2 * c * weight + e * weight.square()) >= -TOLERANCE * a
-    return frame + torch.where(safe, weight, torch.minimum(weight, least)) * change
+    high, high_moved = frame - box_mean(frame), moved - box_mean(moved)
+    energy, shared = _local(high * high), _local(high * high_moved)
+    slope, bend = energy - shared, energy + _local(high_moved * high_moved) - 2 * shared
+    w = F.interpolate(weight, size=energy.shape[-2:], mode="area")
+    loss = (1 - GAIN**-2) * energy
+    most = loss / (slope + (slope.square() - bend * loss).clamp(min=0).sqrt()).clamp(min=TINY)
+    yields = (slope > 0) & (slope.square() > bend * loss) & (w > most)
+    kept = torch.where(yields, most / w.clamp(min=TINY), 1.0)
+    w = w * kept
+    after = energy - 2 * slope * w + bend * w.square()
+    gain = (energy / after.clamp(min=TINY)).sqrt().clamp(1, GAIN)
+    weight, extra = weight * _enlarge(kept, frame), _enlarge(gain - 1, frame)
+    return frame + weight * (moved - frame) + extra * (high + weight * (high_moved - high))
 
 
-def _high_pass(images: Tensor) -> Tensor:
-    return images - _mean(images)
+def _local(energy: Tensor) -> Tensor:
+    """(B, C, h, w) -> (B, 1, h/4, w/4): means over channels and about 12 x 12 cells."""
+    height, width = energy.shape[-2:]
+    blocks = F.interpolate(energy.mean(1, keepdim=True), size=(-(-height // 4), -(-width // 4)), mode="area")
+    return F.avg_pool2d(F.pad(blocks, (1, 1, 1, 1), mode="replicate"), 3, stride=1)
 
 
-def _mean(images: Tensor) -> Tensor:
-    """Mean over 3 x 3 cells."""
-    return F.avg_pool2d(F.pad(images, (1, 1, 1, 1), mode="replicate"), 3, stride=1)
+def _enlarge(blocks: Tensor, like: Tensor) -> Tensor:
+    return F.interpolate(blocks, size=tuple(like.shape[-2:]), mode="bilinear", align_corners=False)
