@@ -18,6 +18,7 @@ ALLOWED = {
     "settings": {"errors"},
     "segments": set(),
     "presets": set(),
+    "options": {"presets"},
     "console": {"jobs"},
     "diffusion": set(),
     "color": set(),
@@ -31,7 +32,7 @@ ALLOWED = {
     "quality": {"temporal", "video"},
     "training": {"diffusion", "models", "temporal", "quality"},
     "api": {"jobs", "models", "pipeline", "temporal"},
-    "cli": {"api", "console", "jobs", "models", "presets", "report", "temporal", "video"},
+    "cli": {"console", "jobs", "models", "options", "report", "temporal", "video"},
     "__init__": {"api"},
     "__main__": {"cli"},
 }
@@ -41,7 +42,7 @@ HOMES = {
     "av": {"video", "training", "quality"},
     "decord": {"video"},
     "ray": {"jobs"},
-    "click": {"cli"},
+    "click": {"cli", "options"},
     "rich": {"console", "jobs"},
 }
 
