@@ -5,6 +5,7 @@ Only this file knows how bytes lie in a frame. R'G'B' stays non-linear, as the f
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import av
@@ -28,6 +29,7 @@ _SWSCALE_MATRIX = {
     "smpte240m": Colorspace.SMPTE240M,
     "bt2020nc": Colorspace.BT2020,
 }
+_PACKED = {"bgr0": "gbrp", "bgra": "gbrap"}  # how FFV1 wants 8-bit RGB
 
 
 def bit_depth(pix_fmt: str) -> int:
@@ -119,12 +121,20 @@ class ToRgb:
         )
 
 
+def can_make(pix_fmt: str) -> bool:
+    """Whether `from_rgb` makes this format: planar integers, little-endian, or 8-bit bgr0 and bgra."""
+    planar = re.fullmatch(r"(yuva?4\d\dp|gray|gbra?p)(\d+le)?|bgr0|bgra", pix_fmt)
+    return planar is not None and chroma_shift(pix_fmt)[0] < 2
+
+
 def from_rgb(picture: Tensor, pix_fmt: str, color: ColorInfo, *, alpha: Tensor | None = None) -> av.VideoFrame:
     """A frame of `pix_fmt` from (3, H, W) RGB in [0, 1] on any device, values outside clamped.
 
-    `pix_fmt`: planar Y'CbCr, grey, or planar RGB (gbrp, gbrap and deeper), little-endian; `color`: resolved tags.
+    `pix_fmt`: one that `can_make` allows; `color`: resolved tags.
     `alpha` (1, H, W) in [0, 1] fills the alpha plane where the format has one; opaque without it.
     """
+    if pix_fmt in _PACKED:
+        return from_rgb(picture, _PACKED[pix_fmt], color, alpha=alpha).reformat(format=pix_fmt, threads=1)
     depth = bit_depth(pix_fmt)
     top = (1 << depth) - 1
     picture = picture.to(torch.float32).clamp(0, 1)
@@ -193,7 +203,7 @@ def _code_range(name: str | None, *, depth: int) -> tuple[float, float, float]:
 
 def plane(frame: av.VideoFrame, index: int) -> NDArray[Any]:
     """A plane of a planar frame as a writable (H, W) view of its memory, uint8 or uint16."""
-    memory = frame.planes[index]
+    memory: Any = frame.planes[index]
     dtype = np.dtype(np.uint8 if bit_depth(frame.format.name) == 8 else np.uint16)
     lines = np.frombuffer(memory, dtype).reshape(-1, memory.line_size // dtype.itemsize)
     return lines[: memory.height, : memory.width]

@@ -1,4 +1,4 @@
-"""What a file is: container, picture, colour, and every other stream, read without decoding more than its first frames."""
+"""What a file is: container, picture, colour, and every other stream; only the first frame is decoded."""
 
 from __future__ import annotations
 
@@ -46,6 +46,7 @@ class StreamInfo:
     title: str | None
     disposition: tuple[str, ...]
     metadata: Mapping[str, str]
+    sample_rate: int | None = None  # of sound
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,7 @@ class HdrInfo:
 class VideoInfo:
     """The picture of a file, as stored: not rotated, not stretched."""
 
-    index: int  # of the stream in the file
+    stream: StreamInfo
     codec: str
     width: int  # pixels
     height: int  # pixels
@@ -105,6 +106,11 @@ class SourceInfo:
     video: VideoInfo
     streams: tuple[StreamInfo, ...] = field(default=())  # all but the picture
 
+    @property
+    def sample_rates(self) -> tuple[int, ...]:
+        """Of all sound streams."""
+        return tuple(stream.sample_rate for stream in self.streams if stream.sample_rate)
+
     def of_kind(self, kind: str) -> tuple[StreamInfo, ...]:
         """The other streams of one kind."""
         return tuple(stream for stream in self.streams if stream.kind == kind)
@@ -120,12 +126,14 @@ def probe(path: str | Path, *, max_pixels: int = MAX_PIXELS) -> SourceInfo:
         stream = picture_stream(container, path, max_pixels=max_pixels)
         frame = _first_frame(container, stream, path, max_pixels=max_pixels)
         clock = container.start_time if container.start_time is not None else 0
+        unit = stream.time_base or Fraction(1, 90000)
         free = not FREE_CLOCKS.isdisjoint(container.format.name.split(","))
         return SourceInfo(
             path=path,
             container=container.format.name,
             size=path.stat().st_size,
-            start=Fraction(clock, av.time_base) if free else Fraction(0),
+            # In whole ticks of the picture, so that subtracting it leaves every time exact.
+            start=round(Fraction(clock, av.time_base) / unit) * unit if free else Fraction(0),
             duration=None if container.duration is None else Fraction(container.duration, av.time_base),
             metadata=dict(container.metadata),
             chapters=tuple(_chapter(raw) for raw in container.chapters()),
@@ -203,13 +211,14 @@ def _first_frame(container: InputContainer, stream: VideoStream, path: Path, *, 
 def _video_info(stream: VideoStream, frame: av.VideoFrame) -> VideoInfo:
     context = stream.codec_context
     assert stream.time_base is not None  # every demuxer sets it
-    matrix = frame.side_data.get(SideDataType.DISPLAYMATRIX)
+    side_data: Any = frame.side_data
+    matrix = side_data.get(SideDataType.DISPLAYMATRIX)
     pix_fmt = frame.format.name
     if context.name == "vp9" and stream.metadata.get("alpha_mode") == "1":
         pix_fmt = "yuva420p"  # FFmpeg's own VP9 decoder leaves the alpha behind; the reader takes libvpx for these
     duration = None if stream.duration is None else stream.duration * stream.time_base
     return VideoInfo(
-        index=stream.index,
+        stream=_stream_info(stream),
         codec=context.codec.canonical_name,
         width=frame.width,
         height=frame.height,
@@ -248,7 +257,7 @@ def _chroma_location(codec: str) -> str:
 
 
 def _hdr(frame: av.VideoFrame) -> HdrInfo:
-    data = frame.side_data
+    data: Any = frame.side_data
     mastering = light = None
     if SideDataType.MASTERING_DISPLAY_METADATA in data:
         numbers = struct.unpack("20i2i", bytes(data[SideDataType.MASTERING_DISPLAY_METADATA]))
@@ -264,7 +273,7 @@ def _chapter(raw: Mapping[str, Any]) -> Chapter:
     return Chapter(start=raw["start"] * unit, end=raw["end"] * unit, title=raw["metadata"].get("title"))
 
 
-def _stream_info(stream: av.stream.Stream) -> StreamInfo:
+def _stream_info(stream: Any) -> StreamInfo:
     context = stream.codec_context
     return StreamInfo(
         index=stream.index,
@@ -274,4 +283,5 @@ def _stream_info(stream: av.stream.Stream) -> StreamInfo:
         title=stream.metadata.get("title"),
         disposition=tuple(flag.name for flag in stream.disposition if flag.name),
         metadata=dict(stream.metadata),
+        sample_rate=getattr(context, "sample_rate", None) or None,
     )

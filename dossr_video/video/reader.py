@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import av
 import cv2
 import numpy as np
+from av.stream import Discard
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -74,10 +75,11 @@ class Frame:
     def digest(self) -> bytes:
         """16 bytes that are equal for pictures equal in every sample."""
         state = hashlib.blake2b(digest_size=16)
-        for memory in self._frame.planes:
+        planes: tuple[Any, ...] = self._frame.planes
+        for memory in planes:
             lines = np.frombuffer(memory, np.uint8).reshape(-1, memory.line_size)
             used = _bytes_per_line(self._frame, memory)
-            state.update(np.ascontiguousarray(lines[: memory.height, :used]))
+            state.update(np.ascontiguousarray(lines[: memory.height, :used]).data)
         return state.digest()
 
 
@@ -128,7 +130,9 @@ class PyavReader:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.close()
 
     def close(self) -> None:
@@ -185,7 +189,7 @@ class _Pass:
         stream.codec_context.thread_type = "SLICE"
         for other in container.streams:
             if other.index != stream.index:
-                other.discard = 48  # AVDISCARD_ALL: packets of other streams are not even parsed
+                other.discard = Discard.all
         if seek_to is not None:
             container.seek(seek_to, stream=stream)
         self._frames = self._decode()

@@ -56,9 +56,7 @@ class ColorInfo:
         """
         guess = "bt709" if width > 1024 or height > 576 else "smpte170m"
         matrix = self.matrix if self.matrix in LUMA_WEIGHTS else "bt2020nc" if self.primaries == "bt2020" else guess
-        return replace(
-            self, matrix=matrix, range=self.range or "tv", chroma_location=self.chroma_location or "left"
-        )
+        return replace(self, matrix=matrix, range=self.range or "tv", chroma_location=self.chroma_location or "left")
 
 
 def code_point(table: dict[int, str], name: str | None) -> int:

@@ -1,0 +1,198 @@
+"""How one stream of the source travels into the result: copied packet by packet, or converted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import TYPE_CHECKING, Any, Protocol
+
+import av
+from av.stream import Disposition
+
+from dossr_video.video.streams import Fate
+
+if TYPE_CHECKING:
+    from av.container import OutputContainer
+    from av.packet import Packet
+
+Timed = tuple[float, "Packet[Any]"]  # seconds in the result, for interleaving
+
+
+@dataclass(frozen=True)
+class Clock:
+    """The source's time to the result's."""
+
+    start: Fraction  # seconds in the source: zero in the result
+    stop: Fraction | None  # seconds in the source; None: to its end
+    cut: bool  # whether what ends before the start is left out
+
+    def ticks(self, unit: Fraction) -> int:
+        """The start in ticks of a stream."""
+        return round(self.start / unit)
+
+    def keeps(self, packet: Packet[Any], unit: Fraction) -> bool:
+        """Whether a packet belongs to the result.
+
+        What an edit list hides, or what ends before the cut, would come back to life; the one packet that ends where
+        the sound begins stays, because decoders need it to make the first samples whole.
+        """
+        if packet.pts is None:
+            return packet.size > 0
+        begin = packet.pts - (self.ticks(unit) if self.cut else 0)
+        end = begin + (packet.duration or 0)
+        if self.stop is not None and (begin + (self.ticks(unit) if self.cut else 0)) * unit >= self.stop:
+            return False
+        return end >= 0 if self.cut or packet.is_discard else True
+
+    def chapter(self, chapter: Mapping[str, Any]) -> Any:
+        """A chapter in the result's time, clipped; None when it lies outside."""
+        unit = chapter["time_base"] or Fraction(1, 1000)
+        shift = self.ticks(unit)
+        start, end = chapter["start"] - shift, chapter["end"] - shift
+        if self.stop is not None:
+            end = min(end, round(self.stop / unit) - shift)
+        if end <= 0 or start >= end:
+            return None
+        return {**chapter, "start": max(start, 0), "end": end}
+
+
+class Carrier(Protocol):
+    """Takes the source's packets of one stream, gives the result's."""
+
+    warnings: list[str]
+
+    def carry(self, packet: Packet[Any]) -> Iterator[Timed]: ...
+
+    def finish(self) -> Iterator[Timed]: ...
+
+
+def carrier_of(fate: Fate, stream: Any, made: OutputContainer, clock: Clock) -> Carrier | None:
+    """Declare the stream in the result; None for one that is lost, or written in the header as attachments are."""
+    if fate.action == "lose" or fate.stream.kind == "data":
+        return None
+    if fate.stream.kind == "attachment":
+        attachment = made.add_attachment(stream.name or "attachment", stream.mimetype or "", stream.data)
+        attachment.metadata.update(stream.metadata)
+        return None
+    if fate.action == "copy":
+        return _Copy(stream, _describe(made.add_stream_from_template(stream, opaque=True), stream), clock)
+    if fate.stream.kind == "subtitle":
+        return _TextSubtitle(fate, stream, made, clock)
+    return _Sound(fate, stream, made, clock)
+
+
+def _describe(out: Any, stream: Any) -> Any:
+    out.metadata.update(stream.metadata)
+    out.disposition = stream.disposition
+    return out
+
+
+class _Copy:
+    """Packets as they are; only their clock changes."""
+
+    def __init__(self, stream: Any, out: Any, clock: Clock) -> None:
+        self.warnings: list[str] = []
+        self._stream = stream
+        self._out = out
+        self._clock = clock
+        self._cover = bool(stream.disposition & Disposition.attached_pic)
+        self._last: int | None = None  # dts in the result
+
+    def carry(self, packet: Packet[Any]) -> Iterator[Timed]:
+        unit = self._stream.time_base
+        if packet.size == 0 or not (self._cover or self._clock.keeps(packet, unit)):
+            return
+        final = self._out.time_base
+        shift = 0 if self._cover else self._clock.ticks(unit)
+        stamp = packet.pts if packet.pts is not None else packet.dts
+        if stamp is None:
+            stamp = 0 if self._last is None else round((self._last + 1) * final / unit) + shift
+        pts = round((stamp - shift) * unit / final)
+        dts = pts if packet.dts is None else round((packet.dts - shift) * unit / final)
+        if self._last is not None and dts <= self._last:
+            dts = self._last + 1
+        self._last = dts
+        packet.duration = round((packet.duration or 0) * unit / final)
+        packet.pts, packet.dts = max(pts, dts), dts
+        packet.time_base = final
+        packet.stream = self._out
+        yield float(dts * final), packet
+
+    def finish(self) -> Iterator[Timed]:
+        yield from ()
+
+
+class _TextSubtitle:
+    """Text subtitles decoded to ASS events and written in the target's own format."""
+
+    def __init__(self, fate: Fate, stream: Any, made: OutputContainer, clock: Clock) -> None:
+        self.warnings: list[str] = []
+        self._stream = stream
+        self._clock = clock
+        self._decoder = stream.codec_context
+        self._decoder.open(strict=False)
+        self._out: Any = _describe(made.add_stream(str(fate.codec)), stream)
+        self._out.codec_context.subtitle_header = self._decoder.subtitle_header
+        self._out.codec_context.time_base = self._out.time_base = Fraction(1, 1000)
+
+    def carry(self, packet: Packet[Any]) -> Iterator[Timed]:
+        unit = self._stream.time_base
+        if packet.size == 0 or packet.pts is None or not self._clock.keeps(packet, unit):
+            return
+        events = self._decoder.decode2(packet)
+        if events is None or not len(events):
+            return
+        written = self._out.codec_context.encode_subtitle(events)
+        final = self._out.time_base
+        start = packet.pts - self._clock.ticks(unit)
+        written.pts = written.dts = round(max(start, 0) * unit / final)
+        written.duration = round((start + (packet.duration or 0) - max(start, 0)) * unit / final)
+        written.time_base = final
+        written.stream = self._out
+        yield float(written.pts * final), written
+
+    def finish(self) -> Iterator[Timed]:
+        yield from ()
+
+
+class _Sound:
+    """Sound decoded and encoded anew, at the times it had."""
+
+    def __init__(self, fate: Fate, stream: Any, made: OutputContainer, clock: Clock) -> None:
+        self.warnings: list[str] = []
+        self._stream = stream
+        self._clock = clock
+        rate = 48000 if fate.codec == "libopus" else stream.codec_context.sample_rate
+        self._out: Any = _describe(made.add_stream(str(fate.codec), rate=rate), stream)
+        encoder = self._out.codec_context
+        encoder.layout = stream.codec_context.layout
+        encoder.time_base = self._out.time_base = Fraction(1, rate)
+        if fate.codec == "libopus":
+            encoder.bit_rate = 96000 * max(1, stream.codec_context.channels)
+        encoder.open()
+        self._resampler = av.AudioResampler(encoder.format, encoder.layout, rate, encoder.frame_size or None)
+
+    def carry(self, packet: Packet[Any]) -> Iterator[Timed]:
+        if packet.size and not self._clock.keeps(packet, self._stream.time_base):
+            return
+        try:
+            frames = self._stream.decode(packet)
+        except av.FFmpegError as error:
+            seconds = float((packet.pts or 0) * self._stream.time_base)
+            self.warnings.append(f"sound at {seconds:.3f} s cannot be decoded: {error.strerror}")
+            return
+        for frame in frames:
+            if frame.pts is not None:
+                frame.pts -= round(self._clock.start / frame.time_base)
+            for piece in self._resampler.resample(frame):
+                yield from self._encode(piece)
+
+    def finish(self) -> Iterator[Timed]:
+        for piece in self._resampler.resample(None):
+            yield from self._encode(piece)
+        yield from self._encode(None)
+
+    def _encode(self, frame: Any) -> Iterator[Timed]:
+        for packet in self._out.encode(frame):
+            yield float((packet.dts or 0) * packet.time_base), packet

@@ -1,0 +1,78 @@
+"""What each output container holds: encoders, subtitles, sound, attachments, tags."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from dossr_video.errors import SettingsError
+
+ENCODERS = ("libx264", "libx265", "libsvtav1", "libvpx-vp9", "ffv1", "prores_ks")
+TEXT_SUBTITLES = frozenset({"subrip", "srt", "ass", "ssa", "mov_text", "webvtt", "text"})
+
+
+@dataclass(frozen=True)
+class Container:
+    """One output format. Codec names are FFmpeg's; the first encoder is the default."""
+
+    format: str  # FFmpeg's muxer
+    encoders: tuple[str, ...]
+    audio: frozenset[str] | None  # codecs copied as they are; None: whatever the muxer accepts
+    subtitles: frozenset[str]  # copied as they are
+    text_subtitle: str  # what other text subtitles are converted to
+    attachments: bool = False
+    covers: bool = True  # attached pictures
+    stream_titles: bool = True
+    pixel_aspect: frozenset[str] = field(default=frozenset(ENCODERS))  # encoders whose sample aspect ratio survives
+
+
+_SQUARE_ONLY = frozenset({"ffv1", "libsvtav1", "libvpx-vp9"})
+_MATROSKA = Container(
+    format="matroska",
+    encoders=("libx264", "libx265", "libsvtav1", "libvpx-vp9", "ffv1", "prores_ks"),
+    audio=None,
+    subtitles=frozenset(
+        {"subrip", "ass", "ssa", "webvtt", "hdmv_pgs_subtitle", "dvd_subtitle", "dvb_subtitle", "hdmv_text_subtitle"}
+    ),
+    text_subtitle="srt",
+    attachments=True,
+)
+_MP4 = Container(
+    format="mp4",
+    encoders=("libx264", "libx265", "libsvtav1", "libvpx-vp9"),
+    audio=None,
+    subtitles=frozenset({"mov_text", "dvd_subtitle"}),
+    text_subtitle="mov_text",
+)
+CONTAINERS: Mapping[str, Container] = {
+    ".mp4": _MP4,
+    ".m4v": _MP4,
+    ".mov": Container(
+        format="mov",
+        encoders=("libx264", "libx265", "prores_ks"),
+        audio=None,
+        subtitles=frozenset({"mov_text"}),
+        text_subtitle="mov_text",
+    ),
+    ".mkv": _MATROSKA,
+    ".webm": Container(
+        format="webm",
+        encoders=("libsvtav1", "libvpx-vp9"),
+        audio=frozenset({"opus", "vorbis"}),
+        subtitles=frozenset({"webvtt"}),
+        text_subtitle="webvtt",
+        covers=False,
+    ),
+}
+
+
+def container_of(target: Path) -> Container:
+    """The container a target's extension asks for; SettingsError for an extension that is not written."""
+    suffix = target.suffix.lower()
+    if suffix not in CONTAINERS:
+        raise SettingsError(
+            f"{target.name} has the extension {suffix or 'none'!r}; it must be one of {' '.join(CONTAINERS)}",
+            hint="rename the target, for example to .mp4, or to .mkv to keep attachments too",
+        )
+    return CONTAINERS[suffix]

@@ -1,0 +1,176 @@
+"""The encoders: their options, pixel formats and defaults, and how HDR data is handed to each."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import av
+
+from dossr_video.errors import SettingsError
+from dossr_video.video import pixels
+from dossr_video.video.probe import HdrInfo
+from dossr_video.video.tags import ColorInfo
+
+# SVT-AV1 writes its configuration to stderr, through no one's log; only its errors are wanted.
+os.environ.setdefault("SVT_LOG", "1")
+
+Options = dict[str, str]
+
+
+@dataclass(frozen=True)
+class EncoderSettings:
+    """Everything an encoder is told about quality; resolved, so the same picture gives the same bytes anywhere."""
+
+    encoder: str  # FFmpeg's name
+    pix_fmt: str
+    crf: float | None  # None: the encoder is lossless or has no such scale
+    speed: str | None  # the encoder's own preset; None: it has none
+
+
+@dataclass(frozen=True)
+class Encoder:
+    """What one encoder can do and wants.
+
+    Thread counts stand in the options, not in the machine: x264 and x265 give other bytes with other frame threads.
+    """
+
+    suffix: str  # of a segment's file: mp4 keeps times exactly, but holds no FFV1
+    muxer: str  # of that file
+    fourcc: str | None  # in mp4 and mov, where players are particular
+    crf: float | None  # default; None: no constant-quality scale
+    crf_limit: float
+    speed: str | None  # default; None: no presets
+    options: Callable[[EncoderSettings, ColorInfo, HdrInfo], Options]
+    threads: int = 8
+
+
+def _x264(settings: EncoderSettings, color: ColorInfo, hdr: HdrInfo) -> Options:
+    params = []
+    if hdr.mastering is not None:
+        params.append(f"mastering-display={_mastering(hdr.mastering, scale=50000)}")
+    if hdr.light_level is not None:
+        params.append(f"cll={hdr.light_level[0]},{hdr.light_level[1]}")
+    return {"crf": f"{settings.crf:g}", "preset": str(settings.speed), "x264-params": ":".join(params)}
+
+
+def _x265(settings: EncoderSettings, color: ColorInfo, hdr: HdrInfo) -> Options:
+    params = ["log-level=none", "frame-threads=3", "repeat-headers=1"]
+    if color.hdr:
+        params.append("hdr10=1:hdr10-opt=1" if color.transfer == "smpte2084" else "hdr10-opt=1")
+    if hdr.mastering is not None:
+        params.append(f"master-display={_mastering(hdr.mastering, scale=50000)}")
+    if hdr.light_level is not None:
+        params.append(f"max-cll={hdr.light_level[0]},{hdr.light_level[1]}")
+    return {"crf": f"{settings.crf:g}", "preset": str(settings.speed), "x265-params": ":".join(params)}
+
+
+def _svtav1(settings: EncoderSettings, color: ColorInfo, hdr: HdrInfo) -> Options:
+    params = []
+    if hdr.mastering is not None:
+        params.append(f"mastering-display={_mastering(hdr.mastering, scale=1)}")
+    if hdr.light_level is not None:
+        params.append(f"content-light={hdr.light_level[0]},{hdr.light_level[1]}")
+    return {"crf": f"{settings.crf:g}", "preset": str(settings.speed), "svtav1-params": ":".join(params)}
+
+
+def _vp9(settings: EncoderSettings, color: ColorInfo, hdr: HdrInfo) -> Options:
+    options = {
+        "crf": f"{settings.crf:g}",
+        "b": "0",
+        "cpu-used": str(settings.speed),
+        "tile-columns": "2",
+        "row-mt": "0",
+    }
+    # Alternate reference frames cannot be combined with alpha.
+    return {**options, "auto-alt-ref": "0"} if pixels.has_alpha(settings.pix_fmt) else options
+
+
+def _ffv1(settings: EncoderSettings, color: ColorInfo, hdr: HdrInfo) -> Options:
+    return {"level": "3", "slices": "16", "slicecrc": "1", "g": "1"}
+
+
+def _prores(settings: EncoderSettings, color: ColorInfo, hdr: HdrInfo) -> Options:
+    return {"profile": "hq" if settings.pix_fmt == "yuv422p10le" else "4444", "vendor": "apl0"}
+
+
+ENCODERS: Mapping[str, Encoder] = {
+    "libx264": Encoder(".mp4", "mp4", "avc1", 16.0, 51.0, "medium", _x264),
+    "libx265": Encoder(".mp4", "mp4", "hvc1", 16.0, 51.0, "medium", _x265),
+    "libsvtav1": Encoder(".mp4", "mp4", "av01", 20.0, 63.0, "6", _svtav1),
+    "libvpx-vp9": Encoder(".mp4", "mp4", "vp09", 20.0, 63.0, "2", _vp9),
+    "ffv1": Encoder(".nut", "nut", None, None, 0.0, None, _ffv1),
+    "prores_ks": Encoder(".mov", "mov", None, None, 0.0, None, _prores),
+}
+
+
+def _mastering(values: tuple[object, ...], *, scale: int) -> str:
+    """Primaries and luminance as x264, x265 (in units of 1/50000 and 1/10000) and SVT-AV1 (in units of 1) read them."""
+    rx, ry, gx, gy, bx, by, wx, wy, low, high = (float(v) for v in values)  # type: ignore[arg-type]
+    light = 10000 if scale > 1 else 1
+
+    def number(value: float, unit: int) -> str:
+        return str(round(value * unit)) if unit > 1 else f"{value:.4f}"
+
+    points = "".join(
+        f"{name}({number(x, scale)},{number(y, scale)})"
+        for name, x, y in (("G", gx, gy), ("B", bx, by), ("R", rx, ry), ("WP", wx, wy))
+    )
+    return f"{points}L({number(high, light)},{number(low, light)})"
+
+
+def choose_pix_fmt(encoder: str, source: str, *, width: int, height: int) -> str:
+    """The encoder's format that keeps most of a source format: its depth, chroma layout, alpha.
+
+    Where a side is odd and the format shares chroma across it, 4:4:4 is taken if the encoder has it: the encoders
+    refuse odd sizes otherwise, and no pixel is to be lost.
+    """
+
+    def distance(candidate: str) -> tuple[bool, int, int, bool, bool, str]:
+        depth, wanted = pixels.bit_depth(candidate), pixels.bit_depth(source)
+        shift, wanted_shift = pixels.chroma_shift(candidate), pixels.chroma_shift(source)
+        return (
+            _odd(candidate, width=width, height=height) and encoder not in ("ffv1", "libvpx-vp9"),
+            abs(depth - wanted) + 32 * (depth < wanted),
+            sum(abs(a - b) + 8 * (a > b) for a, b in zip(shift, wanted_shift, strict=True)),
+            pixels.is_rgb(candidate) != pixels.is_rgb(source),
+            pixels.has_alpha(candidate) != pixels.has_alpha(source),
+            candidate,
+        )
+
+    return min(writable_formats(encoder), key=distance)
+
+
+def writable_formats(encoder: str) -> list[str]:
+    """Pixel formats that both the encoder takes and `pixels.from_rgb` makes."""
+    formats = av.Codec(encoder, "w").video_formats or ()
+    return [f.name for f in formats if pixels.can_make(f.name)]
+
+
+def _odd(pix_fmt: str, *, width: int, height: int) -> bool:
+    across, down = pixels.chroma_shift(pix_fmt)
+    return bool(across and width % 2) or bool(down and height % 2)
+
+
+def check_settings(settings: EncoderSettings, *, width: int, height: int) -> None:
+    """SettingsError for a pixel format, quality or preset that the encoder does not take."""
+    encoder = ENCODERS[settings.encoder]
+    formats = writable_formats(settings.encoder)
+    if settings.pix_fmt not in formats:
+        raise SettingsError(
+            f"{settings.encoder} does not take the pixel format {settings.pix_fmt}",
+            hint=f"one of {' '.join(formats[:12])}",
+        )
+    if settings.encoder not in ("ffv1", "libvpx-vp9") and _odd(settings.pix_fmt, width=width, height=height):
+        raise SettingsError(
+            f"{settings.pix_fmt} needs even sides; the result is {width}x{height}",
+            hint="choose --pix-fmt yuv444p, --encoder ffv1, or --width and --height that are even",
+        )
+    if settings.crf is not None and (encoder.crf is None or settings.crf > encoder.crf_limit):
+        limit = f"crf goes from 0 to {encoder.crf_limit:g}" if encoder.crf is not None else "it has no crf"
+        raise SettingsError(
+            f"crf {settings.crf:g} does not suit {settings.encoder}: {limit}", hint="change or leave --crf"
+        )
+    if settings.speed is not None and encoder.speed is None:
+        raise SettingsError(f"{settings.encoder} has no presets; got {settings.speed}", hint="leave out --speed")
