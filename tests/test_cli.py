@@ -165,9 +165,7 @@ def test_progress_without_a_terminal_is_plain_lines(tmp_path: Path, sample: Path
 
 def test_interrupted_twice_leaves_no_target(tmp_path: Path, sample: Path) -> None:
     target = tmp_path / "o.mp4"
-    process = subprocess.Popen(
-        [*COMMAND, str(sample), str(target), "--chunk", "1"], stderr=subprocess.PIPE, text=True
-    )
+    process = subprocess.Popen([*COMMAND, str(sample), str(target), "--chunk", "1"], stderr=subprocess.PIPE, text=True)
     assert process.stderr is not None
     for line in process.stderr:
         if line.startswith(("upscaling", "sampling", "restoring")):
