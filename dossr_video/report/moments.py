@@ -1,0 +1,85 @@
+"""The same moments of a source and of its result."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import dropwhile
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from dossr_video.errors import TargetError
+from dossr_video.video.probe import VideoInfo
+from dossr_video.video.reader import Frame, PyavReader
+
+SPAN = 250  # frames from the start in which moments are chosen: a long film need not be decoded to its middle
+
+Picture = NDArray[np.uint8]  # RGB (H, W, 3)
+
+
+@dataclass(frozen=True, eq=False)
+class Moment:
+    """One frame, before and after."""
+
+    seconds: float  # from the start of the result
+    source: Picture  # as it was
+    before: Picture  # the source enlarged (bicubic) to the result's size
+    after: Picture
+
+
+def moments(source: Path, target: Path, *, count: int, start: float = 0.0) -> list[Moment]:
+    """At most `count` moments, evenly spread over the first SPAN frames of the result.
+
+    `start` is where the result begins in the source, in seconds from its first frame. Raises SourceError when a file
+    cannot be read, TargetError when the result has fewer frames than it declares and so no moment can be chosen.
+    """
+    with PyavReader(target) as reader:
+        length = min(frame_count(reader.info.video), SPAN)
+        indices = sorted({(2 * i + 1) * length // (2 * count) for i in range(count)})
+        results = list(_at(indices, reader.frames()))
+        seconds = [float((frame.pts - reader.info.start / reader.time_base) * reader.time_base) for frame in results]
+        pictures = [_picture(frame) for frame in results]
+    with PyavReader(source) as reader:
+        originals = [_picture(frame) for frame in _at(indices, _from(start, reader))]
+    if not pictures or not originals:
+        raise TargetError(f"{target} has no frame to show beside {source}", hint="run the job again with --restart")
+    return [
+        Moment(time, original, enlarged(original, result), result)
+        for time, original, result in zip(seconds, originals, pictures, strict=False)
+    ]
+
+
+def frame_count(video: VideoInfo) -> int:
+    """Declared, or else from duration and rate; at least 1."""
+    guess = video.frames or int((video.duration or 0) * video.frame_rate)
+    return max(1, guess)
+
+
+def enlarged(picture: Picture, to: Picture) -> Picture:
+    """`picture` in the size of `to`, bicubic."""
+    return np.asarray(cv2.resize(picture, (to.shape[1], to.shape[0]), interpolation=cv2.INTER_CUBIC), np.uint8)
+
+
+def _from(start: float, reader: PyavReader) -> Iterator[Frame]:
+    origin: list[int] = []
+
+    def earlier(frame: Frame) -> bool:
+        origin.append(frame.pts)
+        return (frame.pts - origin[0]) * reader.time_base < start
+
+    return dropwhile(earlier, reader.frames())
+
+
+def _at(indices: Sequence[int], frames: Iterable[Frame]) -> Iterator[Frame]:
+    for index, frame in enumerate(frames):
+        if index in indices:
+            yield frame
+        if index == indices[-1]:
+            return
+
+
+def _picture(frame: Frame) -> Picture:
+    return np.asarray(frame.rgb().permute(1, 2, 0).mul(255).round().byte().numpy())

@@ -1,0 +1,77 @@
+"""The before/after picture: one frame split down the middle, and two details side by side."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from dossr_video.report.moments import Moment, Picture, moments
+
+WIDTH = 1600  # pixels at most
+GAP = 4  # pixels
+INK, PAPER = "white", "black"
+
+
+def before_after(source: Path, target: Path, picture: Path, *, start: float = 0.0) -> None:
+    """Write `picture`, a PNG, of the result's middle frame (of its first 250, when it is longer).
+
+    Above, the frame: its left half from the source, enlarged by bicubic interpolation, its right half from the result.
+    Below, the most detailed part of each half, before and after. `start` as in `moments`. Raises as `moments` does, and
+    OSError when `picture` cannot be written.
+    """
+    (moment,) = moments(Path(source), Path(target), count=1, start=start)
+    draw(moment).save(picture, format="PNG")
+
+
+def draw(moment: Moment) -> Image.Image:
+    before, after = moment.before, moment.after
+    height, width = after.shape[:2]
+    side = (width - 3 * GAP) // 4, min(height, width * 3 // 16)  # of a detail: width, height
+
+    split = after.copy()
+    split[:, : width // 2] = before[:, : width // 2]
+    split[:, width // 2 - 1 : width // 2 + 1] = 255
+    sheet = Image.new("RGB", (width, height + GAP + side[1]), PAPER)
+    sheet.paste(Image.fromarray(split), (0, 0))
+
+    halves = (0, width // 2), (width // 2, width)
+    for i, (left, right) in enumerate(halves):
+        x, y = most_detailed(after[:, left:right], side)
+        for j, shown in enumerate((before, after)):
+            detail = shown[y : y + side[1], left + x : left + x + side[0]]
+            sheet.paste(Image.fromarray(detail), ((2 * i + j) * (side[0] + GAP), height + GAP))
+
+    if width > WIDTH:
+        sheet = sheet.resize((WIDTH, round(sheet.height * WIDTH / width)), Image.Resampling.LANCZOS)
+    scale = sheet.width / width
+    labels = {
+        (0, 0): f"source {moment.source.shape[1]}x{moment.source.shape[0]}, enlarged",
+        (width // 2 + GAP, 0): f"result {width}x{height}",
+        **{(i * (side[0] + GAP), height + GAP): ("before", "after")[i % 2] for i in range(4)},
+    }
+    for (x, y), text in labels.items():
+        _label(sheet, (round(x * scale), round(y * scale)), text)
+    return sheet
+
+
+def most_detailed(picture: Picture, size: tuple[int, int]) -> tuple[int, int]:
+    """Left upper corner x, y of the part of `size` (width, height) in which `picture` changes most."""
+    grey = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY).astype(np.float32)
+    detail = np.abs(grey - cv2.GaussianBlur(grey, (0, 0), 2))
+    sums = np.pad(detail.astype(np.float64).cumsum(0).cumsum(1), ((1, 0), (1, 0)))
+    width, height = size
+    inside = sums[height:, width:] - sums[:-height, width:] - sums[height:, :-width] + sums[:-height, :-width]
+    y, x = np.unravel_index(int(inside.argmax()), inside.shape)
+    return int(x), int(y)
+
+
+def _label(sheet: Image.Image, corner: tuple[int, int], text: str) -> None:
+    draw = ImageDraw.Draw(sheet)
+    font = ImageFont.load_default(size=max(10, sheet.width // 60))
+    x, y = corner[0] + GAP, corner[1] + GAP
+    left, top, right, bottom = draw.textbbox((x, y), text, font=font)
+    draw.rectangle((left - GAP, top - GAP, right + GAP, bottom + GAP), fill=PAPER)
+    draw.text((x, y), text, fill=INK, font=font)
