@@ -69,9 +69,9 @@ class Report:
     def check(self, golden: GoldenSet, file: str, results: Results) -> None:
         seen = set()
         for name, ours in results:
-            seen.add(name)
-            if name in golden.arrays[file]:
+            if name in golden.arrays[file] and name not in seen:
                 self._compare(golden, file, name, ours)
+            seen.add(name)
         for name in golden.arrays[file]:
             if name not in seen and not GIVEN.fullmatch(name):
                 print(f"{golden.folder.name}/{file:<9} {name:<28} not checked: its name is unknown")

@@ -137,7 +137,7 @@ def weights_name(name: str) -> str:
     return "model.safetensors" if name == "text_encoder" else "diffusion_pytorch_model.safetensors"
 
 
-def write_network(network: nn.Module, folder: Path) -> None:
+def write_network(network: Any, folder: Path) -> None:
     """A network as its config.json and its weights, readable by the stock class's `from_pretrained`."""
     folder.mkdir()
     if isinstance(network, CLIPTextModel):
