@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Iterator
-from itertools import chain, repeat
+from itertools import chain, pairwise, repeat
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,18 +13,21 @@ Luma = NDArray[np.uint8]  # (48, 80)
 
 SIZE = (48, 80)  # height and width of what is compared
 LOOK_AHEAD = 3  # frames; also the longest flash
+LOOK_BACK = 9  # frames; two changes of a picture that is held for four
 LEAST = 6.0  # codes of mean absolute difference that a cut must exceed
 RATIO = 3.0  # times the mean difference of the neighbours that a cut must exceed
+REPEAT = 0.5  # codes; a frame that differs less says nothing about motion
 
 
 def find_shots(lumas: Iterable[Luma]) -> Iterator[int]:
     """Index of the first frame of every shot, from the 48 x 80 luma of every frame; nothing for no frames.
 
     Frame t starts a shot where it differs from t - 1 by more than LEAST codes and by more than RATIO times the mean of
-    the two differences before and the two after it, which fades, dissolves and whip pans do not. A flash, or up to
-    LOOK_AHEAD frames of something else, belongs to the shot around it. Eight frames are held, three of them ahead.
+    the two changes before and the two after it, which fades, dissolves, whip pans and held drawings do not. A flash, or
+    up to LOOK_AHEAD frames of something else, belongs to the shot around it. Thirteen frames are held, three ahead.
     """
-    window: deque[Luma | None] = deque([None] * (2 * LOOK_AHEAD + 2), maxlen=2 * LOOK_AHEAD + 2)
+    length = LOOK_BACK + 1 + LOOK_AHEAD
+    window: deque[Luma | None] = deque([None] * length, maxlen=length)
     ahead: Iterator[Luma | None] = chain(lumas, repeat(None, LOOK_AHEAD))
     for index, luma in enumerate(ahead, start=-LOOK_AHEAD):
         window.append(luma)
@@ -33,23 +36,31 @@ def find_shots(lumas: Iterable[Luma]) -> Iterator[int]:
 
 
 def _is_cut(window: list[Luma | None]) -> bool:
-    """Whether frame t starts a shot; window is t - 4 ... t + 3, None where the file has no frame."""
-    now = LOOK_AHEAD + 1
-    jump = _difference(window[now - 1], window[now])
-    if jump is None or jump <= LEAST:
+    """Whether frame t starts a shot; window is t - LOOK_BACK ... t + LOOK_AHEAD, None where the file has no frame."""
+    now = LOOK_BACK
+    before, frame = window[now - 1], window[now]
+    if before is None or frame is None:
         return False
-    neighbours = [_difference(window[i - 1], window[i]) for i in (now - 2, now - 1, now + 1, now + 2)]
-    known = [d for d in neighbours if d is not None]
-    if known and jump <= RATIO * sum(known) / len(known):
+    jump = _difference(before, frame)
+    if jump <= LEAST:
+        return False
+    neighbours = _changes(window[now - 1 :: -1]) + _changes(window[now:])
+    if neighbours and jump <= RATIO * sum(neighbours) / len(neighbours):
         return False
     # A flash begins where the picture before it returns soon, and ends where the picture after it had been before.
-    returns = [_difference(window[now - 1], later) for later in window[now + 1 :]]
-    returns += [_difference(window[now], earlier) for earlier in window[: now - 1]]
-    return all(d is None or d > jump / RATIO for d in returns)
+    returns = [_difference(before, later) for later in window[now + 1 :] if later is not None]
+    returns += [
+        _difference(frame, earlier) for earlier in window[now - 1 - LOOK_AHEAD : now - 1] if earlier is not None
+    ]
+    return all(difference > jump / RATIO for difference in returns)
 
 
-def _difference(a: Luma | None, b: Luma | None) -> float | None:
+def _changes(frames: list[Luma | None]) -> list[float]:
+    """The first two differences of successive frames that are no repeats."""
+    differences = [_difference(a, b) for a, b in pairwise(frames) if a is not None and b is not None]
+    return [difference for difference in differences if difference > REPEAT][:2]
+
+
+def _difference(a: Luma, b: Luma) -> float:
     """Mean absolute difference, codes."""
-    if a is None or b is None:
-        return None
     return float(np.abs(a.astype(np.int16) - b).mean())
