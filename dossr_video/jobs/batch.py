@@ -115,11 +115,11 @@ class Batch:
                 return outcome("unchanged")
             message = error.message if isinstance(error, DossrError) else f"{type(error).__name__}: {error}"
             hint = error.hint if isinstance(error, DossrError) else "please report this defect of dossr-video"
-            catalogue.put(replace(entry, state="failed", finished=time.time(), result_size=ours, error=message, hint=hint))
+            catalogue.put(
+                replace(entry, state="failed", finished=time.time(), result_size=ours, error=message, hint=hint)
+            )
             return replace(outcome("failed"), error=message, hint=hint)
-        catalogue.put(
-            replace(entry, state="done", finished=time.time(), frames=report.frames, result_size=report.size)
-        )
+        catalogue.put(replace(entry, state="done", finished=time.time(), frames=report.frames, result_size=report.size))
         return replace(outcome("done"), frames=report.frames)
 
     def _entry(self, source: Path, target: Path, began: float) -> Entry:

@@ -9,7 +9,7 @@ from pathlib import Path
 def settle(temporary: Path, final: Path) -> None:
     """Give a finished file its name: content first, then the name, then the folder that holds it."""
     _sync(temporary)
-    os.replace(temporary, final)
+    temporary.replace(final)
     _sync(final.parent)
 
 

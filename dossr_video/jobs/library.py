@@ -11,12 +11,13 @@ from dossr_video.errors import SourceError, TargetError
 from dossr_video.video.containers import CONTAINERS
 
 VIDEO_SUFFIXES = frozenset(
-    f".{name}"
-    for name in (
-        "264 265 3g2 3gp asf avi divx dv f4v flv gxf h264 h265 hevc ivf m1v m2t m2ts m2v m4v mjpeg mkv mov mp4 mpe mpeg "
-        "mpg mts mxf nut obu ogm ogv qt rm rmvb ts vob webm wmv y4m"
-    ).split()
-)
+    {
+        ".264", ".265", ".3g2", ".3gp", ".asf", ".avi", ".divx", ".dv", ".f4v", ".flv", ".gxf", ".h264", ".h265",
+        ".hevc", ".ivf", ".m1v", ".m2t", ".m2ts", ".m2v", ".m4v", ".mjpeg", ".mkv", ".mov", ".mp4", ".mpe", ".mpeg",
+        ".mpg", ".mts", ".mxf", ".nut", ".obu", ".ogm", ".ogv", ".qt", ".rm", ".rmvb", ".ts", ".vob", ".webm", ".wmv",
+        ".y4m",
+    }
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,9 @@ class Library:
         if self.results.exists() and not self.results.is_dir():
             raise TargetError(f"{self.results} is not a folder", hint="name a folder for the results")
         if self.results.resolve() == self.sources.resolve():
-            raise TargetError(f"{self.results} is the folder of the sources", hint="name another folder for the results")
+            raise TargetError(
+                f"{self.results} is the folder of the sources", hint="name another folder for the results"
+            )
 
     def files(self) -> list[Path]:
         """The sources, in the order of their paths."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -69,7 +70,9 @@ class Plan:
                 tuple(data["damage"]),
             )
         except (ValueError, KeyError, TypeError) as error:
-            raise JobError(f"{path} is not a plan of this version: {error}", hint="begin anew with --restart") from error
+            raise JobError(
+                f"{path} is not a plan of this version: {error}", hint="begin anew with --restart"
+            ) from error
 
 
 def make_plan(source: Path, settings: Settings, *, weights: str, on_frame: Callable[[int], None]) -> Plan:
@@ -124,9 +127,7 @@ def cut_into_segments(
     for index, (shot, first, start, stop) in enumerate(bounds):
         lead = min(lead_in, start - first)
         window = slice(start - lead, stop)
-        segments.append(
-            Segment(index, shot, start, stop, lead, tuple(pts[window]), (False, *repeats[window][1:]))
-        )
+        segments.append(Segment(index, shot, start, stop, lead, tuple(pts[window]), (False, *repeats[window][1:])))
     return tuple(segments)
 
 
@@ -134,4 +135,4 @@ def _pieces(first: int, last: int) -> Iterator[tuple[int, int]]:
     """Near-equal pieces of PIECE frames; a shot is cut from 1.5 times that on, so none is shorter than two thirds."""
     count = max(1, round((last - first) / PIECE))
     cuts = [first + (last - first) * i // count for i in range(count + 1)]
-    return zip(cuts, cuts[1:], strict=False)
+    return pairwise(cuts)

@@ -43,7 +43,9 @@ def write_errors(folder: Path) -> Iterator[None]:
             problem, hint = f"the disk fails: {error.strerror}", "check the disk, then give the same command again"
         else:
             raise
-        raise TargetError(f"{folder} cannot be written: {problem}", hint=f"{hint}; finished segments are kept") from error
+        raise TargetError(
+            f"{folder} cannot be written: {problem}", hint=f"{hint}; finished segments are kept"
+        ) from error
 
 
 def readable(size: int) -> str:

@@ -21,6 +21,7 @@ from dossr_video.jobs.worker import Task
 from dossr_video.pipeline import target_size
 from dossr_video.segments import SegmentResult
 from dossr_video.settings import Settings
+from dossr_video.video.probe import SourceInfo
 from dossr_video.video.reader import PyavReader
 from dossr_video.video.writer import VideoSpec, check_target, make_spec
 
@@ -50,7 +51,7 @@ def run_job(
     """
     began = time.monotonic()
     check_target(target, settings, source=source, force=True)
-    spec = _spec(source, target, settings)
+    info, spec = _describe(source, target, settings)
     folder = JobFolder.beside(target, suffix=spec.segment_suffix)
     with write_errors(target.parent), folder.held():
         if restart:
@@ -63,16 +64,16 @@ def run_job(
             resumed = len(folder.finished())
             _finish_segments(folder, plan, source, spec, executor, progress, cancelled)
             progress.show("joining", plan.frames, plan.frames)
-            report = _join(folder, plan, source, target, spec, executor, resumed=resumed, began=began)
+            report = _join(folder, plan, info, target, spec, executor, resumed=resumed, began=began)
         folder.remove()
     return report
 
 
-def _spec(source: Path, target: Path, settings: Settings) -> VideoSpec:
-    """What is written; options that do not fit the input are refused here, before hours of work."""
+def _describe(source: Path, target: Path, settings: Settings) -> tuple[SourceInfo, VideoSpec]:
+    """What is read and written; options that do not fit the input are refused here, before hours of work."""
     with PyavReader(source, max_pixels=settings.max_pixels) as reader:
         height, width = target_size(reader.info.video.width, reader.info.video.height, settings)
-        return make_spec(reader, settings, target, width=width, height=height)
+        return reader.info, make_spec(reader, settings, target, width=width, height=height)
 
 
 def _completed(folder: JobFolder, target: Path) -> Report | None:
@@ -99,7 +100,7 @@ def _agreed_plan(
 
     def count(frames: int) -> None:
         if cancelled():
-            raise Interrupted("stopped while the file was analysed", hint="nothing was finished; nothing is left behind")
+            raise Interrupted("stopped while the file was analysed", hint="nothing is left behind")
         progress.show("analysing", frames, 0)
 
     plan = make_plan(source, executor.settings, weights=executor.weights, on_frame=count)
@@ -121,6 +122,7 @@ def _finish_segments(
     left = [segment for segment in plan.segments if segment.index not in finished]
     done = plan.frames - sum(map(len, left))
     written = sum(folder.file_of(index).stat().st_size for index in finished)
+    recorded = done
     progress.show("upscaling", done, plan.frames)
 
     def record(result: SegmentResult) -> None:
@@ -129,10 +131,8 @@ def _finish_segments(
         recorded += result.frames
         written += folder.file_of(result.index).stat().st_size
         # What is left of the segments, and then all of it once more: the joined result.
-        remaining = plan.frames - recorded
-        require_space(folder.path, round(written / recorded * (remaining + plan.frames)), what="the rest of the job")
-
-    recorded = done
+        frames = (plan.frames - recorded) + plan.frames
+        require_space(folder.path, round(written / recorded * frames), what="the rest of the job")
 
     def count(frames: int) -> None:
         nonlocal done
@@ -150,7 +150,7 @@ def _finish_segments(
 def _join(
     folder: JobFolder,
     plan: Plan,
-    source: Path,
+    source: SourceInfo,
     target: Path,
     spec: VideoSpec,
     executor: Executor,
@@ -161,9 +161,9 @@ def _join(
     """Make the result in the folder, write the report beside it, and give it its name."""
     results = folder.finished()
     joined = folder.joined(target)
-    outcome = join_segments(folder, plan, source, joined, spec, executor.settings)
+    outcome = join_segments(folder, plan, source, joined, spec=spec, settings=executor.settings)
     report = Report(
-        source=source,
+        source=source.path,
         target=target,
         version=version("dossr-video"),
         settings=executor.settings,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -51,7 +51,7 @@ class Worker:
 
         `on_frames` gets the number of frames written so far; what it raises ends the work.
         """
-        temporary = task.target.with_name(f"{task.target.stem}.{os.getpid()}.part{task.target.suffix}")
+        temporary = task.target.with_name(f"{task.target.stem}.{secrets.token_hex(4)}.part{task.target.suffix}")
         reader = self._reader_of(task.source)
         try:
             with VideoWriter(temporary, task.spec) as writer:

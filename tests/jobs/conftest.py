@@ -89,4 +89,3 @@ def _content(path: Path) -> dict[str, Any]:
             if packet.size
         ]
     return {"seconds": seconds, "pictures": pictures, "packets": packets}
-

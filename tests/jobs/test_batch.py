@@ -4,7 +4,7 @@ import os
 import shutil
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -52,7 +52,9 @@ def tree(folder: Path) -> list[str]:
     return sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file() and p.name[0] != ".")
 
 
-def test_does_a_library_and_mirrors_its_tree(folder: Path, tiny: Settings, executor: LocalExecutor, tmp_path: Path) -> None:
+def test_does_a_library_and_mirrors_its_tree(
+    folder: Path, tiny: Settings, executor: LocalExecutor, tmp_path: Path
+) -> None:
     seen: list[Outcome] = []
     library = Library(folder, tmp_path / "out", recursive=True)
     outcomes = Batch(library, tiny).run(on_outcome=seen.append, executor=executor)
@@ -60,7 +62,8 @@ def test_does_a_library_and_mirrors_its_tree(folder: Path, tiny: Settings, execu
     assert verdicts(outcomes) == {"a.mp4": "done", "b.avi": "done", "bad.mov": "failed", "c.mkv": "done"}
     assert tree(tmp_path / "out") == ["a.mp4", "b.avi.mkv", "deep/er/c.mkv"]
     failed = outcomes[2]
-    assert failed.error is not None and "is not a video" in failed.error
+    assert failed.error is not None
+    assert "is not a video" in failed.error
     assert failed.hint
 
 
@@ -81,11 +84,14 @@ def test_a_second_run_does_only_what_is_new_or_has_changed_or_failed(
     assert verdicts(work.run(executor=executor))["a.mp4"] == "done"
 
 
-def test_other_settings_do_the_library_again(folder: Path, tiny: Settings, executor: LocalExecutor, tmp_path: Path) -> None:
+def test_other_settings_do_the_library_again(
+    folder: Path, tiny: Settings, executor: LocalExecutor, tmp_path: Path
+) -> None:
     library = Library(folder, tmp_path / "out", exclude=("bad*",))
     Batch(library, tiny).run(executor=executor)
-    assert set(verdicts(Batch(library, tiny.model_copy(update={"chunk": 2})).run(executor=executor)).values()) == {"unchanged"}
-    assert set(verdicts(Batch(library, tiny.model_copy(update={"crf": 30.0})).run()).values()) == {"done"}
+    same, other = tiny.model_copy(update={"chunk": 2}), tiny.model_copy(update={"crf": 30.0})
+    assert set(verdicts(Batch(library, same).run(executor=executor)).values()) == {"unchanged"}
+    assert set(verdicts(Batch(library, other).run()).values()) == {"done"}
 
 
 def test_a_file_that_somebody_put_among_the_results_is_not_overwritten(
@@ -155,7 +161,9 @@ def test_two_processes_share_a_library(folder: Path, tiny: Settings, tmp_path: P
     assert {entry.state for entry in Catalogue(tmp_path / "out").entries()} == {"done"}
 
 
-def test_ctrl_c_between_files_and_on_again(folder: Path, tiny: Settings, executor: LocalExecutor, tmp_path: Path) -> None:
+def test_ctrl_c_between_files_and_on_again(
+    folder: Path, tiny: Settings, executor: LocalExecutor, tmp_path: Path
+) -> None:
     work = Batch(Library(folder, tmp_path / "out"), tiny)
     seen: list[Outcome] = []
     with pytest.raises(Interrupted, match="stopped after 1 files"):
@@ -191,12 +199,12 @@ def test_watches_a_drop_folder_until_stopped(
 
 
 @pytest.fixture
-def wide(tmp_path: Path) -> Iterator[Path]:
+def wide(tmp_path: Path) -> Path:
     folder = tmp_path / "wide"
     for name in ("a.mp4", "b.AVI", "x/c.mkv", "x/y/d.mov", "x/e.txt", ".z/f.mp4", "out/g.mp4", "h.mp4.dossr/i.mp4"):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).touch()
-    yield folder
+    return folder
 
 
 @pytest.mark.parametrize(
@@ -228,7 +236,7 @@ def test_folders_that_cannot_be_a_library_are_refused(tmp_path: Path, tiny: Sett
 
 def test_a_catalogue_that_is_none_is_refused(tmp_path: Path) -> None:
     (tmp_path / ".dossr-video.sqlite").write_bytes(b"not a database" * 100)
-    with pytest.raises(TargetError, match="catalogue .* cannot be used"):
+    with pytest.raises(TargetError, match=r"catalogue .* cannot be used"):
         Catalogue(tmp_path)
 
 

@@ -12,7 +12,6 @@ from typing import Any
 
 import pytest
 
-from dossr_video.jobs.run import run_job
 from dossr_video.settings import Settings
 
 HERE = Path(__file__).parent

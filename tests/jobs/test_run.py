@@ -30,6 +30,10 @@ def after_frames(count: int) -> tuple[Callable[[str, int, int], None], Callable[
     return watch, lambda: seen >= count
 
 
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
 def interrupted(source: Path, target: Path, settings: Settings, *, frames: int = 20) -> None:
     watch, cancelled = after_frames(frames)
     with pytest.raises(Interrupted, match="frames finished") as stop:
@@ -54,7 +58,7 @@ def test_reports_what_was_done_and_leaves_nothing_behind(clip: Path, tiny: Setti
     assert report.size == target.stat().st_size
     assert json.loads(report.dumps())["settings"]["dtype"] == "float32"
     assert "54 frames" in report.summary()
-    assert os.listdir(tmp_path) == ["out.mp4"]
+    assert names(tmp_path) == ["out.mp4"]
 
 
 def test_ctrl_c_finishes_the_running_segment_and_the_same_command_goes_on(
@@ -80,7 +84,7 @@ def test_stopped_at_once_leaves_finished_segments_alone(
 
     with pytest.raises(KeyboardInterrupt):
         run_job(clip, target, tiny, on_progress=press)
-    assert sorted(os.listdir(tmp_path / "out.mp4.dossr" / "segments")) == ["000000.mp4", "000001.mp4"]
+    assert names(tmp_path / "out.mp4.dossr" / "segments") == ["000000.mp4", "000001.mp4"]
     assert run_job(clip, target, tiny).resumed == 2
     assert content(target) == whole
 
@@ -95,7 +99,7 @@ def test_stopped_before_the_first_segment_leaves_nothing_behind(
 
     with pytest.raises(KeyboardInterrupt):
         run_job(clip, tmp_path / "out.mp4", tiny, on_progress=press)
-    assert os.listdir(tmp_path) == []
+    assert names(tmp_path) == []
 
 
 def test_another_chunk_length_and_thread_count_may_finish_the_job(
@@ -108,7 +112,9 @@ def test_another_chunk_length_and_thread_count_may_finish_the_job(
     assert content(target) == whole
 
 
-def test_other_settings_are_refused_with_the_difference_until_restart(clip: Path, tiny: Settings, tmp_path: Path) -> None:
+def test_other_settings_are_refused_with_the_difference_until_restart(
+    clip: Path, tiny: Settings, tmp_path: Path
+) -> None:
     target = tmp_path / "out.mp4"
     interrupted(clip, target, tiny)
     other = tiny.model_copy(update={"crf": 30.0, "seed": 5})
@@ -116,7 +122,7 @@ def test_other_settings_are_refused_with_the_difference_until_restart(clip: Path
         run_job(clip, target, other)
     assert "--restart" in refusal.value.hint
     assert run_job(clip, target, other, restart=True).resumed == 0
-    assert os.listdir(tmp_path) == ["out.mp4"]
+    assert names(tmp_path) == ["out.mp4"]
 
 
 def test_a_changed_input_is_refused_with_the_difference(clip: Path, tiny: Settings, tmp_path: Path) -> None:
@@ -185,7 +191,7 @@ def test_a_disk_that_is_full_or_fails_costs_one_segment(
     monkeypatch.undo()
     run_job(clip, target, tiny)
     assert content(target) == whole
-    assert os.listdir(tmp_path) == ["out.mp4"]
+    assert names(tmp_path) == ["out.mp4"]
 
 
 def test_a_defect_in_a_worker_keeps_what_is_finished(
@@ -239,13 +245,13 @@ def test_a_finished_job_whose_folder_was_not_removed_is_only_cleared(
     before = target.stat().st_mtime_ns
     assert run_job(clip, target, tiny) == first
     assert target.stat().st_mtime_ns == before
-    assert os.listdir(tmp_path) == ["out.mp4"]
+    assert names(tmp_path) == ["out.mp4"]
 
 
 def test_refusals_leave_nothing_behind(clip: Path, tiny: Settings, tmp_path: Path) -> None:
     (tmp_path / "there.mp4").write_bytes(b"mine")
     (tmp_path / "in.mp4").write_bytes(clip.read_bytes())
-    before = sorted(os.listdir(tmp_path))
+    before = names(tmp_path)
     with pytest.raises(TargetError, match="exists"):
         run_job(clip, tmp_path / "there.mp4", tiny)
     with pytest.raises(TargetError, match="is the input itself"):
@@ -256,7 +262,7 @@ def test_refusals_leave_nothing_behind(clip: Path, tiny: Settings, tmp_path: Pat
         run_job(tmp_path / "no.mp4", tmp_path / "out.mp4", tiny)
     with pytest.raises(SourceError, match="is not a video"):
         run_job(tmp_path / "there.mp4", tmp_path / "out.mp4", tiny)
-    assert sorted(os.listdir(tmp_path)) == before
+    assert names(tmp_path) == before
     assert (tmp_path / "there.mp4").read_bytes() == b"mine"
     run_job(clip, tmp_path / "there.mp4", tiny, force=True)
     assert (tmp_path / "there.mp4").stat().st_size > 4
@@ -275,10 +281,10 @@ def test_a_disk_without_room_for_the_rest_stops_the_job_early(
 
 def test_a_name_is_given_only_to_a_file_that_is_on_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     happened: list[str] = []
-    names = {os.stat(tmp_path).st_ino: "folder"}
-    fsync, replace = os.fsync, os.replace
-    monkeypatch.setattr(os, "fsync", lambda d: (happened.append(names.get(os.fstat(d).st_ino, "file")), fsync(d))[1])
-    monkeypatch.setattr(os, "replace", lambda a, b: (happened.append("name"), replace(a, b))[1])
+    inodes = {tmp_path.stat().st_ino: "folder"}
+    fsync, replace = os.fsync, Path.replace
+    monkeypatch.setattr(os, "fsync", lambda d: (happened.append(inodes.get(os.fstat(d).st_ino, "file")), fsync(d))[1])
+    monkeypatch.setattr(Path, "replace", lambda a, b: (happened.append("name"), replace(a, b))[1])
     durable.write(tmp_path / "x", b"content")
     assert happened == ["file", "name", "folder"]
     assert (tmp_path / "x").read_bytes() == b"content"
