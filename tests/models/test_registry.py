@@ -1,0 +1,76 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from dossr_video.errors import ModelError, SettingsError
+from dossr_video.frames import Motion
+from dossr_video.models.registry import load_model, resolve_device, resolve_dtype
+
+
+def test_bicubic_enlarges_and_samples_nothing():
+    model = load_model("bicubic", device="cpu")
+    frames = torch.rand(2, 3, 5, 7)
+    restored, carry = model.restore(frames, Motion(torch.zeros(2, 2, 5, 7), torch.zeros(2, 1, 5, 7)), None)
+    assert restored.shape == (2, 3, 20, 28)
+    assert carry is None
+    assert model.defaults.steps == 0
+    # Bicubic enlargement keeps a ramp a ramp.
+    ramp = torch.arange(8.0).expand(1, 3, 8, 8) / 8
+    restored, _ = model.restore(ramp, Motion(torch.zeros(1, 2, 8, 8), torch.zeros(1, 1, 8, 8)), None)
+    inner = restored[0, 0, 16, 12:20]
+    torch.testing.assert_close(inner.diff(), torch.full((7,), 1 / 32))
+
+
+def test_folders_made_by_convert_are_models(folder):
+    model = load_model(str(folder), device="cpu", dtype="float32", cfg_scale=2.0)
+    assert model.name == str(folder)
+    assert model.dtype == torch.float32
+
+
+def test_unknown_names_say_what_there_is():
+    with pytest.raises(ModelError, match="there is no model 'compakt'") as caught:
+        load_model("compakt", device="cpu")
+    assert "compact" in caught.value.message
+    assert "release page" in caught.value.hint
+
+
+@pytest.mark.parametrize("options", [{"prompt": "a cat"}, {"negative_prompt": ""}, {"cfg_scale": 2.0}])
+def test_prompts_need_a_model_with_text(options):
+    with pytest.raises(SettingsError, match="takes no text"):
+        load_model("bicubic", device="cpu", **options)
+
+
+@pytest.mark.parametrize("name", ["gpu", "cuda:x", "", "cpu:99", "cuda:99", "meta"])
+def test_devices_that_are_not_there(name):
+    with pytest.raises(SettingsError, match="device"):
+        resolve_device(name)
+
+
+def test_auto_device_computes():
+    torch.ones(2, device=resolve_device("auto")).sum().item()
+
+
+def test_auto_dtype_suits_the_device():
+    assert resolve_dtype("auto", torch.device("cuda")) == torch.float16
+    assert resolve_dtype("auto", torch.device("mps")) == torch.float32
+    assert resolve_dtype("bfloat16", torch.device("cpu")) == torch.bfloat16
+    with pytest.raises(SettingsError, match="float64"):
+        resolve_dtype("float64", torch.device("cpu"))
+
+
+@pytest.mark.parametrize(
+    ("unit", "expected"), [("avx2", torch.float32), ("avx512_bf16", torch.bfloat16), ("amx_bf16", torch.bfloat16)]
+)
+def test_bfloat16_only_where_the_cpu_has_units_for_it(monkeypatch, unit, expected):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {unit: True}, raising=False)
+    assert resolve_dtype("auto", torch.device("cpu")) == expected
+
+
+def test_the_registry_imports_no_heavy_library():
+    code = "import sys, dossr_video.models.registry as r; r.load_model('bicubic'); print('diffusers' in sys.modules)"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert result.stdout.strip() == "False"
