@@ -27,8 +27,7 @@ class Bicubic:
         self.dtype = dtype
 
     def restore(self, frames: Tensor, motion: Motion, carry: Carry) -> tuple[Tensor, Carry]:
-        # With antialias torch takes the usual cubic, a = -0.5; without, a = -0.75, which bends straight ramps.
-        return F.interpolate(frames, scale_factor=self.scale, mode="bicubic", antialias=True), None
+        return F.interpolate(frames, scale_factor=self.scale, mode="bicubic", align_corners=False), None
 
     def encode(self, pictures: Tensor, posterior_noise: Tensor | None = None) -> Tensor:
         raise NotImplementedError("bicubic has no latents")
