@@ -32,11 +32,12 @@ from dossr_video.quality.cost import Enlarge, multiplications, processor_seconds
 from dossr_video.quality.figures import Clip, colour_shift, judge
 from dossr_video.quality.networks import Networks
 from dossr_video.quality.pairs import SCALE, make_pair, read_clip
+from dossr_video.report.picture import most_detailed
 from dossr_video.training.ncnn import NcnnNetwork
 
 LIST = Path(__file__).parent.parent / "configs" / "evaluation.yaml"
 TIMED_FRAMES, TIMING_ROUNDS = 3, 3
-CROP = 144, 192  # height, width of a sheet's picture, pixels of the ground truth
+CROP = 144, 192  # height, width at most of a sheet's picture, pixels of the ground truth
 
 COLUMNS = {
     "psnr": "dB, RGB; higher is better",
@@ -99,7 +100,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--peers", type=Path)
     parser.add_argument("--model", default="compact", help="a name or a file, as `dossr-video --model` takes it")
     parser.add_argument("--steps", type=int, nargs="+", default=[], help="network calls; default: the model's own")
-    parser.add_argument("--frames", type=int, default=8, help="judged, the first of each pair")
+    parser.add_argument("--frames", type=int, default=8, help="of each pair that are judged")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--pairs", type=Path, default=LIST, help="list of pairs and peers")
     parser.add_argument("--page", type=Path, required=True)
@@ -174,29 +175,19 @@ def table(rows: Mapping[str, Mapping[str, float | None]], columns: Sequence[str]
 
 def sheet(rows: Mapping[str, Mapping[str, Clip]]) -> Image.Image:
     """One row for each pair: the middle frame's most detailed part as each method shows it, the truth last."""
-    height, width = CROP
+    sizes = [clips["ground truth"].shape[1:3] for clips in rows.values()]
+    height, width = (min(sides) for sides in zip(CROP, *sizes, strict=True))
     names = list(next(iter(rows.values())))
     picture = Image.new("RGB", (width * len(names), (height + 14) * len(rows)), "white")
     draw = ImageDraw.Draw(picture)
     for i, (pair, clips) in enumerate(rows.items()):
         middle = {name: clip[len(clip) // 2] for name, clip in clips.items()}
-        y, x = most_detailed(middle[names[-1]])
+        x, y = most_detailed(middle[names[-1]], (width, height))
         for j, name in enumerate(names):
             draw.text((j * width + 2, i * (height + 14) + 1), f"{pair}: {name}" if j == 0 else name, fill="black")
             crop = Image.fromarray(middle[name][y : y + height, x : x + width])
             picture.paste(crop, (j * width, i * (height + 14) + 14))
     return picture
-
-
-def most_detailed(frame: np.ndarray) -> tuple[int, int]:
-    """Upper left corner of the crop in which a frame (H, W, 3) has most detail."""
-    height, width = min(CROP[0], frame.shape[0]), min(CROP[1], frame.shape[1])
-    grey = frame.astype(np.float32).mean(-1)
-    detail = np.abs(grey - cv2.GaussianBlur(grey, (0, 0), 1.2))
-    mean = cv2.boxFilter(detail, -1, (width, height), anchor=(0, 0), borderType=cv2.BORDER_CONSTANT)
-    inside = mean[: frame.shape[0] - height + 1, : frame.shape[1] - width + 1]
-    y, x = np.unravel_index(int(inside.argmax()), inside.shape)
-    return int(y), int(x)
 
 
 def processor() -> str:
@@ -247,8 +238,9 @@ def main() -> None:
         cache = options.cache or Path(temporary)
         cache.mkdir(parents=True, exist_ok=True)
         for name, recipe in evaluation["pairs"].items():
-            clip = read_clip(options.media / recipe.pop("clip"), frames=options.frames)
-            truth, source = (read_clip(path) for path in make_pair(clip, Path(temporary), name, **recipe))
+            clip = read_clip(options.media / recipe.pop("clip"), frames=evaluation["frames"])
+            files = make_pair(clip, Path(temporary), name, **recipe)
+            truth, source = (read_clip(file, frames=options.frames) for file in files)
             results[name] = judged(methods, source, truth, networks, cache)
             shown[name] = {method: result.clip for method, result in results[name].items()} | {"ground truth": truth}
             smallest = source if smallest is None or source[0].size < smallest[0].size else smallest

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dossr_video.errors import TargetError
-from dossr_video.video.probe import VideoInfo
+from dossr_video.video.probe import SourceInfo
 from dossr_video.video.reader import Frame, PyavReader
 
 SPAN = 250  # frames from the start in which moments are chosen: a long film need not be decoded to its middle
@@ -37,7 +37,7 @@ def moments(source: Path, target: Path, *, count: int, start: float = 0.0) -> li
     cannot be read, TargetError when the result has fewer frames than it declares and so no moment can be chosen.
     """
     with PyavReader(target) as reader:
-        length = min(frame_count(reader.info.video), SPAN)
+        length = min(frame_count(reader.info), SPAN)
         indices = sorted({(2 * i + 1) * length // (2 * count) for i in range(count)})
         results = list(_at(indices, reader.frames()))
         seconds = [float((frame.pts - reader.info.start / reader.time_base) * reader.time_base) for frame in results]
@@ -52,10 +52,10 @@ def moments(source: Path, target: Path, *, count: int, start: float = 0.0) -> li
     ]
 
 
-def frame_count(video: VideoInfo) -> int:
+def frame_count(info: SourceInfo) -> int:
     """Declared, or else from duration and rate; at least 1."""
-    guess = video.frames or int((video.duration or 0) * video.frame_rate)
-    return max(1, guess)
+    duration = info.video.duration or info.duration or 0
+    return max(1, info.video.frames or int(duration * info.video.frame_rate))
 
 
 def enlarged(picture: Picture, to: Picture) -> Picture:

@@ -23,7 +23,7 @@ def command(truth: NDArray[np.uint8], metric_weights: Path, tmp_path: Path) -> l
     (tmp_path / "media").mkdir()
     encode(truth, tmp_path / "media" / "waves.mkv", crf=None)
     recipes = {"waves": {"clip": "waves.mkv", "height": 96, "kind": "compressed", "seed": 0}}
-    (tmp_path / "pairs.yaml").write_text(yaml.safe_dump({"pairs": recipes, "peers": []}))
+    (tmp_path / "pairs.yaml").write_text(yaml.safe_dump({"frames": 4, "pairs": recipes, "peers": []}))
     options = {
         "--metric-weights": metric_weights,
         "--model": "bicubic",
