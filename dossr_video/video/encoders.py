@@ -127,10 +127,11 @@ def choose_pix_fmt(encoder: str, source: str, *, width: int, height: int) -> str
     refuse odd sizes otherwise, and no pixel is to be lost.
     """
 
-    def distance(candidate: str) -> tuple[bool, int, int, bool, bool, str]:
+    def distance(candidate: str) -> tuple[bool | int | str, ...]:
         depth, wanted = pixels.bit_depth(candidate), pixels.bit_depth(source)
         shift, wanted_shift = pixels.chroma_shift(candidate), pixels.chroma_shift(source)
         return (
+            pixels.is_grey(candidate) and not pixels.is_grey(source),
             _odd(candidate, width=width, height=height) and encoder not in ("ffv1", "libvpx-vp9"),
             abs(depth - wanted) + 32 * (depth < wanted),
             sum(abs(a - b) + 8 * (a > b) for a, b in zip(shift, wanted_shift, strict=True)),

@@ -46,13 +46,15 @@ def is_rgb(pix_fmt: str) -> bool:
     return pix_fmt == "pal8" or av.VideoFormat(pix_fmt, 16, 16).is_rgb
 
 
+def is_grey(pix_fmt: str) -> bool:
+    return not is_rgb(pix_fmt) and len(av.VideoFormat(pix_fmt, 16, 16).components) < 3
+
+
 def chroma_shift(pix_fmt: str) -> tuple[int, int]:
     """log2 of luma columns and lines per chroma sample; (0, 0) for RGB, grey and 4:4:4."""
-    if is_rgb(pix_fmt):
+    if is_rgb(pix_fmt) or is_grey(pix_fmt):
         return 0, 0
     components = av.VideoFormat(pix_fmt, 64, 64).components
-    if len(components) < 3:
-        return 0, 0
     return (64 // components[1].width).bit_length() - 1, (64 // components[1].height).bit_length() - 1
 
 
@@ -67,7 +69,7 @@ class ToRgb:
     def __call__(self, frame: av.VideoFrame) -> Tensor:
         """One frame as (3, H, W) RGB float32 in [0, 1]."""
         name = frame.format.name
-        if not is_rgb(name) and (bit_depth(name) > 8 or len(frame.format.components) < 3):
+        if is_grey(name) or (bit_depth(name) > 8 and not is_rgb(name)):
             return self._deep(frame)
         if is_rgb(name):
             planar = "gbrp" if bit_depth(name) == 8 else name if name.startswith("gbr") else "gbrp16le"
@@ -93,7 +95,7 @@ class ToRgb:
         # grey for full range: it widens the codes here, the matrix and the range are ours.
         depth = bit_depth(frame.format.name)
         grey = "gray" if depth == 8 else "gray16le"
-        wide = self._reformat(frame, grey if len(frame.format.components) < 3 else "yuv444p16le")
+        wide = self._reformat(frame, grey if is_grey(frame.format.name) else "yuv444p16le")
         unit = 256 if wide.format.name == "gray" else 1
         planes = [torch.from_numpy(plane(wide, i).astype(np.float32)) * unit for i in range(len(wide.planes))]
         low, span, chroma_span = _code_range(self._color.range, depth=depth)
@@ -159,7 +161,7 @@ def _to_ycbcr(picture: Tensor, pix_fmt: str, color: ColorInfo) -> list[Tensor]:
     depth = bit_depth(pix_fmt)
     low, span, chroma_span = (value / (1 << (16 - depth)) for value in _code_range(color.range, depth=depth))
     planes = [y * span + low]
-    if len(av.VideoFormat(pix_fmt, 16, 16).components) < 3:
+    if is_grey(pix_fmt):
         return planes
     for difference in ((b - y) / (2 * (1 - blue)), (r - y) / (2 * (1 - red))):
         small = subsample(difference, chroma_shift(pix_fmt), color.chroma_location or "left")

@@ -247,7 +247,8 @@ class _Join:
 
 def _options(source: SourceInfo, spec: VideoSpec, container: Container) -> dict[str, str]:
     if container.format not in ("mp4", "mov"):
-        return {}
+        # Matroska would move every stream by the 21 ms that AAC begins before zero; it can hold negative times as well.
+        return {"avoid_negative_ts": "disabled"}
     flags = "+faststart"
     if not source.metadata.keys() <= MP4_KEYS | TECHNICAL_KEYS:
         flags += "+use_metadata_tags"

@@ -147,9 +147,10 @@ class VideoWriter:
         self._container = av.open(str(path), "w", format=encoder.muxer)
         self._stream: Any = self._container.add_stream(spec.encoding.encoder, rate=spec.frame_rate)
         self._stream.time_base = spec.time_base
-        configure(self._stream.codec_context, spec)
+        context: Any = self._stream.codec_context
+        configure(context, spec)
         try:
-            self._stream.codec_context.open()
+            context.open()
         except (av.FFmpegError, ValueError) as error:
             self._discard()
             raise SettingsError(
