@@ -122,4 +122,5 @@ def interruptible() -> Iterator[Callable[[], bool]]:
     try:
         yield lambda: asked
     finally:
-        signal.signal(signal.SIGINT, previous)
+        # Once stopping, a further Ctrl-C must not break into the last words.
+        signal.signal(signal.SIGINT, signal.SIG_IGN if asked else previous)

@@ -8,19 +8,44 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import av
 import pytest
 
+from dossr_video.cli import main
+
 COMMAND = [sys.executable, "-m", "dossr_video"]
 
 
-def run(*arguments: str | Path, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([*COMMAND, *map(str, arguments)], capture_output=True, text=True, cwd=cwd, check=False)
+@dataclass(frozen=True)
+class Outcome:
+    returncode: int
+    stdout: str
+    stderr: str
 
 
-def assert_refused(result: subprocess.CompletedProcess[str], code: int, reason: str) -> None:
+Run = Callable[..., Outcome]
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    """The command with these arguments, in this process: importing torch for every wrong option takes seconds."""
+
+    def call(*arguments: str | Path) -> Outcome:
+        monkeypatch.setattr(sys, "argv", ["dossr-video", *map(str, arguments)])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        captured = capsys.readouterr()
+        assert isinstance(ended.value.code, int)
+        return Outcome(ended.value.code, captured.out, captured.err)
+
+    return call
+
+
+def assert_refused(result: Outcome, code: int, reason: str) -> None:
     lines = result.stderr.strip().splitlines()
     assert result.returncode == code, result.stderr
     assert [line.split(":")[0] for line in lines] == ["error", "hint"], result.stderr
@@ -58,51 +83,51 @@ def no_frames(tmp_path: Path) -> Path:
     return path
 
 
-def test_no_such_file(tmp_path: Path) -> None:
+def test_no_such_file(run: Run, tmp_path: Path) -> None:
     assert_refused(run(tmp_path / "nothing.mp4", tmp_path / "o.mp4"), 1, "does not exist")
 
 
-def test_a_folder(tmp_path: Path) -> None:
+def test_a_folder(run: Run, tmp_path: Path) -> None:
     assert_refused(run(tmp_path, tmp_path / "o.mp4"), 1, "is a folder")
 
 
-def test_not_a_video(tmp_path: Path, text_file: Path) -> None:
+def test_not_a_video(run: Run, tmp_path: Path, text_file: Path) -> None:
     assert_refused(run(text_file, tmp_path / "o.mp4"), 1, "is not a video")
 
 
-def test_no_video_stream(tmp_path: Path, sound_only: Path) -> None:
+def test_no_video_stream(run: Run, tmp_path: Path, sound_only: Path) -> None:
     assert_refused(run(sound_only, tmp_path / "o.mp4"), 1, "no video stream")
 
 
-def test_zero_frames(tmp_path: Path, no_frames: Path) -> None:
+def test_zero_frames(run: Run, tmp_path: Path, no_frames: Path) -> None:
     assert_refused(run(no_frames, tmp_path / "o.mp4"), 1, "frame")
     assert not (tmp_path / "o.mp4").exists()
     assert not (tmp_path / "o.mp4.dossr").exists()
 
 
-def test_a_target_folder_that_does_not_exist(tmp_path: Path, sample: Path) -> None:
+def test_a_target_folder_that_does_not_exist(run: Run, tmp_path: Path, sample: Path) -> None:
     assert_refused(run(sample, tmp_path / "no" / "o.mp4"), 1, "does not exist")
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
-def test_a_target_folder_that_may_not_be_written(tmp_path: Path, sample: Path) -> None:
+def test_a_target_folder_that_may_not_be_written(run: Run, tmp_path: Path, sample: Path) -> None:
     tmp_path.chmod(0o500)
     assert_refused(run(sample, tmp_path / "o.mp4"), 1, "may not be written")
 
 
-def test_a_target_that_is_a_folder(tmp_path: Path, sample: Path) -> None:
+def test_a_target_that_is_a_folder(run: Run, tmp_path: Path, sample: Path) -> None:
     (tmp_path / "o.mp4").mkdir()
     assert_refused(run(sample, tmp_path / "o.mp4"), 1, "is a folder")
 
 
-def test_a_target_that_exists_is_kept(tmp_path: Path, sample: Path) -> None:
+def test_a_target_that_exists_is_kept(run: Run, tmp_path: Path, sample: Path) -> None:
     target = tmp_path / "o.mp4"
     target.write_bytes(b"precious")
     assert_refused(run(sample, target), 1, "exists")
     assert target.read_bytes() == b"precious"
 
 
-def test_the_input_is_never_written(tmp_path: Path, sample: Path) -> None:
+def test_the_input_is_never_written(run: Run, tmp_path: Path, sample: Path) -> None:
     copy = tmp_path / "in.mp4"
     copy.write_bytes(sample.read_bytes())
     (tmp_path / "link.mp4").symlink_to(copy)
@@ -127,24 +152,24 @@ def test_the_input_is_never_written(tmp_path: Path, sample: Path) -> None:
         (["--prompt", "a cat"], "takes no text"),
     ],
 )
-def test_wrong_usage(tmp_path: Path, sample: Path, options: list[str], reason: str) -> None:
+def test_wrong_usage(run: Run, tmp_path: Path, sample: Path, options: list[str], reason: str) -> None:
     assert_refused(run(sample, tmp_path / "o.mp4", *options), 2, reason)
     assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("name", ["o.xyz", "o"])
-def test_an_unknown_extension(tmp_path: Path, sample: Path, name: str) -> None:
+def test_an_unknown_extension(run: Run, tmp_path: Path, sample: Path, name: str) -> None:
     assert_refused(run(sample, tmp_path / name), 2, name)
 
 
-def test_a_model_that_is_not_there(tmp_path: Path, sample: Path) -> None:
+def test_a_model_that_is_not_there(run: Run, tmp_path: Path, sample: Path) -> None:
     result = run(sample, tmp_path / "o.mp4", "--model", tmp_path / "dossr_default.ckpt")
     assert_refused(result, 1, "dossr_default.ckpt")
     assert "DoSSR" in result.stderr.splitlines()[1]
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_run_reports_and_is_quiet(tmp_path: Path, sample: Path) -> None:
+def test_a_run_reports_and_is_quiet(run: Run, tmp_path: Path, sample: Path) -> None:
     report = tmp_path / "report.json"
     options = ["--model", "bicubic", "--duration", "0.4", "--scale", "2", "--quiet", "--json-report", report]
     result = run(sample, tmp_path / "o.mp4", *options)
@@ -155,12 +180,12 @@ def test_a_run_reports_and_is_quiet(tmp_path: Path, sample: Path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == ["o.mp4", "report.json"]
 
 
-def test_progress_without_a_terminal_is_plain_lines(tmp_path: Path, sample: Path) -> None:
+def test_progress_without_a_terminal_is_plain_lines(run: Run, tmp_path: Path, sample: Path) -> None:
     result = run(sample, tmp_path / "o.mp4", "--model", "bicubic", "--duration", "0.4")
     assert result.returncode == 0, result.stderr
     assert "10/10 frames" in result.stderr
     assert "\x1b" not in result.stderr
-    assert result.stderr.splitlines()[-1].startswith("kept: 1 audio")
+    assert "kept: 1 audio" in result.stderr.splitlines()[-1]
 
 
 def test_interrupted_twice_leaves_no_target(tmp_path: Path, sample: Path) -> None:
@@ -168,7 +193,7 @@ def test_interrupted_twice_leaves_no_target(tmp_path: Path, sample: Path) -> Non
     process = subprocess.Popen([*COMMAND, str(sample), str(target), "--chunk", "1"], stderr=subprocess.PIPE, text=True)
     assert process.stderr is not None
     for line in process.stderr:
-        if line.startswith(("upscaling", "sampling", "restoring")):
+        if line.startswith("upscaling"):
             break
     process.send_signal(signal.SIGINT)
     time.sleep(0.5)
@@ -179,7 +204,7 @@ def test_interrupted_twice_leaves_no_target(tmp_path: Path, sample: Path) -> Non
     assert not list(tmp_path.rglob("*.part*"))
 
 
-def test_debug_shows_the_traceback(tmp_path: Path) -> None:
+def test_debug_shows_the_traceback(run: Run, tmp_path: Path) -> None:
     result = run(tmp_path / "nothing.mp4", tmp_path / "o.mp4", "--debug")
     assert result.returncode == 1
     assert "Traceback" in result.stderr

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -104,13 +105,16 @@ def make_plan(source: Path, settings: Settings, *, weights: str, on_frame: Calla
 
 def _within(reader: VideoReader, settings: Settings) -> Iterator[Frame]:
     """The frames that --start and --duration leave, by their time after the first frame of the file."""
+    # The decimal number that was given: the float nearest to 0.4 lies behind the frame at 0.4 s.
+    start = Fraction(str(settings.start))
+    stop = None if settings.duration is None else start + Fraction(str(settings.duration))
     origin: int | None = None
     for frame in reader.frames():
         origin = frame.pts if origin is None else origin
         seconds = (frame.pts - origin) * reader.time_base
-        if settings.duration is not None and seconds >= settings.start + settings.duration:
+        if stop is not None and seconds >= stop:
             return
-        if seconds >= settings.start:
+        if seconds >= start:
             yield frame
 
 
