@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +9,6 @@ from typing import Any, Protocol
 
 import torch
 from diffusers import AutoencoderKL, ControlNetModel, UNet2DConditionModel
-from safetensors.torch import save_file
 from torch import Tensor, nn
 from transformers import CLIPTextConfig, CLIPTextModel
 
@@ -135,20 +133,6 @@ _KINDS: Mapping[str, type[nn.Module]] = {
 def weights_name(name: str) -> str:
     """The file name that diffusers and transformers look for."""
     return "model.safetensors" if name == "text_encoder" else "diffusion_pytorch_model.safetensors"
-
-
-def write_network(network: Any, folder: Path) -> None:
-    """A network as its config.json and its weights, readable by the stock class's `from_pretrained`."""
-    folder.mkdir()
-    if isinstance(network, CLIPTextModel):
-        config: CLIPTextConfig = network.config
-        config.to_json_file(folder / "config.json")
-    elif isinstance(network, (ConditionEncoder, RRDBNet)):
-        (folder / "config.json").write_text(json.dumps(network.config, indent=2), encoding="utf-8")
-    else:
-        network.save_config(folder)
-    weights = {key: value.contiguous() for key, value in network.state_dict().items()}
-    save_file(weights, folder / weights_name(folder.name), metadata={"format": "pt"})
 
 
 def open_source(
