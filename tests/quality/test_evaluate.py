@@ -18,54 +18,60 @@ from dossr_video.quality.pairs import encode
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.fixture
-def command(truth: NDArray[np.uint8], metric_weights: Path, tmp_path: Path) -> list[str]:
-    (tmp_path / "media").mkdir()
-    encode(truth, tmp_path / "media" / "waves.mkv", crf=None)
+@pytest.fixture(scope="module")
+def command(truth: NDArray[np.uint8], metric_weights: Path, tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    folder = tmp_path_factory.mktemp("evaluate")
+    encode(truth, folder / "waves.mkv", crf=None)
     recipes = {"waves": {"clip": "waves.mkv", "height": 96, "kind": "compressed", "seed": 0}}
-    (tmp_path / "pairs.yaml").write_text(yaml.safe_dump({"frames": 4, "pairs": recipes, "peers": []}))
+    (folder / "pairs.yaml").write_text(yaml.safe_dump({"frames": 4, "pairs": recipes, "peers": []}))
     options = {
         "--metric-weights": metric_weights,
         "--model": "bicubic",
         "--frames": 3,
-        "--pairs": tmp_path / "pairs.yaml",
-        "--page": tmp_path / "docs" / "QUALITY.md",
-        "--sheet": tmp_path / "docs" / "pictures" / "quality.png",
-        "--cache": tmp_path / "cache",
+        "--pairs": folder / "pairs.yaml",
+        "--page": folder / "docs" / "QUALITY.md",
+        "--sheet": folder / "docs" / "pictures" / "quality.png",
+        "--cache": folder / "cache",
     }
     words = [str(word) for option in options.items() for word in option]
-    return [sys.executable, str(ROOT / "scripts" / "evaluate.py"), str(tmp_path / "media"), *words]
+    return [sys.executable, str(ROOT / "scripts" / "evaluate.py"), str(folder), *words]
 
 
-def run(command: list[str]) -> None:
+@pytest.fixture(scope="module")
+def evaluated(command: list[str]) -> Path:
+    """The folder of a finished run."""
+    return run(command)
+
+
+def run(command: list[str]) -> Path:
     subprocess.run(command, check=True, env={**os.environ, "PYTHONPATH": str(ROOT)})
+    return Path(command[2])
 
 
-def rows(page: str, heading: str) -> dict[str, dict[str, str]]:
+def rows(page: Path, heading: str) -> dict[str, dict[str, str]]:
     """The table under a heading of a Markdown page."""
-    lines = [line for line in page.split(f"## {heading}\n")[1].split("\n## ")[0].splitlines() if line.startswith("|")]
+    section = page.read_text().split(f"## {heading}\n")[1].split("\n## ")[0]
+    lines = [line for line in section.splitlines() if line.startswith("|")]
     head, _, *body = ([cell.strip() for cell in line.strip("|").split("|")] for line in lines)
     return {row[0]: dict(zip(head[1:], row[1:], strict=True)) for row in body}
 
 
-def test_page_and_sheet(command: list[str], tmp_path: Path) -> None:
-    run(command)
-    page = (tmp_path / "docs" / "QUALITY.md").read_text()
+def test_page_and_sheet(evaluated: Path) -> None:
+    page = evaluated / "docs" / "QUALITY.md"
     means, pair = rows(page, "Mean over the pairs"), rows(page, "waves")
     assert float(pair["bicubic"]["psnr"]) > 15
     assert float(means["bicubic"]["lpips"]) == float(pair["bicubic"]["lpips"])
     assert {"MMAC", "seconds", "times"} <= means["bicubic"].keys()
-    with Image.open(tmp_path / "docs" / "pictures" / "quality.png") as sheet:
+    with Image.open(evaluated / "docs" / "pictures" / "quality.png") as sheet:
         assert sheet.height > 96
         assert np.asarray(sheet).std() > 10
 
 
-def test_results_in_the_cache_are_not_computed_again(command: list[str], tmp_path: Path) -> None:
-    run(command)
-    page = (tmp_path / "docs" / "QUALITY.md").read_text()
-    (stored,) = (tmp_path / "cache").iterdir()
+def test_results_in_the_cache_are_not_computed_again(command: list[str], evaluated: Path) -> None:
+    page = evaluated / "docs" / "QUALITY.md"
+    before = rows(page, "waves")["bicubic"]["psnr"]
+    (stored,) = (evaluated / "cache").iterdir()
     with np.load(stored) as entry:
         np.savez(stored, clip=entry["clip"], figures=str(entry["figures"]).replace('"psnr": ', '"psnr": 1'))
     run(command)
-    again = (tmp_path / "docs" / "QUALITY.md").read_text()
-    assert rows(again, "waves")["bicubic"]["psnr"] == "1" + rows(page, "waves")["bicubic"]["psnr"]
+    assert rows(page, "waves")["bicubic"]["psnr"] == "1" + before
