@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 from dossr_video.errors import DossrError, Interrupted, TargetError
-from dossr_video.jobs.catalogue import Catalogue, Entry
+from dossr_video.jobs.catalogue import Catalogue, Entry, has_catalogue
 from dossr_video.jobs.fingerprint import SourceMark, settings_digest
 from dossr_video.jobs.library import Library
 from dossr_video.jobs.local import Executor, LocalExecutor
@@ -70,6 +70,16 @@ class Batch:
             outcomes[source] = outcome = self._file(source, catalogue, executor, on_progress(source), cancelled)
             on_outcome(outcome)
         return list(outcomes.values())
+
+    def to_do(self) -> Iterator[Path]:
+        """The files that `run` would do now."""
+        catalogue = Catalogue(self.library.results) if has_catalogue(self.library.results) else None
+        for source in self.library.files():
+            target = self.library.target_of(source)
+            entry = self._entry(source, target, time.time())
+            known = catalogue.get(entry.source) if catalogue else None
+            if known is None or not (known.covers(entry) and target.exists()):
+                yield source
 
     def _file(
         self,

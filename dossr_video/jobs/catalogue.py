@@ -45,6 +45,10 @@ _SELECT = f"SELECT {', '.join(_COLUMNS)} FROM files"
 _INSERT = f"INSERT OR REPLACE INTO files VALUES ({', '.join('?' * len(_COLUMNS))})"
 
 
+def has_catalogue(folder: Path) -> bool:
+    return (folder / NAME).exists()
+
+
 class Catalogue:
     """The entries of one library. Several processes may use the same one; each change is on the disk when it returns.
 

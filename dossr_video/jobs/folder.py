@@ -48,7 +48,7 @@ class JobFolder:
 
     @property
     def ledger(self) -> Ledger:
-        return Ledger(self.path / "ledger.jsonl", self.file_of)
+        return Ledger(self.path / "ledger.jsonl", self.segments)
 
     def file_of(self, index: int) -> Path:
         """Where a finished segment lies."""

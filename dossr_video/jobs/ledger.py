@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable
 from pathlib import Path
 
 from dossr_video.segments import SegmentResult
@@ -17,10 +16,10 @@ class Ledger:
     written) and lines that cannot be read are skipped: their segments are computed again.
     """
 
-    def __init__(self, path: Path, file_of: Callable[[int], Path]) -> None:
-        """`file_of` tells where a finished segment lies."""
+    def __init__(self, path: Path, segments: Path) -> None:
+        """`segments` is the folder of the files."""
         self._path = path
-        self._file_of = file_of
+        self._segments = segments
 
     def finished(self) -> dict[int, SegmentResult]:
         """Results of the segments that need not run again, by index."""
@@ -28,21 +27,22 @@ class Ledger:
         for line in self._lines():
             try:
                 entry = json.loads(line)
-                result, size = SegmentResult.of_json(entry["result"]), int(entry["bytes"])
+                result = SegmentResult.of_json(entry["result"])
+                file, size = self._segments / entry["file"], int(entry["bytes"])
             except (ValueError, KeyError, TypeError):
                 continue
-            if _size(self._file_of(result.index)) == size:
+            if _size(file) == size:
                 results[result.index] = result
         return results
 
-    def record(self, result: SegmentResult) -> None:
+    def record(self, result: SegmentResult, file: Path) -> None:
         """Add a segment whose file has its final name; returns when the line is on the disk."""
-        entry = {"result": result.as_json(), "bytes": self._file_of(result.index).stat().st_size}
+        entry = {"result": result.as_json(), "file": file.name, "bytes": file.stat().st_size}
         # The newline in front ends whatever a power cut left of the line before.
         line = b"\n" + json.dumps(entry).encode() + b"\n"
-        with self._path.open("ab", buffering=0) as file:
-            file.write(line)
-            os.fsync(file.fileno())
+        with self._path.open("ab", buffering=0) as ledger:
+            ledger.write(line)
+            os.fsync(ledger.fileno())
 
     def _lines(self) -> list[bytes]:
         try:

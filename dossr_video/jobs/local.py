@@ -18,8 +18,9 @@ from dossr_video.settings import Settings
 class Executor(Protocol):
     """Runs tasks somewhere. Which worker does which, and in what order, does not change the result."""
 
-    settings: Settings  # with the number type that `auto` became: a run on another machine must go on with the same
     weights: str  # sha256 of the model's weights
+    dtype: str  # what `auto` became: a run on another machine must go on with the same
+    workers: int  # tasks that run at the same time
 
     def run(
         self,
@@ -44,8 +45,9 @@ class LocalExecutor:
         """Loads the model once for each device; raises ModelError."""
         self._workers = [Worker(settings, device=device) for device in devices(settings.device)]
         model = self._workers[0].model
-        self.settings = settings.model_copy(update={"dtype": str(model.dtype).removeprefix("torch.")})
         self.weights = model.digest
+        self.dtype = str(model.dtype).removeprefix("torch.")
+        self.workers = len(self._workers)
 
     def run(
         self,

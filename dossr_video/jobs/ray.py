@@ -80,11 +80,11 @@ class RayExecutor:
         """
         _connect(address)
         self._members = [_Member(actor) for actor in _start_actors(settings)]
+        self.workers = len(self._members)
         try:
-            self.weights, dtype = ray.get(self._members[0].actor.identity.remote())
+            self.weights, self.dtype = ray.get(self._members[0].actor.identity.remote())
         except RayTaskError as error:
             raise error.cause from error
-        self.settings = settings.model_copy(update={"dtype": dtype})
 
     def run(
         self,

@@ -41,7 +41,7 @@ def run_job(
 
     `on_progress` gets the stage, the frames done and the frames in all (0: not known yet). Once `cancelled` says so,
     the running segments are finished and Interrupted is raised. `force` overwrites the target; `restart` drops what an
-    earlier run finished. `executor` (made for the same settings) serves several jobs, and loads the model once.
+    earlier run finished. `executor`, made for the same model and machine settings, serves several jobs and loads the model once.
 
     Work in progress lies in `TARGET.dossr/`, which is removed with the last step, and also when no segment in it is
     finished. It grows to the size of the result, and while the segments are joined to twice that.
@@ -59,12 +59,13 @@ def run_job(
         if (report := _completed(folder, target)) is None:
             check_target(target, settings, force=force)
             executor = executor or LocalExecutor(settings)
+            settings = settings.model_copy(update={"dtype": executor.dtype})
             progress = Progress(folder.progress, on_progress)
-            plan = _agreed_plan(folder, source, executor, progress, cancelled)
+            plan = _agreed_plan(folder, source, settings, executor.weights, progress, cancelled)
             resumed = len(folder.finished())
             _finish_segments(folder, plan, source, spec, executor, progress, cancelled)
             progress.show("joining", plan.frames, plan.frames)
-            report = _join(folder, plan, info, target, spec, executor, resumed=resumed, began=began)
+            report = _join(folder, plan, info, target, spec, settings, resumed=resumed, began=began)
         folder.remove()
     return report
 
@@ -84,12 +85,17 @@ def _completed(folder: JobFolder, target: Path) -> Report | None:
 
 
 def _agreed_plan(
-    folder: JobFolder, source: Path, executor: Executor, progress: Progress, cancelled: Callable[[], bool]
+    folder: JobFolder,
+    source: Path,
+    settings: Settings,
+    weights: str,
+    progress: Progress,
+    cancelled: Callable[[], bool],
 ) -> Plan:
     """The plan of an earlier run where it is still the one to follow, else a new one."""
     if folder.plan.exists() and folder.finished():
         plan = Plan.loads(folder.plan.read_bytes(), path=folder.plan)
-        changes = plan.fingerprint.changes_to(Fingerprint.of(source, executor.settings, executor.weights))
+        changes = plan.fingerprint.changes_to(Fingerprint.of(source, settings, weights))
         if changes:
             raise JobError(
                 f"{folder.path} holds finished segments of another run ({'; '.join(changes)})",
@@ -103,7 +109,7 @@ def _agreed_plan(
             raise Interrupted("stopped while the file was analysed", hint="nothing is left behind")
         progress.show("analysing", frames, 0)
 
-    plan = make_plan(source, executor.settings, weights=executor.weights, on_frame=count)
+    plan = make_plan(source, settings, weights=weights, on_frame=count)
     durable.write(folder.plan, plan.dumps())
     return plan
 
@@ -127,9 +133,10 @@ def _finish_segments(
 
     def record(result: SegmentResult) -> None:
         nonlocal recorded, written
-        folder.ledger.record(result)
+        file = folder.file_of(result.index)
+        folder.ledger.record(result, file)
         recorded += result.frames
-        written += folder.file_of(result.index).stat().st_size
+        written += file.stat().st_size
         # What is left of the segments, and then all of it once more: the joined result.
         frames = (plan.frames - recorded) + plan.frames
         require_space(folder.path, round(written / recorded * frames), what="the rest of the job")
@@ -153,7 +160,7 @@ def _join(
     source: SourceInfo,
     target: Path,
     spec: VideoSpec,
-    executor: Executor,
+    settings: Settings,
     *,
     resumed: int,
     began: float,
@@ -161,13 +168,13 @@ def _join(
     """Make the result in the folder, write the report beside it, and give it its name."""
     results = folder.finished()
     joined = folder.joined(target)
-    outcome = join_segments(folder, plan, source, joined, spec=spec, settings=executor.settings)
+    outcome = join_segments(folder, plan, source, joined, spec=spec, settings=settings)
     report = Report(
         source=source.path,
         target=target,
         version=version("dossr-video"),
-        settings=executor.settings,
-        weights=executor.weights,
+        settings=settings,
+        weights=plan.fingerprint.weights,
         frames=plan.frames,
         repeats=plan.repeats,
         shots=plan.shots,

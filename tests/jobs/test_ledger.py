@@ -10,14 +10,19 @@ from dossr_video.segments import SegmentResult
 
 @pytest.fixture
 def ledger(tmp_path: Path) -> Ledger:
-    return Ledger(tmp_path / "ledger.jsonl", lambda index: tmp_path / f"{index}.mp4")
+    return Ledger(tmp_path / "ledger.jsonl", tmp_path)
 
 
 def finish(ledger: Ledger, index: int) -> SegmentResult:
     result = SegmentResult(index, frames=10, first_pts=100 * index, computed=12, seconds=0.5, warnings=("odd",))
-    ledger._file_of(index).write_bytes(b"x" * (index + 1))
-    ledger.record(result)
+    file = file_of(ledger, index)
+    file.write_bytes(b"x" * (index + 1))
+    ledger.record(result, file)
     return result
+
+
+def file_of(ledger: Ledger, index: int) -> Path:
+    return ledger._segments / f"{index}.mp4"
 
 
 def test_nothing_is_finished_before_the_first_line(ledger: Ledger) -> None:
@@ -38,7 +43,7 @@ def test_every_torn_end_of_the_last_line_is_ignored_and_overcome(ledger: Ledger,
     for end in range(before, len(whole) - 2):  # the last byte is a newline, the one before it the closing bracket
         path.write_bytes(whole[:end])
         assert ledger.finished() == {0: first}, whole[:end]
-        ledger.record(second)
+        ledger.record(second, file_of(ledger, 1))
         assert ledger.finished() == {0: first, 1: second}
 
 
@@ -54,7 +59,7 @@ def test_a_line_of_rubbish_costs_only_itself(ledger: Ledger, tmp_path: Path) -> 
 def test_a_segment_counts_only_with_its_file_in_full(ledger: Ledger, content: bytes | None) -> None:
     finish(ledger, 1)
     if content is None:
-        ledger._file_of(1).unlink()
+        file_of(ledger, 1).unlink()
     else:
-        ledger._file_of(1).write_bytes(content)
+        file_of(ledger, 1).write_bytes(content)
     assert ledger.finished() == {}
