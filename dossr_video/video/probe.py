@@ -214,8 +214,8 @@ def _video_info(stream: VideoStream, frame: av.VideoFrame) -> VideoInfo:
     side_data: Any = frame.side_data
     matrix = side_data.get(SideDataType.DISPLAYMATRIX)
     pix_fmt = frame.format.name
-    if context.name == "vp9" and stream.metadata.get("alpha_mode") == "1":
-        pix_fmt = "yuva420p"  # FFmpeg's own VP9 decoder leaves the alpha behind; the reader takes libvpx for these
+    if context.name in ("vp8", "vp9") and stream.metadata.get("alpha_mode") == "1":
+        pix_fmt = "yuva420p"  # only libvpx, which the reader takes for these, decodes the alpha
     duration = None if stream.duration is None else stream.duration * stream.time_base
     return VideoInfo(
         stream=_stream_info(stream),

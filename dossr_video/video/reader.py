@@ -179,6 +179,13 @@ class PyavReader:
         return _Pass(self, container, picture_stream(container, self.info.path, max_pixels=self._max_pixels), seek_to)
 
 
+def decoder_of(stream: Any) -> Any:
+    """The codec context that decodes a stream whole; FFmpeg's own VP8 and VP9 decoders leave the alpha behind."""
+    if stream.codec_context.name in ("vp8", "vp9") and stream.metadata.get("alpha_mode") == "1":
+        return av.CodecContext.create("libvpx-vp9" if stream.codec_context.name == "vp9" else "libvpx", "r")
+    return stream.codec_context
+
+
 class _Pass:
     """One run of the decoder over a file, with one frame of look-ahead."""
 
@@ -186,7 +193,8 @@ class _Pass:
         self._reader = reader
         self._container = container
         self._stream = stream
-        stream.codec_context.thread_type = "SLICE"
+        self._decoder = decoder_of(stream)
+        self._decoder.thread_type = "SLICE"
         for other in container.streams:
             if other.index != stream.index:
                 other.discard = Discard.all
@@ -249,7 +257,7 @@ class _Pass:
             if packet is None:
                 return
             try:
-                frames = self._stream.decode(packet)
+                frames = self._decoder.decode(packet)
             except av.FFmpegError as error:
                 self._note(packet.pts if packet.pts is not None else last, f"undecodable packet: {error.strerror}")
                 continue

@@ -185,6 +185,8 @@ class VideoWriter:
         frame.pts = pts
         frame.time_base = self._spec.time_base
         frame.duration = duration or round(1 / (self._spec.frame_rate * self._spec.time_base)) or 1
+        frame.color_primaries = code_point(PRIMARIES, self._spec.color.primaries)
+        frame.color_trc = code_point(TRANSFERS, self._spec.color.transfer)
         frame.colorspace = code_point(MATRICES, self._spec.color.matrix)
         frame.color_range = code_point(RANGES, self._color.range)
         try:

@@ -1,0 +1,228 @@
+"""Awkward files, made once per session with the ffmpeg command line, and ffmpeg as the judge of what they hold."""
+
+from __future__ import annotations
+
+import random
+import shutil
+import subprocess
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+Make = Callable[["Media", Path], None]
+
+BT709 = "-colorspace bt709 -color_primaries bt709 -color_trc bt709 -color_range tv".split()
+X264 = "-c:v libx264 -preset veryfast -threads 1 -pix_fmt yuv420p".split()
+SRT = "1\n00:00:00,500 --> 00:00:01,000\nhello\n\n2\n00:00:01,200 --> 00:00:01,800\n<i>world</i> é\n\n"
+CHAPTERS = (
+    ";FFMETADATA1\ntitle=A title\nartist=Nobody\n"
+    "[CHAPTER]\nTIMEBASE=1/1000\nSTART=0\nEND=800\ntitle=Intro\n"
+    "[CHAPTER]\nTIMEBASE=1/1000\nSTART=800\nEND=2000\ntitle=Main é\n"
+)
+MASTERING = "G(13250,34500)B(7500,3000)R(34000,16000)WP(15635,16450)L(10000000,50)"
+
+
+def picture(size: str = "160x96", rate: str = "25", seconds: float = 2) -> list[str]:
+    return ["-f", "lavfi", "-i", f"testsrc2=size={size}:rate={rate}:duration={seconds}"]
+
+
+def sound(seconds: float = 2, hertz: int = 440) -> list[str]:
+    return ["-f", "lavfi", "-i", f"sine=frequency={hertz}:sample_rate=48000:duration={seconds}"]
+
+
+@dataclass(frozen=True)
+class Media:
+    """Makes each file once; `media("vfr.mp4")` is its path."""
+
+    folder: Path
+
+    def __call__(self, name: str) -> Path:
+        path = self.folder / name
+        if not path.exists():
+            MAKERS[name](self, path)
+        return path
+
+    def ffmpeg(self, *arguments: object) -> None:
+        subprocess.run(
+            ["ffmpeg", "-v", "error", "-nostdin", "-y", *map(str, arguments)], check=True, capture_output=True
+        )
+
+
+def _full(media: Media, path: Path) -> None:
+    (media.folder / "s.srt").write_text(SRT)
+    (media.folder / "meta.txt").write_text(CHAPTERS)
+    (media.folder / "font.ttf").write_bytes(b"\x00\x01\x00\x00" + bytes(range(256)))
+    media.ffmpeg("-i", media.folder / "s.srt", media.folder / "s.ass")
+    media.ffmpeg(
+        *picture(), *sound(), *sound(hertz=880), "-i", media.folder / "s.srt", "-i", media.folder / "s.ass",
+        "-i", media.folder / "meta.txt", *"-map 0 -map 1 -map 2 -map 3 -map 4 -map_metadata 5 -map_chapters 5".split(),
+        "-attach", media.folder / "font.ttf", *"-metadata:s:t mimetype=application/x-truetype-font".split(),
+        *"-metadata:s:t filename=probe.ttf".split(), *X264, "-bf", 3, "-g", 12, *BT709,
+        "-vf", "scale=out_color_matrix=bt709:out_range=tv",
+        *"-c:a:0 aac -c:a:1 ac3 -c:s:0 subrip -c:s:1 ass -metadata:s:a:0 language=eng".split(),
+        *"-metadata:s:a:1 language=fra -metadata:s:a:1 title=Commentaire -disposition:a:0 default".split(),
+        *"-disposition:a:1 0 -metadata:s:s:0 language=eng -disposition:s:0 forced".split(), path,
+    )  # fmt: skip
+
+
+def _vfr(media: Media, path: Path) -> None:
+    drops = "select='not(between(mod(n\\,17)\\,3\\,7))*not(eq(mod(n\\,29)\\,11))'"
+    media.ffmpeg(
+        *picture(rate="60"), *sound(), "-vf", drops, "-fps_mode", "vfr", *X264, "-bf", 2, "-c:a", "aac",
+        "-video_track_timescale", 60000, path,
+    )  # fmt: skip
+
+
+def _plain(media: Media, path: Path) -> None:
+    media.ffmpeg(*picture(), *sound(), *X264, "-bf", 2, "-g", 12, "-c:a", "aac", path)
+
+
+def _copied(source: str, *options: object) -> Make:
+    def make(media: Media, path: Path) -> None:
+        media.ffmpeg(*options, "-i", media(source), "-c", "copy", path)
+
+    return make
+
+
+def _hdr(media: Media, path: Path) -> None:
+    params = (
+        "log-level=none:pools=1:frame-threads=1:hdr10=1:repeat-headers=1:colorprim=bt2020:transfer=smpte2084:"
+        f"colormatrix=bt2020nc:range=limited:master-display={MASTERING}:max-cll=1000,400"
+    )
+    media.ffmpeg(
+        *picture(rate="24", seconds=0.5), "-vf", "scale=out_color_matrix=bt2020:out_range=tv,format=yuv420p10le",
+        *"-c:v libx265 -preset ultrafast -tag:v hvc1 -color_primaries bt2020 -color_trc smpte2084".split(),
+        *"-colorspace bt2020nc -color_range tv".split(), "-x265-params", params, path,
+    )  # fmt: skip
+
+
+def _interlaced(scan: str, *options: object, rate: int = 50) -> Make:
+    def make(media: Media, path: Path) -> None:
+        media.ffmpeg(
+            *picture("720x576", str(rate), 1), "-vf", f"interlace=scan={scan},setfield={scan}", *options,
+            "-r", rate // 2, "-aspect", "4:3", path,
+        )  # fmt: skip
+
+    return make
+
+
+def _telecine(media: Media, path: Path) -> None:
+    media.ffmpeg(
+        *picture("720x480", "24000/1001", 2), "-vf", "telecine=pattern=23:first_field=top,setsar=8/9,setfield=tff",
+        *"-c:v mpeg2video -threads 1 -flags +ildct+ilme -b:v 8M -pix_fmt yuv420p -r 30000/1001".split(), path,
+    )  # fmt: skip
+
+
+def _rotated(media: Media, path: Path) -> None:
+    media.ffmpeg("-i", media("plain.mp4"), "-c", "copy", "-metadata:s:v:0", "rotate=90", path)
+
+
+def _truncated(source: str) -> Make:
+    def make(media: Media, path: Path) -> None:
+        content = media(source).read_bytes()
+        path.write_bytes(content[: int(len(content) * 0.6)])
+
+    return make
+
+
+def _corrupt(media: Media, path: Path) -> None:
+    content = bytearray(media("plain.mkv").read_bytes())
+    for position in range(len(content) // 2, len(content) // 2 + 900):
+        content[position] = random.Random(position).randrange(256)
+    path.write_bytes(content)
+
+
+def _encoded(size: str, *options: object, filters: str = "null", rate: str = "25", seconds: float = 0.4) -> Make:
+    def make(media: Media, path: Path) -> None:
+        media.ffmpeg(*picture(size, rate, seconds), "-vf", filters, *options, path)
+
+    return make
+
+
+ALPHA = "format=rgba,geq=r='r(X,Y)':g='g(X,Y)':b='b(X,Y)':a='255*X/W'"
+VP9 = "-c:v libvpx-vp9 -deadline realtime -cpu-used 8 -threads 1 -auto-alt-ref 0".split()
+MAKERS: dict[str, Make] = {
+    "full.mkv": _full,
+    "vfr.mp4": _vfr,
+    "plain.mp4": _plain,
+    "faststart.mp4": lambda media, path: media.ffmpeg(
+        "-i", media("plain.mp4"), "-c", "copy", "-movflags", "+faststart", path
+    ),
+    "plain.mkv": _copied("plain.mp4"),
+    "plain.ts": _copied("plain.mp4"),
+    "hour.ts": lambda media, path: media.ffmpeg(
+        "-i", media("plain.mp4"), "-c", "copy", "-output_ts_offset", 3600, path
+    ),
+    "editlist.mp4": _copied("plain.mp4", "-ss", "0.7"),
+    "late.mp4": lambda media, path: media.ffmpeg(
+        *picture(), *sound(), "-vf", "setpts=PTS+0.5/TB", *X264, "-bf", 3, "-c:a", "aac", "-copyts", path
+    ),
+    "opengop.mp4": _encoded(
+        "160x96", "-c:v", "libx265", "-preset", "ultrafast", "-pix_fmt", "yuv420p", "-x265-params",
+        "log-level=none:open-gop=1:keyint=12:min-keyint=12:bframes=4:pools=1:frame-threads=1", seconds=2,
+    ),
+    "hdr10.mp4": _hdr,
+    "pal_tff.mpg": _interlaced("tff", *"-c:v mpeg2video -threads 1 -flags +ildct+ilme -b:v 6M".split()),
+    "h264_bff.mkv": _interlaced("bff", *X264, "-flags", "+ildct+ilme", "-x264-params", "bff=1"),
+    "telecine.mpg": _telecine,
+    "rotated.mp4": _rotated,
+    "mjpeg.avi": _encoded("160x96", *"-c:v mjpeg -q:v 3 -pix_fmt yuvj420p".split()),
+    "ffv1_422p10.mkv": _encoded("160x96", *"-c:v ffv1 -level 3 -pix_fmt yuv422p10le".split()),
+    "ffv1_rgb.mkv": _encoded("160x96", *"-c:v ffv1 -level 3 -pix_fmt gbrp".split()),
+    "ffv1_grey.mkv": _encoded("160x96", *"-c:v ffv1 -level 3 -pix_fmt gray".split()),
+    "odd.mkv": _encoded("162x98", *"-c:v ffv1 -pix_fmt yuv420p".split(), filters="format=yuv444p,crop=161:97:0:0:exact=1"),
+    "alpha.webm": _encoded("160x96", *VP9, filters=ALPHA + ",format=yuva420p"),
+    "alpha.mov": _encoded("160x96", *"-c:v prores_ks -profile:v 4444".split(), filters=ALPHA + ",format=yuva444p10le"),
+    "anim.gif": _encoded("160x96", rate="10", seconds=1),
+    "truncated.mp4": _truncated("faststart.mp4"),
+    "truncated.mkv": _truncated("plain.mkv"),
+    "no_index.mp4": _truncated("plain.mp4"),
+    "corrupt.mkv": _corrupt,
+    "sound_only.mka": lambda media, path: media.ffmpeg(*sound(), "-c:a", "aac", path),
+}  # fmt: skip
+
+
+@pytest.fixture(scope="session")
+def media(tmp_path_factory: pytest.TempPathFactory) -> Media:
+    if shutil.which("ffmpeg") is None:
+        pytest.skip("the ffmpeg command line is not installed: it makes these files and judges them")
+    return Media(tmp_path_factory.mktemp("media"))
+
+
+@dataclass(frozen=True)
+class Row:
+    pts: int
+    md5: str
+
+
+@pytest.fixture(scope="session")
+def judged() -> Callable[[Path], list[Row]]:
+    """Every frame that ffmpeg decodes, with its untouched time and the hash of its bytes."""
+
+    def judge(path: Path) -> list[Row]:
+        command = [
+            *["ffmpeg", "-v", "error", "-nostdin", "-noautorotate", "-i", str(path), "-map", "0:v:0"],
+            *["-fps_mode", "passthrough", "-copyts", "-enc_time_base", "-1", "-f", "framemd5", "-"],
+        ]
+        lines = subprocess.run(command, capture_output=True, text=True, check=False).stdout.splitlines()
+        cells = [line.split(",") for line in lines if line and not line.startswith("#")]
+        return [Row(int(row[2]), row[5].strip()) for row in cells]
+
+    return judge
+
+
+@pytest.fixture(scope="session")
+def packet_hashes() -> Callable[..., list[str]]:
+    """MD5 of every packet of some streams of a file ("a", "s", "v:1"), by ffprobe."""
+
+    def hashes(path: Path, streams: str) -> list[str]:
+        command = [
+            *["ffprobe", "-v", "error", "-select_streams", streams, "-show_entries", "packet=data_hash"],
+            *["-show_data_hash", "md5", "-of", "default=nk=1:nw=1", str(path)],
+        ]
+        out = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+        return [line for line in out.splitlines() if line.startswith("MD5")]
+
+    return hashes

@@ -1,0 +1,102 @@
+"""One contract for every reader: the frames ffmpeg sees, at its times, wherever reading starts."""
+
+from __future__ import annotations
+
+import hashlib
+
+import numpy as np
+import pytest
+import torch
+from dossr_video.errors import SourceError
+from dossr_video.video.reader import PyavReader
+
+EXACT = [
+    "full.mkv", "vfr.mp4", "plain.ts", "hour.ts", "editlist.mp4", "late.mp4", "opengop.mp4", "hdr10.mp4", "mjpeg.avi",
+    "ffv1_422p10.mkv", "ffv1_rgb.mkv", "odd.mkv", "pal_tff.mpg", "rotated.mp4", "anim.gif", "truncated.mkv",
+]  # fmt: skip
+
+
+def md5(frame) -> str:
+    state = hashlib.md5()
+    for memory in frame._frame.planes:
+        lines = np.frombuffer(memory, np.uint8).reshape(-1, memory.line_size)
+        width = av_line(frame._frame, memory)
+        state.update(np.ascontiguousarray(lines[: memory.height, :width]))
+    return state.hexdigest()
+
+
+def av_line(frame, memory) -> int:
+    packed = len(frame.planes) == 1
+    bits = frame.format.padded_bits_per_pixel if packed else frame.format.components[0].bits
+    return memory.width * ((bits + 7) // 8)
+
+
+@pytest.mark.parametrize("name", EXACT)
+def test_every_frame_and_time_is_what_ffmpeg_says(media, judged, name):
+    path = media(name)
+    with PyavReader(path) as reader:
+        mine = [(frame.pts, md5(frame)) for frame in reader.frames()]
+    assert mine == [(row.pts, row.md5) for row in judged(path)]
+    assert reader.damage == []
+
+
+@pytest.mark.parametrize("name", ["full.mkv", "vfr.mp4", "plain.ts", "editlist.mp4", "opengop.mp4", "pal_tff.mpg"])
+def test_a_frame_is_the_same_wherever_reading_starts(media, name):
+    with PyavReader(media(name)) as reader:
+        whole = [(frame.pts, frame.digest()) for frame in reader.frames()]
+    for start, stop in ((len(whole) // 3, len(whole) // 2), (1, 3), (len(whole) - 1, len(whole))):
+        with PyavReader(media(name)) as reader:
+            end = whole[stop][0] if stop < len(whole) else None
+            part = [(frame.pts, frame.digest()) for frame in reader.frames(whole[start][0], end)]
+        assert part == whole[start:stop]
+
+
+def test_reading_on_continues_and_going_back_works(media):
+    with PyavReader(media("full.mkv")) as reader:
+        whole = [frame.digest() for frame in reader.frames()]
+        pts = [frame.pts for frame in reader.frames()]
+        first = [frame.digest() for frame in reader.frames(pts[0], pts[10])]
+        second = [frame.digest() for frame in reader.frames(pts[10], pts[20])]
+        again = [frame.digest() for frame in reader.frames(pts[5], pts[10])]
+    assert first + second == whole[:20]
+    assert again == whole[5:10]
+
+
+def test_a_time_without_a_frame_is_refused(media):
+    with PyavReader(media("plain.mp4")) as reader, pytest.raises(SourceError, match="no frame at 17 ticks"):
+        next(reader.frames(17))
+
+
+def test_truncated_file_gives_what_is_left_and_says_so(media, judged):
+    with PyavReader(media("truncated.mp4")) as reader:
+        pts = [frame.pts for frame in reader.frames()]
+    assert pts == [row.pts for row in judged(media("truncated.mp4"))]
+    assert len(reader.damage) > 0
+
+
+def test_corruption_inside_loses_no_frame_and_is_listed_by_time(media, judged):
+    with PyavReader(media("corrupt.mkv")) as reader:
+        pts = [frame.pts for frame in reader.frames()]
+    assert len(pts) == len(judged(media("corrupt.mkv")))
+    assert all(0 < damage.seconds < 2.1 for damage in reader.damage)
+    assert reader.damage
+
+
+def test_pixels_arrive_as_rgb_in_range(media):
+    with PyavReader(media("full.mkv")) as reader:
+        frame = next(reader.frames())
+        assert frame.rgb().shape == (3, 96, 160)
+        assert frame.rgb().dtype == torch.float32
+        assert 0 <= frame.rgb().min() < 0.1
+        assert 0.9 < frame.rgb().max() <= 1
+        assert frame.luma_small().shape == (48, 80)
+        assert frame.alpha() is None
+
+
+@pytest.mark.parametrize("name", ["alpha.webm", "alpha.mov"])
+def test_alpha_is_decoded(media, name):
+    with PyavReader(media(name)) as reader:
+        alpha = next(reader.frames()).alpha()
+    assert alpha is not None
+    ramp = torch.arange(160) / 160
+    assert (alpha[0].mean(0) - ramp).abs().max() < 0.02
