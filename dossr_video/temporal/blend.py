@@ -18,7 +18,7 @@ Warp = Callable[[Tensor, Tensor], Tensor]  # images (1, C, h, w), flow (1, 2, H,
 Mode = Literal["latent", "pixel", "off"]
 
 GAIN = 1.5  # at most, of detail that blending averages
-TINY = 1e-12
+TINY = 1e-8  # energy of a detail of 1e-4
 
 
 class Codec(Protocol):
@@ -122,34 +122,28 @@ def _resized(confidence: Tensor, size: torch.Size) -> Tensor:
 
 
 def _towards(frame: Tensor, moved: Tensor, weight: Tensor) -> Tensor:
-    """frame + weight (moved - frame), with the local high-frequency energy of frame: (B, C, h, w), weight (1, 1, h, w).
+    """frame + w (moved - frame), with the local high-frequency energy of frame: (B, C, h, w), weight (1, 1, h, w).
 
     Averaging loses the detail that the two do not share. With A and B the high-pass energies of frame and moved and R
-    that of their product, the blend's is E(w) = A - 2 (A - R) w + (A + B - 2 R) w^2; its high-pass part is multiplied
-    by sqrt(A / E). Where that would need more than GAIN the two show different things, and w yields until E is
-    A / GAIN^2.
+    that of their product, E = A - 2 (A - R) w + (A + B - 2 R) w^2 is left, so the high-pass part is multiplied by
+    sqrt(A / E). Where that would need more than GAIN the two show different things, and w yields until E is A / GAIN^2.
     """
     high, high_moved = frame - box_mean(frame), moved - box_mean(moved)
     energy, shared = _local(high * high), _local(high * high_moved)
-    slope, bend = energy - shared, energy + _local(high_moved * high_moved) - 2 * shared
-    w = F.interpolate(weight, size=energy.shape[-2:], mode="area")
-    loss = (1 - GAIN**-2) * energy
-    most = loss / (slope + (slope.square() - bend * loss).clamp(min=0).sqrt()).clamp(min=TINY)
-    yields = (slope > 0) & (slope.square() > bend * loss) & (w > most)
-    kept = torch.where(yields, most / w.clamp(min=TINY), 1.0)
-    w = w * kept
-    after = energy - 2 * slope * w + bend * w.square()
-    gain = (energy / after.clamp(min=TINY)).sqrt().clamp(1, GAIN)
-    weight, extra = weight * _enlarge(kept, frame), _enlarge(gain - 1, frame)
-    return frame + weight * (moved - frame) + extra * (high + weight * (high_moved - high))
+    slope = 1 - shared / energy
+    bend = slope - (shared - _local(high_moved * high_moved)) / energy
+    slope, bend = (F.interpolate(x, size=frame.shape[-2:], mode="bilinear", align_corners=False) for x in (slope, bend))
+    # E / A = 1 - 2 slope w + bend w^2 reaches 1 / GAIN^2 at its first root, if it has one above 0.
+    loss = 1 - GAIN**-2
+    root = loss / (slope + (slope.square() - bend * loss).clamp(min=0).sqrt())
+    reached = (slope > 0) & (slope.square() > bend * loss)
+    weight = torch.where(reached, torch.minimum(weight, root), weight)
+    gain = (1 - 2 * slope * weight + bend * weight.square()).clamp(GAIN**-2, 1).rsqrt()
+    return frame + weight * (moved - frame) + (gain - 1) * (high + weight * (high_moved - high))
 
 
 def _local(energy: Tensor) -> Tensor:
     """(B, C, h, w) -> (B, 1, h/4, w/4): means over channels and about 12 x 12 cells."""
     height, width = energy.shape[-2:]
     blocks = F.interpolate(energy.mean(1, keepdim=True), size=(-(-height // 4), -(-width // 4)), mode="area")
-    return F.avg_pool2d(F.pad(blocks, (1, 1, 1, 1), mode="replicate"), 3, stride=1)
-
-
-def _enlarge(blocks: Tensor, like: Tensor) -> Tensor:
-    return F.interpolate(blocks, size=tuple(like.shape[-2:]), mode="bilinear", align_corners=False)
+    return F.avg_pool2d(F.pad(blocks, (1, 1, 1, 1), mode="replicate"), 3, stride=1) + TINY

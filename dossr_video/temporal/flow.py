@@ -15,7 +15,8 @@ from torch import Tensor
 from dossr_video.frames import Motion
 
 LUMA = (0.299, 0.587, 0.114)
-SMALLEST = 12  # pixels; DIS refuses frames with a shorter side
+SMALLEST = 32  # pixels; DIS reads beyond its memory when a side is shorter
+GRAIN = 8 / 255  # mean difference that grain explains; more, and the frames show different things
 STILL = 1.1  # how much worse standing still may explain a place than its flow does
 
 PRESETS = {
@@ -43,11 +44,10 @@ class DisFlow:
     preset: Literal["ultrafast", "fast", "medium"] = "fast"
 
     def __call__(self, source: Tensor, target: Tensor) -> Tensor:
-        if min(source.shape[-2:]) < SMALLEST:
-            return source.new_zeros(len(source), 2, *source.shape[-2:])
+        height, width = source.shape[-2:]
         dis: Any = cv2.DISOpticalFlow.create(PRESETS[self.preset])
         pairs = zip(_grey(source), _grey(target), strict=True)
-        flows = np.stack([dis.calc(a, b, None) for a, b in pairs])
+        flows = np.stack([dis.calc(a, b, None)[:height, :width] for a, b in pairs])
         return torch.from_numpy(flows).permute(0, 3, 1, 2).to(source)
 
 
@@ -60,7 +60,10 @@ def luma(frames: Tensor) -> Tensor:
 
 
 def _grey(frames: Tensor) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
-    return luma(frames)[:, 0].mul(255).round().clamp(0, 255).byte().cpu().numpy()
+    """8-bit luma, sides repeated up to SMALLEST."""
+    height, width = frames.shape[-2:]
+    grown = F.pad(luma(frames), (0, max(0, SMALLEST - width), 0, max(0, SMALLEST - height)), mode="replicate")
+    return grown[:, 0].mul(255).round().clamp(0, 255).byte().cpu().numpy()
 
 
 def warp(images: Tensor, flow: Tensor, *, mode: Literal["bilinear", "bicubic"] = "bicubic") -> Tensor:
@@ -131,7 +134,8 @@ def photometric(mismatches: Tensor) -> Tensor:
 
     The mismatch is held against the frame's median, which is its noise: grain must not cost confidence, a ghost must.
     """
-    return (2 - mismatches / (2 * _median(mismatches) + 4 / 255)).clamp(0, 1)
+    noise = _median(mismatches).clamp(max=GRAIN)
+    return (2 - mismatches / (2 * noise + 4 / 255)).clamp(0, 1)
 
 
 def _median(images: Tensor) -> Tensor:

@@ -1,0 +1,25 @@
+"""Frames that differ from the one before by no more than a codec's own noise."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+MEAN = 0.75  # codes; a held frame encoded by x264 at crf 18 to 33 stays below 0.5
+BLOCK = 3.0  # codes, mean of 8 x 8 pixels; what moves, however small, changes tens of codes somewhere
+
+
+def nearly_equal(kept: NDArray[np.uint8], luma: NDArray[np.uint8]) -> bool:
+    """Whether a frame shows what the last kept one shows; full-size lumas (H, W) of the same shape.
+
+    Hold it against the last frame that was kept, not the one before, or a slow change would never count.
+    """
+    difference: NDArray[Any] = np.abs(kept.astype(np.int16) - luma).astype(np.float32)
+    if difference.mean() > MEAN:
+        return False
+    height, width = difference.shape
+    blocks = (max(1, width // 8), max(1, height // 8))
+    return bool(cv2.resize(difference, blocks, interpolation=cv2.INTER_AREA).max() <= BLOCK)

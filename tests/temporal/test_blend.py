@@ -1,0 +1,170 @@
+"""Blending: steadier, as sharp as before, and never a ghost."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from dossr_video.frames import Motion
+from dossr_video.temporal.blend import BlendState, blend_latents, blend_pictures, make_guide
+from dossr_video.temporal.flow import DisFlow, box_mean, motion, warp
+
+H, W = 48, 64
+
+
+def texture(seed: int, h: int, w: int, sigma: float) -> Tensor:
+    noise = cv2.GaussianBlur(np.random.default_rng(seed).random((h, w, 3), np.float32), (0, 0), sigma)
+    noise = (noise - noise.mean()) / noise.std() * 0.15 + 0.5
+    return torch.from_numpy(noise.clip(0, 1)).permute(2, 0, 1)
+
+
+def flickering(frames: int, scale: int = 2) -> Tensor:
+    """A still picture with detail of its own in every frame: (T, 3, scale H, scale W)."""
+    torch.manual_seed(1)
+    picture = texture(1, scale * H, scale * W, 2.0)
+    return picture + 0.04 * torch.randn(frames, 3, scale * H, scale * W)
+
+
+def still(frames: int) -> Motion:
+    confidence = torch.ones(frames, 1, H, W)
+    confidence[0] = 0
+    return Motion(torch.zeros(frames, 2, H, W), confidence)
+
+
+def sharpness(pictures: Tensor) -> float:
+    return float((pictures - box_mean(pictures)).abs().mean())
+
+
+def unsteadiness(pictures: Tensor) -> float:
+    return float((pictures[1:] - pictures[:-1]).square().mean())
+
+
+def test_blending_steadies_and_keeps_sharpness() -> None:
+    pictures = flickering(8)
+    blended = blend_pictures(pictures, None, still(8), strength=0.6)
+    assert torch.equal(blended[0], pictures[0])
+    assert unsteadiness(blended) < 0.4 * unsteadiness(pictures)
+    assert sharpness(blended) == pytest.approx(sharpness(pictures), rel=0.05)
+
+
+def test_a_steady_picture_stays_what_it_is() -> None:
+    pictures = texture(1, 2 * H, 2 * W, 2.0).repeat(5, 1, 1, 1)
+    assert torch.allclose(blend_pictures(pictures, None, still(5), strength=0.9), pictures, atol=1e-5)
+
+
+def test_where_nothing_is_sure_nothing_is_blended() -> None:
+    pictures = flickering(3)
+    unsure = Motion(torch.zeros(3, 2, H, W), torch.zeros(3, 1, H, W))
+    assert torch.equal(blend_pictures(pictures, None, unsure, strength=1.0), pictures)
+    assert torch.equal(blend_pictures(pictures, pictures[:1], still(3), strength=0.0), pictures)
+    half = still(3)
+    half.confidence[..., : W // 2] = 0
+    blended = blend_pictures(pictures, None, half, strength=0.6)
+    assert torch.equal(blended[..., : W - 2], pictures[..., : W - 2])
+    assert not torch.equal(blended[..., W + 2 :], pictures[..., W + 2 :])
+
+
+@pytest.mark.parametrize("length", [1, 4, 7, 16])
+def test_chunks_do_not_matter(length: int) -> None:
+    pictures, moved = flickering(9), still(9)
+    moved.flow[:, 0] = 0.7
+    whole = blend_pictures(pictures, None, moved, strength=0.6)
+    previous, parts = None, []
+    for start in range(0, 9, length):
+        part = slice(start, start + length)
+        parts.append(
+            blend_pictures(pictures[part], previous, Motion(moved.flow[part], moved.confidence[part]), strength=0.6)
+        )
+        previous = parts[-1][-1:]
+    assert torch.equal(torch.cat(parts), whole)
+
+
+def test_a_lead_in_of_eight_frames_forgets_what_came_before() -> None:
+    pictures, moved = flickering(24), still(24)
+    whole = blend_pictures(pictures, None, moved, strength=0.6)
+    late = Motion(moved.flow[8:], moved.confidence[8:].clone())
+    late.confidence[0] = 0
+    again = blend_pictures(pictures[8:], None, late, strength=0.6)
+    difference = (again[8:] - whole[16:]).abs()
+    assert difference.mean() < 0.5 / 255
+    assert difference.max() < 4 / 255
+
+
+def test_no_ghost_behind_a_moving_object() -> None:
+    # Input frames and pictures with known content: a bright patch crosses a darker background.
+    background, patch = texture(2, 4 * H, 4 * W, 3.0) * 0.5, texture(3, 64, 64, 3.0) * 0.3 + 0.7
+    pictures = background.repeat(6, 1, 1, 1)
+    for t in range(6):
+        pictures[t, :, 64:128, 32 + 16 * t : 96 + 16 * t] = patch
+    frames = torch.nn.functional.interpolate(pictures, scale_factor=0.25, mode="area")
+    blended = blend_pictures(pictures, None, motion(None, frames, DisFlow()), strength=0.6)
+    trail = [(blended - pictures)[t, :, 64:128, 16 + 16 * t : 32 + 16 * t] for t in range(1, 6)]
+    contrast = float(patch.mean() - background.mean())
+    assert max(float(part.mean().abs()) for part in trail) < 0.05 * contrast
+    assert (blended - pictures).abs().mean() < 2 / 255
+
+
+def test_two_different_things_are_not_mixed() -> None:
+    # The flow claims they are the same: the weight yields where the gain cannot make up for what is lost.
+    a, b = texture(4, 2 * H, 2 * W, 1.0), texture(5, 2 * H, 2 * W, 1.0)
+    opposite = torch.stack([a, 1 - a])
+    blended = blend_pictures(opposite, None, still(2), strength=0.5)
+    assert sharpness(blended[1:]) > 0.9 * sharpness(opposite[1:])
+    blended = blend_pictures(torch.stack([a, b]), None, still(2), strength=0.5)
+    assert sharpness(blended[1:]) > 0.9 * sharpness(b[None])
+
+
+class Halves:
+    """A codec whose latents are the picture at half size, lossy."""
+
+    def encode(self, pictures: Tensor) -> Tensor:
+        return torch.nn.functional.avg_pool2d(pictures, 2)
+
+    def decode(self, latents: Tensor) -> Tensor:
+        return torch.nn.functional.interpolate(latents, scale_factor=2)
+
+    def warp(self, latents: Tensor, flow: Tensor) -> Tensor:
+        return warp(latents, flow)
+
+
+def test_latents_are_blended_each_channel_for_itself() -> None:
+    torch.manual_seed(0)
+    latents = torch.randn(6, 5, H // 2, W // 2)
+    latents[:, 2] = latents[:1, 2]
+    blended = blend_latents(latents, None, still(6), strength=0.5, move=Halves().warp)
+    assert torch.allclose(blended[:, 2], latents[:, 2], atol=1e-5)
+    assert unsteadiness(blended) < 0.5 * unsteadiness(latents)
+    assert sharpness(blended) == pytest.approx(sharpness(latents), rel=0.05)
+
+
+def test_a_large_cell_is_as_sure_as_its_least_sure_pixel() -> None:
+    latents, moved = torch.randn(2, 4, H // 4, W // 4), still(2)
+    moved.confidence[1, 0, 9, 13] = 0
+    blended = blend_latents(latents, None, moved, strength=0.5, move=Halves().warp)
+    assert torch.equal(blended[1, :, 2, 3], latents[1, :, 2, 3])
+    assert not torch.equal(blended[1, :, 2, 4], latents[1, :, 2, 4])
+
+
+@pytest.mark.parametrize("cut", [1, 3, 5])
+def test_the_guide_carries_every_call_across_chunks(cut: int) -> None:
+    torch.manual_seed(0)
+    calls = {call: torch.randn(6, 4, H // 2, W // 2) for call in (1, 2, 3)}
+    moved = still(6)
+    moved.flow[:] = 0.4
+
+    def guide(part: slice, state: BlendState) -> tuple[dict[int, Tensor], BlendState]:
+        its = Motion(moved.flow[part], moved.confidence[part])
+        guided = make_guide(state, its, mode="latent", strength=0.5, calls=3, codec=Halves())
+        return {call: guided(x0[part], call) for call, x0 in calls.items()}, guided.state()
+
+    whole, _ = guide(slice(0, 6), BlendState())
+    first, state = guide(slice(0, cut), BlendState())
+    second, _ = guide(slice(cut, 6), state)
+    assert any(not torch.equal(whole[call], calls[call]) for call in calls)
+    for call in calls:
+        assert torch.equal(torch.cat([first[call], second[call]]), whole[call])
+    off = make_guide(BlendState(), moved, mode="off", strength=0.5, calls=3, codec=Halves())
+    assert torch.equal(off(calls[1], 1), calls[1])
