@@ -16,26 +16,25 @@ from typing import TYPE_CHECKING
 
 import click
 
+from dossr_video.cli_library import batch, status
 from dossr_video.console import failures, interruptible, progress_display, say
 from dossr_video.errors import SettingsError
-from dossr_video.options import DefaultCommand, GroupedCommand, with_settings
+from dossr_video.options import (
+    PATH,
+    DefaultCommand,
+    GroupedCommand,
+    debug_option,
+    force_option,
+    make_executor,
+    quiet_option,
+    ray_option,
+    restart_option,
+    with_settings,
+)
 from dossr_video.settings import Settings
 
 if TYPE_CHECKING:
-    from dossr_video.jobs.local import Executor
     from dossr_video.temporal.shots import Luma
-
-PATH = click.Path(path_type=Path)
-
-debug_option = click.option("--debug", is_flag=True, expose_value=False, help="show the traceback of an error")
-quiet_option = click.option("--quiet", is_flag=True, help="no progress; errors and warnings only")
-force_option = click.option("--force", is_flag=True, help="overwrite results that exist")
-restart_option = click.option(
-    "--restart", is_flag=True, help="drop what an interrupted run has finished and begin anew"
-)
-ray_option = click.option(
-    "--ray", "cluster", metavar="local|ADDRESS", help="run the segments on a Ray cluster (extra `ray`)"
-)
 
 
 @click.group(cls=DefaultCommand, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
@@ -87,7 +86,7 @@ def upscale(
             restart=restart,
             on_progress=on_progress,
             cancelled=cancelled,
-            executor=_executor(settings, cluster),
+            executor=make_executor(settings, cluster),
         )
     if json_report is not None:
         json_report.write_text(report.dumps(), encoding="utf-8")
@@ -146,13 +145,8 @@ def shots(source: Path, *, as_json: bool) -> None:
             click.echo(f"{start}\t{stop}\t{seconds:.3f}")
 
 
-def _executor(settings: Settings, cluster: str | None) -> Executor | None:
-    """None: this machine, which the job makes itself once it knows that the input can be used."""
-    if cluster is None:
-        return None
-    from dossr_video.jobs.ray import RayExecutor
-
-    return RayExecutor(settings, address=cluster)
+app.add_command(batch)
+app.add_command(status)
 
 
 def main() -> None:

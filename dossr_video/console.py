@@ -66,13 +66,14 @@ def _lines() -> OnProgress:
             return
         last_stage, last_time = stage, now
         rate = (done - first) / max(now - began, 1e-6)
-        rest = f", {rate:.2f} fps, {_duration((total - done) / rate)} left" if done > first and total else ""
+        rest = f", {rate:.2f} fps, {duration_text((total - done) / rate)} left" if done > first and total else ""
         print(f"{stage}: {done}/{total or '?'} frames{rest}", file=sys.stderr, flush=True)
 
     return show
 
 
-def _duration(seconds: float) -> str:
+def duration_text(seconds: float) -> str:
+    """h:mm:ss"""
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02d}:{rest:02d}"

@@ -6,13 +6,30 @@ import functools
 import types
 import typing
 from collections.abc import Callable, Iterator
-from typing import Any, Literal
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 from pydantic.fields import FieldInfo
 
 from dossr_video.presets import load_preset, preset_names
 from dossr_video.settings import GROUPS, Settings
+
+if TYPE_CHECKING:
+    from dossr_video.jobs.local import Executor
+
+
+PATH = click.Path(path_type=Path)
+
+debug_option = click.option("--debug", is_flag=True, expose_value=False, help="show the traceback of an error")
+quiet_option = click.option("--quiet", is_flag=True, help="no progress; errors and warnings only")
+force_option = click.option("--force", is_flag=True, help="overwrite results that exist")
+restart_option = click.option(
+    "--restart", is_flag=True, help="drop what an interrupted run has finished and begin anew"
+)
+ray_option = click.option(
+    "--ray", "cluster", metavar="local|ADDRESS", help="run the segments on a Ray cluster (extra `ray`)"
+)
 
 
 class DefaultCommand(click.Group):
@@ -86,3 +103,12 @@ def with_settings(function: Callable[..., Any]) -> Callable[..., Any]:
     )
     wrapper.__dict__.setdefault("__click_params__", []).extend(reversed(list(_setting_options())))
     return wrapper
+
+
+def make_executor(settings: Settings, cluster: str | None) -> Executor | None:
+    """None: this machine, which the job makes itself once it knows that the input can be used."""
+    if cluster is None:
+        return None
+    from dossr_video.jobs.ray import RayExecutor
+
+    return RayExecutor(settings, address=cluster)

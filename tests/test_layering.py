@@ -18,7 +18,7 @@ ALLOWED = {
     "settings": {"errors"},
     "segments": set(),
     "presets": set(),
-    "options": {"presets"},
+    "options": {"jobs", "presets"},
     "console": {"jobs"},
     "diffusion": set(),
     "color": set(),
@@ -32,7 +32,8 @@ ALLOWED = {
     "quality": {"temporal", "video"},
     "training": {"diffusion", "models", "temporal", "quality"},
     "api": {"jobs", "models", "pipeline", "temporal"},
-    "cli": {"console", "jobs", "models", "options", "report", "temporal", "video"},
+    "cli_library": {"console", "jobs", "options"},
+    "cli": {"cli_library", "console", "jobs", "models", "options", "report", "temporal", "video"},
     "__init__": {"api"},
     "__main__": {"cli"},
 }
@@ -42,8 +43,8 @@ HOMES = {
     "av": {"video", "training", "quality"},
     "decord": {"video"},
     "ray": {"jobs"},
-    "click": {"cli", "options"},
-    "rich": {"console", "jobs"},
+    "click": {"cli", "cli_library", "options"},
+    "rich": {"console", "cli_library"},
 }
 
 

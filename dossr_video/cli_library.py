@@ -1,0 +1,145 @@
+"""The commands for whole collections: `dossr-video batch` and `dossr-video status`."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from dossr_video.console import duration_text, interruptible, progress_display, say
+from dossr_video.options import (
+    PATH,
+    GroupedCommand,
+    debug_option,
+    force_option,
+    make_executor,
+    quiet_option,
+    ray_option,
+    restart_option,
+    with_settings,
+)
+from dossr_video.settings import Settings
+
+if TYPE_CHECKING:
+    from dossr_video.jobs.batch import Outcome
+    from dossr_video.jobs.progress import OnProgress
+    from dossr_video.jobs.quote import Quote
+    from dossr_video.jobs.status import Status
+
+
+@click.command(cls=GroupedCommand)
+@click.argument("sources", type=PATH)
+@click.argument("results", type=PATH)
+@with_settings
+@click.option("--recursive", is_flag=True, help="folders below SOURCES too")
+@click.option("--include", multiple=True, metavar="GLOB", help="only files that match; may be given again")
+@click.option("--exclude", multiple=True, metavar="GLOB", help="no files that match; may be given again")
+@click.option("--dry-run", is_flag=True, help="tell frames, hours and disk; the speed is measured on this machine")
+@click.option("--watch", is_flag=True, help="go on with files that appear later, until Ctrl-C")
+@force_option
+@restart_option
+@ray_option
+@quiet_option
+@debug_option
+def batch(
+    sources: Path,
+    results: Path,
+    *,
+    settings: Settings,
+    recursive: bool,
+    include: tuple[str, ...],
+    exclude: tuple[str, ...],
+    dry_run: bool,
+    watch: bool,
+    force: bool,
+    restart: bool,
+    cluster: str | None,
+    quiet: bool,
+) -> int:
+    """Do every video of the folder SOURCES into the folder RESULTS, which mirrors it.
+
+    Only what is new, has changed or failed before is done; a bad file never stops the rest. Exit code 1 if some failed.
+    """
+    from dossr_video.jobs.batch import Batch
+    from dossr_video.jobs.library import Library
+    from dossr_video.jobs.quote import quote
+
+    work = Batch(Library(sources, results, recursive, include, exclude), settings, force, restart)
+    if dry_run:
+        _print_quote(quote(work, executor=make_executor(settings, cluster)))
+        return 0
+    with interruptible() as cancelled, progress_display(quiet=quiet) as show:
+
+        def show_file(source: Path) -> OnProgress:
+            return lambda stage, done, total: show(f"{source.name}: {stage}", done, total)
+
+        outcomes = work.run(
+            watch=watch,
+            on_progress=show_file,
+            cancelled=cancelled,
+            executor=make_executor(settings, cluster),
+        )
+    if not quiet:
+        _print_outcomes(outcomes)
+    for outcome in outcomes:
+        if outcome.error is not None:
+            say(f"{outcome.verdict}: {outcome.source}: {outcome.error}; {outcome.hint}")
+    return int(any(outcome.verdict == "failed" for outcome in outcomes))
+
+
+@click.command()
+@click.argument("path", type=PATH)
+@debug_option
+def status(path: Path) -> None:
+    """Show the jobs of a folder of results, or of one result: running, interrupted, done, failed."""
+    from dossr_video.jobs.status import status as look
+
+    _print_status(look(path))
+
+
+def _print_quote(quote: Quote) -> None:
+    if quote.speed is None:
+        click.echo("nothing to do")
+    else:
+        click.echo(f"{quote.files} files, {quote.frames} frames: about {quote.hours:.1f} hours on this machine")
+        click.echo(
+            f"{_size_text(quote.result_bytes)} of results, and {_size_text(quote.temporary_bytes)} for temporary files"
+        )
+        click.echo(f"measured on {quote.speed.measured_on}")
+    for path in quote.unknown:
+        click.echo(f"not counted, its length is not known before it is read: {path}")
+    for path, reason in quote.refused:
+        click.echo(f"would fail: {path}: {reason}")
+
+
+def _print_outcomes(outcomes: Sequence[Outcome]) -> None:
+    table = Table("file", "outcome", "frames", "time")
+    for outcome in outcomes:
+        frames = "" if outcome.frames is None else str(outcome.frames)
+        table.add_row(str(outcome.source), outcome.verdict, frames, duration_text(outcome.seconds))
+    counts = Counter(outcome.verdict for outcome in outcomes)
+    Console(stderr=True).print(table)
+    say(", ".join(f"{count} {verdict}" for verdict, count in sorted(counts.items())) or "no files")
+
+
+def _print_status(status: Status) -> None:
+    for job in status.jobs:
+        left = "" if job.seconds_left is None else f", {duration_text(job.seconds_left)} left"
+        owner = "" if job.owner is None else f" by process {job.owner.pid} on {job.owner.host}"
+        click.echo(f"{job.state}{owner}: {job.target}: {job.stage} {job.done}/{job.total or '?'} frames{left}")
+    for entry in status.failed:
+        click.echo(f"failed: {entry.source}: {entry.error}")
+    click.echo(f"{len(status.jobs)} in work, {len(status.done)} done, {len(status.failed)} failed")
+
+
+def _size_text(count: float) -> str:
+    for unit in ("B", "kB", "MB", "GB"):
+        if count < 1000:
+            return f"{count:.3g} {unit}"
+        count /= 1000
+    return f"{count:.3g} TB"
