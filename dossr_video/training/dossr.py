@@ -31,8 +31,7 @@ def domain_shift_loss(model: DoSSR, batch: Batch, generator: torch.Generator) ->
         steps = torch.randint(SHIFT_STEPS, (len(clean),), generator=generator)
         noise = torch.randn(clean.shape, generator=generator).to(clean)
         points = [make_point(int(t)) for t in steps]
-        mixed = [diffuse(*parts, point) for *parts, point in zip(clean, degraded, noise, points, strict=True)]
-        x = torch.stack(mixed)
+        x = torch.stack([diffuse(*each) for each in zip(clean, degraded, noise, points, strict=True)])
     eps = model.predict_noise(x, steps.to(x.device), hint, model.contexts[:1].expand(len(x), -1, -1))
     a, s = (x.new_tensor(values).view(-1, 1, 1, 1) for values in zip(*((p.a, p.s) for p in points), strict=True))
     return ((x - s * eps) / a - clean).abs().mean()
@@ -59,7 +58,7 @@ class DossrTrainer:
         with torch.autocast(self.model.device.type, precision, enabled=precision != torch.float32):
             loss = domain_shift_loss(self.model, batch, generator)
         self.optimiser.zero_grad(set_to_none=True)
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(self.parameters, 1.0)
         self.optimiser.step()
         self.step += 1

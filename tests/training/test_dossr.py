@@ -152,20 +152,8 @@ def test_a_resumed_run_is_the_uninterrupted_one(init: Path, batches: Batches, tm
 
 
 def test_the_script_writes_a_model_that_loads(init: Path, photos: Path, tmp_path: Path) -> None:
-    options = [
-        "--steps",
-        "2",
-        "--batch",
-        "2",
-        "--side",
-        "16",
-        "--window",
-        "4",
-        "--device",
-        "cpu",
-        "--head-channels",
-        "8",
-    ]
+    sizes = {"steps": 2, "batch": 2, "side": 16, "window": 4, "head-channels": 8}
+    options = ["--device", "cpu", *(word for name, size in sizes.items() for word in (f"--{name}", str(size)))]
     assert run_script("train_dossr", tmp_path / "run", "--init", init, "--photos", photos, *options) == 0
     assert len((tmp_path / "run" / "log.csv").read_text().splitlines()) == 2
     trained = load_model(str(tmp_path / "run" / "model_000002"), device="cpu", dtype="float32")
