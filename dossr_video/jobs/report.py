@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from pydantic import BaseModel, ConfigDict
 
 from dossr_video.settings import Settings
@@ -14,8 +12,8 @@ class Report(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    source: Path
-    target: Path
+    source: str  # path or URL
+    target: str
     version: str  # of this program
     settings: Settings
     weights: str  # sha256
@@ -38,4 +36,4 @@ class Report(BaseModel):
     def summary(self) -> str:
         """The last line a person sees."""
         resumed = f", {self.resumed} of {self.segments} segments from an earlier run" if self.resumed else ""
-        return f"{self.target}: {self.frames} frames in {self.seconds:.1f} s{resumed}; {self.kept}"
+        return f"{self.frames} frames in {self.seconds:.1f} s{resumed}; {self.kept}"

@@ -36,12 +36,14 @@ def run_job(
     on_progress: OnProgress = lambda stage, done, total: None,
     cancelled: Callable[[], bool] = lambda: False,
     executor: Executor | None = None,
+    publish: Callable[[Path], None] | None = None,
 ) -> Report:
     """Upscale a file; called again after any interruption, go on where it stopped.
 
     `on_progress` gets the stage, the frames done and the frames in all (0: not known yet). Once `cancelled` says so,
     the running segments are finished and Interrupted is raised. `force` overwrites the target; `restart` drops what an
-    earlier run finished. `executor`, made for the same model and machine settings, serves several jobs and loads the model once.
+    earlier run finished. `executor`, made for the same model and machine settings, serves several jobs and loads the
+    model once. `publish` puts the whole result in its place; None: it gets the name `target`.
 
     Work in progress lies in `TARGET.dossr/`, which is removed with the last step, and also when no segment in it is
     finished. It grows to the size of the result, and while the segments are joined to twice that.
@@ -66,6 +68,10 @@ def run_job(
             _finish_segments(folder, plan, source, spec, executor, progress, cancelled)
             progress.show("joining", plan.frames, plan.frames)
             report = _join(folder, plan, info, target, spec, settings, resumed=resumed, began=began)
+            if publish is None:
+                durable.settle(folder.joined(target), target)
+            else:
+                publish(folder.joined(target))
         folder.remove()
     return report
 
@@ -165,13 +171,13 @@ def _join(
     resumed: int,
     began: float,
 ) -> Report:
-    """Make the result in the folder, write the report beside it, and give it its name."""
+    """Make the result in the folder, and the report beside it."""
     results = folder.finished()
     joined = folder.joined(target)
     outcome = join_segments(folder, plan, source, joined, spec=spec, settings=settings)
     report = Report(
-        source=source.path,
-        target=target,
+        source=str(source.path),
+        target=str(target),
         version=version("dossr-video"),
         settings=settings,
         weights=plan.fingerprint.weights,
@@ -189,5 +195,4 @@ def _join(
         warnings=(*outcome.warnings, *(w for _, r in sorted(results.items()) for w in r.warnings)),
     )
     durable.write(folder.report, report.dumps().encode())
-    durable.settle(joined, target)
     return report
