@@ -14,7 +14,7 @@ from dossr_video.errors import SourceError
 from dossr_video.quality.pairs import encode
 from dossr_video.report import before_after, comparison_page
 from dossr_video.report.moments import SPAN, moments
-from dossr_video.report.picture import WIDTH, most_detailed
+from dossr_video.report.picture import WIDTH, draw, most_detailed
 
 
 def counting(frames: int, height: int, width: int) -> NDArray[np.uint8]:
@@ -86,6 +86,12 @@ def test_a_wide_picture_is_shrunk(tmp_path: Path) -> None:
 
 def test_the_most_detailed_part_is_found() -> None:
     assert most_detailed(counting(1, 96, 128)[0], (16, 12)) == (0, 84)
+
+
+def test_the_details_show_the_most_detailed_parts(files: tuple[Path, Path]) -> None:
+    (moment,) = moments(*files, count=1)
+    details = np.asarray(draw(moment))[moment.after.shape[0] :]
+    assert details[20:, 64:124].std() > 60  # "after" of the left half, below its label: the checkerboard
 
 
 def test_the_page_stands_alone(files: tuple[Path, Path], tmp_path: Path) -> None:
