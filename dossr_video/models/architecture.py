@@ -121,23 +121,26 @@ def _control(weights: Weights, head_channels: int) -> Shell:
 def _branch_config(weights: Weights, head_channels: int) -> Config:
     """What the UNet and the control branch share."""
     widths, layers, attention = _levels(weights)
-    uneven = [width for width in widths if width % head_channels]
-    if uneven:
-        raise ModelError(
-            f"{uneven[0]} channels in the checkpoint do not divide into attention heads of {head_channels}",
-            hint="give head_channels of this model to load_dossr or convert; the checkpoint does not hold it",
-        )
     block = f"input_blocks.{1 + attention.index(True) * (layers + 1)}.1."
     return {
         "in_channels": weights["input_blocks.0.0.weight"].shape[1],
         "block_out_channels": widths,
         "layers_per_block": layers,
         "down_block_types": ["CrossAttnDownBlock2D" if here else "DownBlock2D" for here in attention],
-        "attention_head_dim": [width // head_channels for width in widths],  # diffusers' name for the number of heads
+        "attention_head_dim": [_heads(width, head_channels) for width in widths],  # diffusers' name for their number
         "cross_attention_dim": weights[block + "transformer_blocks.0.attn2.to_k.weight"].shape[1],
         "use_linear_projection": weights[block + "proj_in.weight"].ndim == 2,
         "norm_num_groups": NORM_GROUPS,
     }
+
+
+def _heads(width: int, head_channels: int) -> int:
+    if width % head_channels:
+        raise ModelError(
+            f"{width} channels in the checkpoint do not divide into attention heads of {head_channels}",
+            hint="give the head channels of this model to load_dossr or convert; the checkpoint does not hold them",
+        )
+    return width // head_channels
 
 
 def _levels(weights: Weights) -> tuple[list[int], int, list[bool]]:
@@ -195,7 +198,7 @@ def _text_encoder(weights: Weights, head_channels: int) -> Shell:
         hidden_size=width,
         intermediate_size=weights["transformer.resblocks.0.mlp.c_fc.weight"].shape[0],
         num_hidden_layers=_count(weights, r"transformer\.resblocks\.(\d+)\.") - 1,  # nothing uses the last one
-        num_attention_heads=width // head_channels,
+        num_attention_heads=_heads(width, head_channels),
         max_position_embeddings=length,
         hidden_act="gelu",
         bos_token_id=0,  # the pooled output, which looks for these, is not used

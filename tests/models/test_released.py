@@ -108,10 +108,11 @@ def test_other_models_are_not_taken_for_dossr(load, tmp_path):
     assert "and 3 more" in message
 
 
-def test_heads_that_do_not_divide_ask_for_their_size(load, checkpoint):
+@pytest.mark.parametrize("part", ["head_channels", "text_head_channels"])
+def test_heads_that_do_not_divide_ask_for_their_size(load, checkpoint, part):
     with pytest.raises(ModelError, match="attention heads of 64") as caught:
-        load(checkpoint, head_channels=64)
-    assert "head_channels" in caught.value.hint
+        load(checkpoint, **{part: 64})
+    assert "head channels" in caught.value.hint
 
 
 def test_equal_encoders_are_shared(load, weights, tmp_path, networks):
