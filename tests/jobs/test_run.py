@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from dossr_video.errors import Interrupted, JobError, SourceError, TargetError
-from dossr_video.jobs import durable, worker
+from dossr_video.jobs import durable, local, plan, worker
 from dossr_video.jobs.lock import HeldError, locked
 from dossr_video.jobs.run import run_job
 from dossr_video.settings import Settings
@@ -110,6 +110,46 @@ def test_another_chunk_length_and_thread_count_may_finish_the_job(
     report = run_job(clip, target, tiny.model_copy(update={"chunk": 5, "threads": 2}))
     assert report.resumed == 3
     assert content(target) == whole
+
+
+def test_two_workers_on_this_machine_give_what_one_gives(
+    clip: Path, tiny: Settings, content: Content, whole: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(local, "devices", lambda name: ["cpu", "cpu"])
+    target, counts = tmp_path / "out.mp4", []
+    run_job(clip, target, tiny, on_progress=lambda stage, done, total: counts.append(done))
+    assert counts[-1] == 54
+    assert content(target) == whole
+
+
+@pytest.mark.parametrize("stop", [RuntimeError, KeyboardInterrupt])
+def test_what_ends_one_of_two_workers_ends_both(
+    stop: type[BaseException], clip: Path, tiny: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(local, "devices", lambda name: ["cpu", "cpu"])
+
+    def end(stage: str, done: int, total: int) -> None:
+        if stage == "upscaling" and done > 8:
+            raise stop
+
+    with pytest.raises(stop):
+        run_job(clip, tmp_path / "out.mp4", tiny, on_progress=end)
+    assert not list(tmp_path.rglob("*.part*"))
+    run_job(clip, tmp_path / "out.mp4", tiny)
+
+
+def test_the_embedded_model_is_resumed_exactly(
+    make_clip: Callable[..., Path], tiny: Settings, content: Content, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With everything that passes from frame to frame, over the join of two pieces of one shot."""
+    monkeypatch.setattr(plan, "PIECE", 16)
+    settings = tiny.model_copy(update={"model": "compact", "steps": 2, "blend": "latent", "noise": "warped"})
+    source = make_clip(tmp_path / "in.mp4", [5, 26])
+    run_job(source, tmp_path / "whole.mp4", settings)
+    interrupted(source, tmp_path / "out.mp4", settings, frames=12)
+    report = run_job(source, tmp_path / "out.mp4", settings.model_copy(update={"chunk": 7, "threads": 2}))
+    assert (report.resumed, report.segments) == (2, 3)
+    assert content(tmp_path / "out.mp4") == content(tmp_path / "whole.mp4")
 
 
 def test_other_settings_are_refused_with_the_difference_until_restart(
@@ -227,9 +267,10 @@ def test_a_file_with_an_unreadable_middle_is_resumed_exactly(
 
 
 def test_pieces_of_a_long_shot_join_without_a_seam(
-    make_clip: Callable[..., Path], tiny: Settings, content: Content, tmp_path: Path
+    make_clip: Callable[..., Path], tiny: Settings, content: Content, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    source = make_clip(tmp_path / "long.mp4", [330])
+    monkeypatch.setattr(plan, "PIECE", 20)
+    source = make_clip(tmp_path / "long.mp4", [45])
     report = run_job(source, tmp_path / "out.mp4", tiny)
     assert (report.shots, report.segments) == (1, 2)
     assert content(tmp_path / "out.mp4")["seconds"] == content(source)["seconds"]
