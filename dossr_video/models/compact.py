@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from importlib import resources
+from pathlib import Path
 
 import safetensors.torch
 import torch
@@ -17,8 +18,9 @@ from dossr_video.errors import ModelError
 from dossr_video.frames import Motion
 from dossr_video.models.base import Carry, Condition, SamplerDefaults
 from dossr_video.models.denoiser import Denoiser
-from dossr_video.models.restorer import Restorer, sample_along
+from dossr_video.models.restorer import Restorer
 from dossr_video.models.wavelet import STRIDE, WaveletCodec
+from dossr_video.temporal.flow import warp
 
 
 class CompactNetworks(nn.Module):
@@ -48,6 +50,11 @@ class CompactNetworks(nn.Module):
             ) from error
         return networks
 
+    def save(self, path: Path) -> None:
+        """A float16 safetensors file, as the package carries it."""
+        state = {name: value.half().contiguous() for name, value in self.state_dict().items()}
+        safetensors.torch.save_file(state, path)
+
 
 class CompactModel:
     """A DomainShiftModel (models/base.py) over CompactNetworks."""
@@ -70,7 +77,7 @@ class CompactModel:
         self.networks = networks.eval().requires_grad_(False).to(device, dtype)
         # The codec is exact arithmetic on pictures: half precision would lose the last bits for nothing.
         self.networks.codec.float()
-        self.networks.to(memory_format=torch.channels_last)
+        self.networks.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def restore(self, frames: Tensor, motion: Motion, carry: Carry) -> tuple[Tensor, Carry]:
         pictures = []
@@ -102,8 +109,7 @@ class CompactModel:
 
     def warp(self, latents: Tensor, flow: Tensor) -> Tensor:
         """Through pixels, for channels encode position: exact up to the picture's own interpolation."""
-        large = nn.functional.interpolate(flow, scale_factor=self.scale, mode="bilinear", align_corners=False)
-        return self.encode(sample_along(self.decode(latents), self.scale * large))
+        return self.encode(warp(self.decode(latents), flow))
 
 
 def load_compact(name: str = "compact", *, device: torch.device, dtype: torch.dtype) -> CompactModel:

@@ -49,8 +49,8 @@ class Denoiser(nn.Module):
         self.fine_out = _Block(width)
         self.tail = nn.Conv2d(width, CHANNELS, 3, padding=1)
         # Starts as the identity on the restored picture.
-        nn.init.zeros_(self.tail.weight)
-        nn.init.constant_(self.tail.bias, 0.0)
+        for parameter in self.tail.parameters():
+            nn.init.zeros_(parameter)
 
     def forward(self, x: Tensor, degraded: Tensor, t: Tensor) -> Tensor:
         time = embed_time(t).to(x)
@@ -59,4 +59,7 @@ class Denoiser(nn.Module):
         for block in self.deep:
             deep = block(deep, time)
         fine = fine + F.interpolate(self.up(deep), scale_factor=2.0, mode="nearest")
-        return degraded + self.tail(F.silu(self.fine_out(fine, time)))
+        residual = self.tail(F.silu(self.fine_out(fine, time)))
+        low, high = residual.split([3, CHANNELS - 3], dim=1)
+        # The low band's residual has no mean: no picture changes its mean colour.
+        return degraded + torch.cat([low - low.mean((2, 3), keepdim=True), high], dim=1)

@@ -10,16 +10,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from dossr_video.temporal.flow import warp
+
 Memory = tuple[Tensor, Tensor]  # last features (B, F, H, W) and the frame they were made from (B, 3, H, W)
-
-
-def sample_along(images: Tensor, flow: Tensor) -> Tensor:
-    """Images (B, C, H, W) sampled at p + flow (B, 2, H, W), (x, y) in pixels; bilinear, edges repeated."""
-    h, w = flow.shape[-2:]
-    x = torch.arange(w, device=flow.device, dtype=flow.dtype) + flow[:, 0]
-    y = torch.arange(h, device=flow.device, dtype=flow.dtype)[:, None] + flow[:, 1]
-    grid = torch.stack([2 * x / max(w - 1, 1) - 1, 2 * y / max(h - 1, 1) - 1], dim=-1)
-    return F.grid_sample(images, grid.to(images), mode="bilinear", padding_mode="border", align_corners=True)
 
 
 class Restorer(nn.Module):
@@ -38,9 +31,7 @@ class Restorer(nn.Module):
         self.tail = nn.Conv2d(features, 3 * scale * scale, 3, padding=1)
         nn.init.zeros_(self.memory.weight)  # starts as the single-picture network it is warm-started from
 
-    def forward(
-        self, frames: Tensor, flow: Tensor, confidence: Tensor, memory: Memory | None
-    ) -> tuple[Tensor, Memory]:
+    def forward(self, frames: Tensor, flow: Tensor, confidence: Tensor, memory: Memory | None) -> tuple[Tensor, Memory]:
         """The enlarged frames, and the memory for the next ones.
 
         flow (B, 2, H, W) leads back to the frame before, in pixels; where confidence (B, 1, H, W) is 0 nothing is
@@ -48,9 +39,12 @@ class Restorer(nn.Module):
         """
         first = self.head(frames)
         if memory is not None:
-            moved = sample_along(torch.cat(memory, 1), flow)
+            # In float32: half precision cannot tell neighbouring pixels of a wide frame apart.
+            moved = warp(torch.cat(memory, 1).float(), flow, mode="bilinear").to(first.dtype)
             features, before = moved[:, :-3], moved[:, -3:]
             first = first + self.memory(confidence * torch.cat([features, before - frames], 1))
         features = self.trunk(self.head_slope(first))
-        enlarged = F.interpolate(frames, scale_factor=self.scale, mode="nearest")
-        return enlarged + F.pixel_shuffle(self.tail(features), self.scale), (features, frames)
+        detail = F.pixel_shuffle(self.tail(features), self.scale)
+        # Without its mean, so that no frame changes its mean colour.
+        detail = detail - detail.mean((2, 3), keepdim=True)
+        return F.interpolate(frames, scale_factor=self.scale, mode="nearest") + detail, (features, frames)

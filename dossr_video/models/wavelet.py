@@ -34,7 +34,7 @@ def haar(pictures: Tensor) -> Tensor:
 
 def inverse_haar(latents: Tensor) -> Tensor:
     """(B, 192, h, w) -> (B, 3, 8h, 8w)."""
-    low, *bands = latents.split([3, *(9 * 4**level for level in range(LEVELS))], dim=1)
+    low, *bands = torch.split(latents, [3, *(9 * 4**level for level in range(LEVELS))], dim=1)
     for level, band in enumerate(bands):
         b, c, h, w = low.shape
         high = F.pixel_shuffle(band, 2**level).reshape(b, 3, c, h, w)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import av
 import numpy as np
@@ -17,14 +18,14 @@ def compress(clip: NDArray[np.uint8], *, encoder: str, quality: float, pix_fmt: 
     `quality` is the crf of libx264 and the quantiser (1 to 31) of the others.
     """
     packets = list(_encode(clip, encoder, quality, pix_fmt))
-    decoder = av.CodecContext.create(DECODERS[encoder], "r")
+    decoder: Any = av.CodecContext.create(DECODERS[encoder], "r")
     decoder.thread_count = 1
     frames = [frame for packet in [*packets, None] for frame in decoder.decode(packet)]
     return np.stack([frame.to_ndarray(format="rgb24") for frame in frames])
 
 
-def _encode(clip: NDArray[np.uint8], encoder: str, quality: float, pix_fmt: str) -> Iterator[av.Packet]:
-    context = av.CodecContext.create(encoder, "w")
+def _encode(clip: NDArray[np.uint8], encoder: str, quality: float, pix_fmt: str) -> Iterator[Any]:
+    context: Any = av.CodecContext.create(encoder, "w")
     context.height, context.width = clip.shape[1:3]
     context.pix_fmt, context.framerate, context.thread_count = pix_fmt, 25, 1
     if encoder == "libx264":

@@ -234,7 +234,7 @@ def chroma(clip: Clip, rng: Random, *, sigma: float, shift: float) -> Clip:
 def jpeg(clip: Clip, rng: Random, *, quality: float) -> Clip:
     def press(frame: Clip) -> Any:
         _, data = cv2.imencode(".jpg", _bytes(frame)[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, int(quality)])
-        return cv2.imdecode(data, cv2.IMREAD_COLOR)[..., ::-1]
+        return np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR))[..., ::-1]
 
     return _each(clip, press)
 

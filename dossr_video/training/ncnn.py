@@ -19,6 +19,7 @@ from dossr_video.errors import ModelError
 
 _FLOAT16_TAG = 0x01306B47
 _MAGIC = "7767517"
+_HINT = "only SRVGG and RRDB networks run here"
 
 
 @dataclass(frozen=True)
@@ -149,7 +150,7 @@ def _read_weights(layer: Layer, source: _Weights) -> dict[str, Tensor]:
             if number(9) not in (0, 2) or not number(5):
                 raise ModelError(
                     f"layer {layer.name}: activation {number(9):g} or no bias is unknown",
-                    hint="only SRVGG and RRDB networks run here",
+                    hint=_HINT,
                 )
             features, side, size = int(number(0)), int(number(1)), int(number(6))
             weight = source.tagged(size).reshape(features, -1, side, side)
@@ -165,4 +166,6 @@ def _read_weights(layer: Layer, source: _Weights) -> dict[str, Tensor]:
         case "BinaryOp" if number(0) == 0:
             return {}
         case _:
-            raise ModelError(f"layer {layer.name} is of kind {layer.kind}", hint="only SRVGG and RRDB networks run here")
+            raise ModelError(
+                f"layer {layer.name} is of kind {layer.kind}", hint="only SRVGG and RRDB networks run here"
+            )

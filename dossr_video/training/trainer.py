@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,47 +12,46 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from dossr_video.diffusion.schedule import SHIFT_STEPS, training_tables
+from dossr_video.diffusion.schedule import SHIFT_STEPS, make_point
+from dossr_video.diffusion.solver import diffuse
 from dossr_video.models.compact import CompactNetworks
 from dossr_video.temporal.flow import warp
 from dossr_video.training.batches import Batch, Batches
-from dossr_video.training.losses import Discriminator, LpipsAlex, moved_alike, relativistic
+from dossr_video.training.losses import AlexNet, FineFilters, moved_alike, texture
 
 
 @dataclass(frozen=True)
 class Stage:
-    """What is trained until which step, and on what; a loss of weight 0 is not computed."""
+    """What is trained until which step, and the weight of each loss."""
 
     until: int  # step
-    parts: tuple[str, ...]  # of CompactNetworks: restorer, denoiser
+    parts: Sequence[str]  # of CompactNetworks: restorer, denoiser
     rate: float  # learning rate of Adam
     batch: int = 2  # clips
     side: int = 48  # input pixels of a crop
-    judged: int = 3  # frames of each clip, the last ones, that the features and the discriminator see
-    pixels: float = 1.0
-    features: float = 0.3
-    adversary: float = 0.05
-    steadiness: float = 0.5
-    restored: float = 0.5  # share of the pixel loss that the restored picture bears when the denoiser is trained
+    judged: int = 3  # frames of each clip, the last ones, whose features and texture count
+    pixels: float = 1.0  # difference of the final pictures from the truth
+    restored: float = 0.5  # the same of the restored pictures, all frames
+    steadiness: float = 1.0  # how their errors change along the motion
+    features: float = 0.3  # LPIPS on AlexNet
+    texture: float = 0.2  # means and covariances of AlexNet's features
+    fine: float = 1.0  # the same of fine random filters
 
 
 class Trainer:
-    """Networks, their running average, the discriminator and the optimisers.
+    """Networks, their running average and the optimiser.
 
     Everything random follows from the seed and the step, so a resumed run is the uninterrupted one.
     """
 
     def __init__(
-        self, networks: CompactNetworks, features: LpipsAlex, batches: Batches, *, seed: int, average: float = 0.995
+        self, networks: CompactNetworks, alexnet: AlexNet, batches: Batches, *, seed: int, average: float = 0.995
     ) -> None:
-        self.networks = networks.train().to(memory_format=torch.channels_last)
+        self.networks = networks.train().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.average = copy.deepcopy(networks).requires_grad_(False).eval()
         self.decay, self.seed, self.step = average, seed, 0
-        self.features, self.batches = features.requires_grad_(False), batches
-        torch.manual_seed(seed)
-        self.discriminator = Discriminator().to(memory_format=torch.channels_last)
+        self.alexnet, self.filters, self.batches = alexnet, FineFilters(), batches
         self.optimiser = torch.optim.Adam(networks.parameters(), betas=(0.9, 0.99))
-        self.opponent = torch.optim.Adam(self.discriminator.parameters(), lr=2e-4, betas=(0.9, 0.99))
 
     def advance(self, stage: Stage) -> dict[str, float]:
         """One step; the losses by name."""
@@ -65,11 +65,9 @@ class Trainer:
         losses = self._losses(batch, restored, final, stage, generator)
         total = torch.stack([getattr(stage, name) * value for name, value in losses.items()]).sum()
         self.optimiser.zero_grad(set_to_none=True)
-        total.backward()
+        total.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_([p for p in self.networks.parameters() if p.grad is not None], 1.0)
         self.optimiser.step()
-        if stage.adversary:
-            losses["opponent"] = self._train_opponent(batch, final.detach(), stage)
         self.step += 1
         self._average()
         return {name: float(value.detach()) for name, value in losses.items()}
@@ -96,34 +94,17 @@ class Trainer:
         self, batch: Batch, restored: Tensor, final: Tensor, stage: Stage, generator: torch.Generator
     ) -> dict[str, Tensor]:
         truth = batch.truth[-stage.judged :]
-        losses = {}
-        if "denoiser" in stage.parts:
-            losses["pixels"] = charbonnier(final, truth)
-            if "restorer" in stage.parts and stage.restored:
-                losses["restored"] = charbonnier(restored, batch.truth)
-        else:
-            losses["pixels"] = charbonnier(restored, batch.truth)
-        if stage.steadiness and "restorer" in stage.parts:
-            losses["steadiness"] = unsteadiness(restored, batch)
-        if stage.features:
-            seen = moved_alike(final.flatten(0, 1), truth.flatten(0, 1), generator)
-            losses["features"] = self.features(*seen).mean()
-        if stage.adversary:
-            self.discriminator.requires_grad_(False)
-            frames = batch.frames[-stage.judged :].flatten(0, 1)
-            real = self.discriminator(truth.flatten(0, 1), frames)
-            losses["adversary"] = relativistic(self.discriminator(final.flatten(0, 1), frames), real)
-            self.discriminator.requires_grad_(True)
+        losses = {"pixels": charbonnier(final, truth), "steadiness": unsteadiness(final - truth, batch)}
+        if "restorer" in stage.parts:
+            losses["restored"] = charbonnier(restored, batch.truth)
+        shown, wanted = moved_alike(final.flatten(0, 1), truth.flatten(0, 1), generator)
+        maps = self.alexnet(shown)
+        with torch.no_grad():
+            true_maps, true_fine = self.alexnet(wanted), self.filters(wanted)
+        losses["features"] = self.alexnet.lpips(maps, true_maps).mean()
+        losses["texture"] = texture(maps, true_maps).mean()
+        losses["fine"] = texture(self.filters(shown), true_fine).mean()
         return losses
-
-    def _train_opponent(self, batch: Batch, final: Tensor, stage: Stage) -> Tensor:
-        frames = batch.frames[-stage.judged :].flatten(0, 1)
-        real = self.discriminator(batch.truth[-stage.judged :].flatten(0, 1), frames)
-        loss = relativistic(real, self.discriminator(final.flatten(0, 1), frames))
-        self.opponent.zero_grad(set_to_none=True)
-        loss.backward()
-        self.opponent.step()
-        return loss
 
     @torch.no_grad()
     def _average(self) -> None:
@@ -133,7 +114,7 @@ class Trainer:
 
     def state(self) -> dict[str, Any]:
         """All that `load` needs."""
-        parts = ("networks", "average", "discriminator", "optimiser", "opponent")
+        parts = ("networks", "average", "optimiser")
         return {"step": self.step, **{name: getattr(self, name).state_dict() for name in parts}}
 
     def load(self, state: dict[str, Any]) -> None:
@@ -151,13 +132,12 @@ class Trainer:
 
 def mix(degraded: Tensor, clean: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
     """x_t of the forward process at random t (B,) in [0, 500), for latents (B, C, h, w)."""
-    abar, eta = (table.float() for table in training_tables())
-    t = torch.randint(0, SHIFT_STEPS, (len(clean),), generator=generator)
+    entries = torch.randint(0, SHIFT_STEPS, (len(clean),), generator=generator)
     # Every sampling run starts at the last entry, and a run of one call sees no other.
-    t[torch.rand(len(t), generator=generator) < 0.5] = SHIFT_STEPS - 1
-    a, s, shift = (v[t].view(-1, 1, 1, 1) for v in (abar.sqrt(), (1 - abar).sqrt(), eta))
-    n = torch.randn(clean.shape, generator=generator)
-    return a * (shift * degraded + (1 - shift) * clean) + s * n, t
+    entries[torch.rand(len(entries), generator=generator) < 0.5] = SHIFT_STEPS - 1
+    noise = torch.randn(clean.shape, generator=generator)
+    parts = zip(clean, degraded, noise, entries.tolist(), strict=True)
+    return torch.stack([diffuse(x0, xhat0, n, make_point(t)) for x0, xhat0, n, t in parts]), entries
 
 
 def charbonnier(pictures: Tensor, truth: Tensor) -> Tensor:
@@ -165,10 +145,13 @@ def charbonnier(pictures: Tensor, truth: Tensor) -> Tensor:
     return ((pictures - truth).square() + 1e-6).sqrt().mean()
 
 
-def unsteadiness(pictures: Tensor, batch: Batch) -> Tensor:
-    """How differently pictures (T, B, 3, H, W) change along the motion than the truth does, where the motion holds."""
-    flow = batch.flow[1:].flatten(0, 1)
-    error = (pictures - batch.truth).flatten(2, 2)
-    moved = warp(error[:-1].flatten(0, 1), flow, mode="bilinear")
-    trust = F.interpolate(batch.confidence[1:].flatten(0, 1), size=moved.shape[-2:], mode="nearest")
-    return (trust * (error[1:].flatten(0, 1) - moved).abs()).mean()
+def unsteadiness(errors: Tensor, batch: Batch) -> Tensor:
+    """How the errors (T, B, 3, 4h, 4w) of a batch's last T pictures change along the motion, where it holds.
+
+    An error that moves with the scene is only wrong; one that does not, flickers.
+    """
+    steps = len(errors) - 1
+    flow, confidence = (part[-steps:].flatten(0, 1) for part in (batch.flow, batch.confidence))
+    moved = warp(errors[:-1].flatten(0, 1), flow, mode="bilinear")
+    trust = F.interpolate(confidence, size=moved.shape[-2:], mode="nearest")
+    return (trust * (errors[1:].flatten(0, 1) - moved).abs()).mean()

@@ -1,0 +1,188 @@
+"""Training: it lowers its loss, stops and resumes without a trace, and writes weights that load."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import safetensors.torch
+import torch
+from torch import Tensor, nn
+
+from dossr_video.diffusion.schedule import SHIFT_STEPS
+from dossr_video.models.compact import CompactNetworks
+from dossr_video.models.denoiser import Denoiser
+from dossr_video.models.restorer import Restorer
+from dossr_video.quality.networks import Lpips
+from dossr_video.training.batches import Batch, Batches
+from dossr_video.training.degradation import read_recipes
+from dossr_video.training.footage import Footage, split
+from dossr_video.training.losses import AlexNet, FineFilters, moved_alike, texture
+from dossr_video.training.trainer import Stage, Trainer, mix, unsteadiness
+from dossr_video.training.validation import enlarge, held_out, sheet
+
+RECIPES = Path(__file__).parents[2] / "configs" / "degradation.yaml"
+STAGE = Stage(until=10, parts=("restorer", "denoiser"), rate=2e-3, batch=2, side=16, judged=2)
+
+
+@pytest.fixture(scope="module")
+def footage(tmp_path_factory: pytest.TempPathFactory) -> Footage:
+    """Three photographs of coloured shapes."""
+    folder = tmp_path_factory.mktemp("photographs")
+    rng = np.random.default_rng(0)
+    for i in range(3):
+        image = np.full((220, 260, 3), rng.integers(60, 200, 3), np.uint8)
+        for _ in range(60):
+            centre, colour = rng.integers(0, 260, 2).tolist(), rng.integers(0, 256, 3).tolist()
+            cv2.circle(image, centre, int(rng.integers(3, 25)), colour, -1)
+        cv2.imwrite(str(folder / f"{i}.png"), image)
+    return Footage.of(folder, None)
+
+
+@pytest.fixture(scope="module")
+def alexnet() -> AlexNet:
+    """The right form with random weights: two stages, strides 2 and 1."""
+    torch.manual_seed(1)
+    stages = [nn.Conv2d(3, 8, 5, stride=2, padding=2), nn.Conv2d(8, 8, 3, padding=1)]
+    rectified = [nn.Sequential(stage, nn.ReLU()).requires_grad_(False) for stage in stages]
+    return AlexNet(Lpips(rectified, [torch.full((1, 8, 1, 1), 0.1)] * 2))
+
+
+def trainer(footage: Footage, alexnet: AlexNet) -> Trainer:
+    torch.manual_seed(2)
+    networks = CompactNetworks(Restorer(features=8, convolutions=2), Denoiser(width=16, deep_width=16))
+    batches = Batches(footage, read_recipes(RECIPES), seed=0, frames=3, side=24, window=3, renew=0.5)
+    return Trainer(networks, alexnet, batches, seed=0)
+
+
+def test_loss_falls(footage: Footage, alexnet: AlexNet) -> None:
+    run = trainer(footage, alexnet)
+    run.batches.renew = 0  # the same clips all along: their loss must fall
+    losses = [run.advance(STAGE)["pixels"] for _ in range(10)]
+    assert np.mean(losses[-3:]) < 0.9 * np.mean(losses[:3])
+
+
+def test_resumed_is_uninterrupted(footage: Footage, alexnet: AlexNet, tmp_path: Path) -> None:
+    whole = trainer(footage, alexnet)
+    for _ in range(6):
+        last = whole.advance(STAGE)
+    first = trainer(footage, alexnet)
+    for _ in range(3):
+        first.advance(STAGE)
+    first.save(tmp_path / "state.pt")
+    second = trainer(footage, alexnet)
+    second.load(torch.load(tmp_path / "state.pt", weights_only=True))
+    for _ in range(3):
+        again = second.advance(STAGE)
+    assert again == last
+    for name, value in whole.average.state_dict().items():
+        assert torch.equal(value, second.average.state_dict()[name]), name
+
+
+@pytest.mark.parametrize("part", ["restorer", "denoiser"])
+def test_a_stage_trains_its_parts_alone(footage: Footage, alexnet: AlexNet, part: str) -> None:
+    run = trainer(footage, alexnet)
+    before = {name: value.clone() for name, value in run.networks.state_dict().items()}
+    run.advance(Stage(until=1, parts=(part,), rate=1e-3, batch=1, side=16, judged=2))
+    changed = {name.split(".")[0] for name, value in run.networks.state_dict().items() if not value.equal(before[name])}
+    assert changed == {part}
+
+
+def test_weights_of_a_run_load(footage: Footage, alexnet: AlexNet, tmp_path: Path) -> None:
+    run = trainer(footage, alexnet)
+    run.advance(STAGE)
+    file = tmp_path / "compact.safetensors"
+    run.average.save(file)
+    state = {name: value.float() for name, value in safetensors.torch.load_file(file).items()}
+    loaded = CompactNetworks.from_state(state).eval()
+    samples = held_out(footage, read_recipes(RECIPES), clips=2, frames=3, side=24)
+    for kept, read in zip(enlarge(run.average, samples[0]), enlarge(loaded, samples[0]), strict=True):
+        assert torch.allclose(kept, read, atol=5e-3)
+    assert sheet(loaded, samples).shape == (2 * 96, 4 * 96, 3)
+
+
+def test_batches_follow_from_seed_and_step(footage: Footage) -> None:
+    def batch(seed: int, step: int) -> Batch:
+        return Batches(footage, read_recipes(RECIPES), seed=seed, frames=3, side=24, window=3).at(step, size=2, side=16)
+
+    one, two = batch(0, 4), batch(0, 4)
+    assert one.frames.shape == (3, 2, 3, 16, 16)
+    assert one.truth.shape == (3, 2, 3, 64, 64)
+    assert one.confidence[0].max() == 0
+    for name in ("frames", "truth", "flow", "confidence"):
+        assert torch.equal(getattr(one, name), getattr(two, name))
+    assert not torch.equal(one.frames, batch(0, 5).frames)
+    assert not torch.equal(one.frames, batch(1, 4).frames)
+
+
+def test_truth_lies_over_the_frames(footage: Footage) -> None:
+    clean = tuple(recipe for recipe in read_recipes(RECIPES) if recipe.name == "clean")
+    batch = Batches(footage, clean, seed=0, frames=2, side=24, window=2).at(0, size=1, side=16)
+    small = nn.functional.avg_pool2d(batch.truth.flatten(0, 1), 4)
+    assert (small - batch.frames.flatten(0, 1)).abs().mean() < 0.04
+
+
+def test_mixed_latents_are_the_forward_process() -> None:
+    generator = torch.Generator().manual_seed(0)
+    degraded, clean = torch.full((400, 4, 8, 8), 2.0), torch.full((400, 4, 8, 8), -1.0)
+    mixed, t = mix(degraded, clean, generator)
+    assert t.min() >= 0
+    assert t.max() == SHIFT_STEPS - 1
+    late = mixed[t == SHIFT_STEPS - 1]
+    assert len(late) > 150
+    assert abs(float(late.mean()) - 2.0 * 0.2763**0.5) < 0.02  # abar[499] = 0.2763, eta = 1
+    assert abs(float(late.std()) - (1 - 0.2763) ** 0.5) < 0.02
+    early = mixed[t < 20]
+    assert float(early.mean()) < -0.8
+
+
+def test_steady_errors_cost_nothing(footage: Footage) -> None:
+    shape = (3, 1, 3, 32, 32)
+    still = Batch(*(torch.zeros(3, 1, c, 8 * s, 8 * s) for c, s in ((3, 1), (3, 4), (2, 1))), torch.ones(3, 1, 1, 8, 8))
+    steady = torch.rand(shape[1:]).expand(shape)
+    assert float(unsteadiness(steady, still)) < 1e-6
+    assert float(unsteadiness(torch.rand(shape), still)) > 0.1
+
+
+def test_texture_sees_lost_detail_and_not_its_place() -> None:
+    rng = torch.Generator().manual_seed(0)
+    truth = torch.rand(1, 3, 64, 64, generator=rng)
+    other = torch.rand(1, 3, 64, 64, generator=rng)
+    blurred = nn.functional.avg_pool2d(truth, 3, 1, 1)
+    filters = FineFilters()
+    maps = [filters(pictures) for pictures in (truth, other, blurred)]
+    assert float(texture(maps[0], maps[0])) < 1e-5
+    assert float(texture(maps[0], maps[0])) < float(texture(maps[1], maps[0]))
+    means = [(a - b).mean((2, 3)).abs().mean() for a, b in ((maps[1][1], maps[0][1]), (maps[2][1], maps[0][1]))]
+    assert means[0] < 0.2 * means[1]
+
+
+def test_cuts_are_alike() -> None:
+    pictures = torch.rand(2, 3, 24, 32)
+    first, second = moved_alike(pictures, pictures.clone(), torch.Generator().manual_seed(3))
+    assert torch.equal(first, second)
+    assert sorted(first.shape[-2:]) == [16, 24]
+
+
+def test_features_are_lpips(alexnet: AlexNet) -> None:
+    a, b = torch.rand(2, 2, 3, 32, 32)
+    assert torch.allclose(alexnet.lpips(alexnet(a), alexnet(b)), alexnet.judge(a, b), atol=1e-6)
+
+
+def test_footage_moves_and_repeats(footage: Footage) -> None:
+    def draw(seed: int) -> Tensor:
+        return torch.from_numpy(footage.draw(np.random.default_rng(seed), frames=4, side=64)).float()
+
+    assert draw(0).shape == (4, 64, 64, 3)
+    assert torch.equal(draw(0), draw(0))
+    assert sum(float((draw(seed)[1:] - draw(seed)[:-1]).abs().mean()) > 1 for seed in range(8)) >= 4
+
+
+def test_held_out_files_are_not_trained_on() -> None:
+    files = [Path(f"{i}.jpg") for i in range(40)]
+    training, held = split(files, 16)
+    assert held == (Path("15.jpg"), Path("31.jpg"))
+    assert set(training) | set(held) == set(files)
+    assert not set(training) & set(held)
