@@ -91,7 +91,7 @@ def test_the_most_detailed_part_is_found() -> None:
 def test_the_details_show_the_most_detailed_parts(files: tuple[Path, Path]) -> None:
     (moment,) = moments(*files, count=1)
     details = np.asarray(draw(moment))[moment.after.shape[0] :]
-    assert details[20:, 64:124].std() > 60  # "after" of the left half, below its label: the checkerboard
+    assert details[20:, 66:124].max() > 200  # "after" of the left half, below its label: the checkerboard
 
 
 def test_the_page_stands_alone(files: tuple[Path, Path], tmp_path: Path) -> None:
