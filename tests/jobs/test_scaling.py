@@ -16,4 +16,4 @@ def test_the_tables_of_the_page_are_those_of_the_script() -> None:
 def test_twice_the_utilisation_halves_the_work() -> None:
     command = [sys.executable, str(ROOT / "scripts" / "scaling_model.py"), "--utilisation", "0.7"]
     printed = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-    assert "| work | 8.7 million GPU hours |" in printed
+    assert "| work | 8.8 million GPU hours |" in printed
