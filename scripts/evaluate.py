@@ -36,7 +36,7 @@ from dossr_video.report.picture import most_detailed
 from dossr_video.training.ncnn import NcnnNetwork
 
 LIST = Path(__file__).parent.parent / "configs" / "evaluation.yaml"
-TIMED_FRAMES, TIMING_ROUNDS = 3, 3
+TIMED_FRAMES, TIMING_ROUNDS = 2, 3
 CROP = 144, 192  # height, width at most of a sheet's picture, pixels of the ground truth
 
 COLUMNS = {
