@@ -61,7 +61,7 @@ def upscale_frames(
     settings = settings or Settings()
     if model is None:
         model = load_model(settings.model, device=settings.device, dtype=settings.dtype)
-    pictures = _to_tensor(frames)
+    pictures: Tensor = _to_tensor(frames)
     starts = [*find_shots(_small_lumas(pictures)), len(pictures)]
     size = target_size(pictures.shape[-1], pictures.shape[-2], settings)
     results: list[Tensor] = []

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from dossr_video.video.writer import VideoWriter
 
 T = TypeVar("T")
-Shown = tuple[tuple[int, int], ...]  # pts and duration of a frame and of its exact repeats; () within the lead-in
+Shown = tuple[tuple[int, int], ...]  # pts and duration of a frame and of its repeats; () within the lead-in
 
 QUEUE = 2  # items waiting at each border: enough to hide a slow one, no more memory than that
 SMALLEST_TILE = 64  # input pixels
@@ -108,7 +108,7 @@ def target_size(width: int, height: int, settings: Settings) -> tuple[int, int]:
 
 
 def read_chunks(segment: Segment, reader: VideoReader, length: int) -> Iterator[Work]:
-    """Chunks of `length` different frames with their motion; exact repeats are only noted."""
+    """Chunks of `length` different frames with their motion; repeats are only noted."""
     estimator = DisFlow()
     previous: Tensor | None = None
     frames = _planned_frames(segment, reader)

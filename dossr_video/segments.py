@@ -21,7 +21,7 @@ class Segment:
     stop: int  # one past the last
     lead_in: int  # frames before start that are computed for their state and not written
     pts: tuple[int, ...]  # of the frames start - lead_in .. stop, in VideoInfo.time_base, strictly rising
-    repeats: tuple[bool, ...]  # of the same frames: True where a frame is exactly the one before it; the first is False
+    repeats: tuple[bool, ...]  # of the same frames: True where a frame shows the one before it again; the first: False
 
     def __post_init__(self) -> None:
         window = self.stop - self.start + self.lead_in

@@ -13,7 +13,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from dossr_video.errors import SettingsError
 
-Encoder = Literal["libx264", "libx265", "libsvtav1", "ffv1", "prores_ks"]
+Encoder = Literal["libx264", "libx265", "libsvtav1", "libvpx-vp9", "ffv1", "prores_ks"]
 
 
 def _device_name(value: str) -> str:
@@ -51,6 +51,7 @@ class TimeSettings(BaseModel):
     )
     blend: Literal["latent", "pixel", "off"] = Field("off", description="blend each frame with the one before it")
     blend_strength: float = Field(0.5, ge=0.0, le=1.0, description="share of the frame before, where the flow is sure")
+    dedupe: bool = Field(False, description="compute frames once that differ by no more than a codec's noise")
 
 
 class MachineSettings(BaseModel):
@@ -69,6 +70,10 @@ class SourceSettings(BaseModel):
     start: float = Field(0.0, ge=0.0, description="seconds to skip")
     duration: float | None = Field(None, gt=0.0, description="seconds to process")
     max_pixels: int = Field(8192 * 8192, ge=1, description="larger input frames are refused")
+    deinterlace: Literal["auto", "off", "frame", "field"] = Field(
+        "auto", description="auto looks at the content; a picture per frame, or per field, which keeps all motion"
+    )
+    cadence: Literal["auto", "off", "film"] = Field("auto", description="undo 3:2 pulldown: film at 24 a second")
 
 
 class TargetSettings(BaseModel):
@@ -80,6 +85,9 @@ class TargetSettings(BaseModel):
     encoder: Encoder | None = Field(None, description="default: libx264")
     crf: float | None = Field(None, ge=0.0, le=63.0, description="constant quality; default: 16, of libsvtav1 20")
     speed: str | None = Field(None, description="the encoder's own preset; default: medium, of libsvtav1 6")
+    colorspace: Literal["source", "bt709"] = Field("source", description="matrix of the result; bt709 for HD players")
+    square_pixels: bool = Field(False, description="resample to square pixels; default: the aspect is kept as a tag")
+    strict: bool = Field(False, description="refuse to begin when the target cannot keep everything of the source")
     pix_fmt: str | None = Field(None, description="default: as deep as the source, as far as the encoder goes")
 
 

@@ -127,3 +127,36 @@ def test_every_encoder_and_container(tmp_path: Path, sample: Path, suffix: str, 
         assert (stream.width, stream.height) == (416, 176)
         assert sum(1 for _ in container.decode(stream)) == 10
     assert len(sound_packets(target)) > 10
+
+
+@pytest.fixture(scope="module")
+def on_twos(tmp_path_factory: pytest.TempPathFactory, sample: Path) -> Path:
+    """The first ten frames of the sample, each shown twice; lossless, so the repeats are exact."""
+    path = tmp_path_factory.mktemp("twos") / "twos.mkv"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("ffv1", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 208, 88, "yuv420p"
+        for frame in pictures(sample)[1][:10]:
+            for _ in range(2):
+                container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
+        container.mux(stream.encode())
+    return path
+
+
+def test_repeats_are_computed_once_and_keep_their_times(tmp_path: Path, on_twos: Path) -> None:
+    target = tmp_path / "o.mkv"
+    report = dossr_video.upscale(on_twos, target, dossr_video.Settings(model="bicubic", encoder="ffv1"))
+    assert (report.frames, report.repeats) == (20, 10)
+    times, frames = pictures(target)
+    assert times == pictures(on_twos)[0]
+    assert np.array_equal(frames[::2], frames[1::2])
+    assert not np.array_equal(frames[0], frames[2])
+
+
+def test_near_repeats_are_computed_once_when_asked(tmp_path: Path, on_twos: Path) -> None:
+    noisy = tmp_path / "noisy.mp4"
+    dossr_video.upscale(on_twos, noisy, dossr_video.Settings(model="bicubic", width=208, height=88, crf=24))
+    settings = dossr_video.Settings(model="bicubic", scale=2)
+    assert dossr_video.upscale(noisy, tmp_path / "all.mp4", settings).repeats < 10
+    deduped = dossr_video.upscale(noisy, tmp_path / "once.mp4", settings.model_copy(update={"dedupe": True}))
+    assert (deduped.frames, deduped.repeats) == (20, 10)

@@ -14,6 +14,7 @@ from dossr_video.errors import JobError, SourceError
 from dossr_video.jobs.fingerprint import Fingerprint
 from dossr_video.segments import Segment
 from dossr_video.settings import Settings
+from dossr_video.temporal.repeats import nearly_equal
 from dossr_video.temporal.shots import Luma, find_shots
 from dossr_video.video.reader import Frame, PyavReader, VideoReader
 
@@ -77,7 +78,7 @@ class Plan:
 
 
 def make_plan(source: Path, settings: Settings, *, weights: str, on_frame: Callable[[int], None]) -> Plan:
-    """Decode the file once, for its exact times, cuts, exact repeats and damage; `on_frame` gets the count so far.
+    """Decode the file once, for its exact times, cuts, repeats and damage; `on_frame` gets the count so far.
 
     Raises SourceError when the file cannot be read, or holds no frame between --start and --duration.
     """
@@ -86,11 +87,16 @@ def make_plan(source: Path, settings: Settings, *, weights: str, on_frame: Calla
     repeats: list[bool] = []
 
     def lumas(reader: VideoReader) -> Iterator[Luma]:
-        before = b""
+        before, kept = b"", None
         for frame in _within(reader, settings):
             digest = frame.digest()
+            repeat = digest == before
+            if settings.dedupe and not repeat:
+                luma = frame.luma()
+                repeat = kept is not None and nearly_equal(kept, luma)
+                kept = kept if repeat else luma
             pts.append(frame.pts)
-            repeats.append(digest == before)
+            repeats.append(repeat)
             before = digest
             yield frame.luma_small()
             on_frame(len(pts))

@@ -18,7 +18,7 @@ class Report(BaseModel):
     settings: Settings
     weights: str  # sha256
     frames: int  # written
-    repeats: int  # of them, exact copies of the frame before, not computed
+    repeats: int  # of them, the frame before again, not computed
     shots: int
     segments: int
     resumed: int  # segments that an earlier run had finished
