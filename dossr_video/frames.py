@@ -23,7 +23,7 @@ class Chunk:
             raise ValueError(f"frames of shape {tuple(self.frames.shape)} must be (T, 3, H, W)")
         if not len(self.pts) == len(self.indices) == len(self.frames):
             raise ValueError(
-                f"{len(self.frames)} frames need as many time stamps ({len(self.pts)}) and indices ({len(self.indices)})"
+                f"{len(self.frames)} frames, {len(self.pts)} time stamps, {len(self.indices)} indices: must be as many"
             )
 
     def __len__(self) -> int:
