@@ -49,8 +49,8 @@ class TimeSettings(BaseModel):
     noise: Literal["shared", "warped", "independent"] = Field(
         "shared", description="one draw for a shot, carried along the motion, or one a frame"
     )
-    blend: Literal["latent", "pixel", "off"] = Field("off", description="blend each frame with the one before it")
-    blend_strength: float = Field(0.5, ge=0.0, le=1.0, description="share of the frame before, where the flow is sure")
+    blend: Literal["latent", "pixel", "off"] = Field("pixel", description="blend each frame with the one before it")
+    blend_strength: float = Field(0.6, ge=0.0, le=1.0, description="share of the frame before, where the flow is sure")
     dedupe: bool = Field(False, description="compute frames once that differ by no more than a codec's noise")
 
 

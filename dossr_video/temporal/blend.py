@@ -17,6 +17,7 @@ Warp = Callable[[Tensor, Tensor], Tensor]  # images (1, C, h, w), flow (1, 2, H,
 
 Mode = Literal["latent", "pixel", "off"]
 
+PASS = 0.8  # of what a 5 x 5 high-pass filter gives, what it passes again: 0.65 to 0.75 on pictures, 1 on noise
 GAIN = 1.5  # at most, of detail that blending averages
 TINY = 1e-8  # energy of a detail of 1e-4
 
@@ -38,12 +39,18 @@ class BlendState:
 
 def make_guide(state: BlendState, motion: Motion, *, mode: Mode, strength: float, calls: int, codec: Codec) -> Guide:
     """The guide of one chunk for `sample`, out of `calls` network calls."""
-    return Guide(state, motion, codec, blend_weights(strength, calls) if mode != "off" else {}, pixels=mode == "pixel")
+    return Guide(state, motion, codec, blend_weights(mode, strength, calls), pixels=mode == "pixel")
 
 
-def blend_weights(strength: float, calls: int) -> dict[int, float]:
-    """Blending strength by network call; 0 where absent."""
-    return {calls: strength} if calls and strength else {}
+def blend_weights(mode: Mode, strength: float, calls: int) -> dict[int, float]:
+    """Blending strength by network call; 0 where absent.
+
+    Moved latents lose detail that only later calls bring back, so they are blended at the first; moved pictures do
+    not, and the last call is the one that is seen. Measurements: docs/TEMPORAL.md.
+    """
+    if mode == "off" or strength == 0 or calls == 0:
+        return {}
+    return {1 if mode == "latent" else calls: strength}
 
 
 class Guide:
@@ -139,7 +146,7 @@ def _towards(frame: Tensor, moved: Tensor, weight: Tensor) -> Tensor:
     reached = (slope > 0) & (slope.square() > bend * loss)
     weight = torch.where(reached, torch.minimum(weight, root), weight)
     gain = (1 - 2 * slope * weight + bend * weight.square()).clamp(GAIN**-2, 1).rsqrt()
-    return frame + weight * (moved - frame) + (gain - 1) * (high + weight * (high_moved - high))
+    return frame + weight * (moved - frame) + (gain - 1) / PASS * (high + weight * (high_moved - high))
 
 
 def _local(energy: Tensor) -> Tensor:

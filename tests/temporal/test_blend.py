@@ -137,7 +137,7 @@ def test_latents_are_blended_each_channel_for_itself() -> None:
     blended = blend_latents(latents, None, still(6), strength=0.5, move=Halves().warp)
     assert torch.allclose(blended[:, 2], latents[:, 2], atol=1e-5)
     assert unsteadiness(blended) < 0.5 * unsteadiness(latents)
-    assert sharpness(blended) == pytest.approx(sharpness(latents), rel=0.05)
+    assert sharpness(blended) == pytest.approx(sharpness(latents), rel=0.1)
 
 
 def test_a_large_cell_is_as_sure_as_its_least_sure_pixel() -> None:
