@@ -103,12 +103,14 @@ def status(path: Path) -> None:
 
 
 def _print_quote(quote: Quote) -> None:
+    from dossr_video.jobs.resources import readable
+
     if quote.speed is None:
         click.echo("nothing to do")
     else:
         click.echo(f"{quote.files} files, {quote.frames} frames: about {quote.hours:.1f} hours on this machine")
         click.echo(
-            f"{_size_text(quote.result_bytes)} of results, and {_size_text(quote.temporary_bytes)} for temporary files"
+            f"{readable(quote.result_bytes)} of results, and {readable(quote.temporary_bytes)} for temporary files"
         )
         click.echo(f"measured on {quote.speed.measured_on}")
     for path in quote.unknown:
@@ -135,11 +137,3 @@ def _print_status(status: Status) -> None:
     for entry in status.failed:
         click.echo(f"failed: {entry.source}: {entry.error}")
     click.echo(f"{len(status.jobs)} in work, {len(status.done)} done, {len(status.failed)} failed")
-
-
-def _size_text(count: float) -> str:
-    for unit in ("B", "kB", "MB", "GB"):
-        if count < 1000:
-            return f"{count:.3g} {unit}"
-        count /= 1000
-    return f"{count:.3g} TB"

@@ -155,8 +155,10 @@ def test_repeats_are_computed_once_and_keep_their_times(tmp_path: Path, on_twos:
 
 def test_near_repeats_are_computed_once_when_asked(tmp_path: Path, on_twos: Path) -> None:
     noisy = tmp_path / "noisy.mp4"
-    dossr_video.upscale(on_twos, noisy, dossr_video.Settings(model="bicubic", width=208, height=88, crf=24))
+    dossr_video.upscale(on_twos, noisy, dossr_video.Settings(model="bicubic", width=208, height=88, crf=18))
     settings = dossr_video.Settings(model="bicubic", scale=2)
-    assert dossr_video.upscale(noisy, tmp_path / "all.mp4", settings).repeats < 10
+    plain = dossr_video.upscale(noisy, tmp_path / "all.mp4", settings)
     deduped = dossr_video.upscale(noisy, tmp_path / "once.mp4", settings.model_copy(update={"dedupe": True}))
-    assert (deduped.frames, deduped.repeats) == (20, 10)
+    assert deduped.frames == 20
+    assert plain.repeats < deduped.repeats <= 10
+    assert pictures(tmp_path / "once.mp4")[0] == pictures(noisy)[0]

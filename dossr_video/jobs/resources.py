@@ -33,7 +33,7 @@ def require_space(folder: Path, needed: int, *, what: str) -> None:
 
 @contextmanager
 def write_errors(folder: Path) -> Iterator[None]:
-    """A disk that is full or fails while the block writes is a TargetError."""
+    """A disk that is full or fails while the block writes, or a `folder` that may not be written, is a TargetError."""
     try:
         yield
     except OSError as error:
@@ -41,6 +41,8 @@ def write_errors(folder: Path) -> Iterator[None]:
             problem, hint = "the disk is full", "free some space and give the same command again"
         elif error.errno in (errno.EIO, errno.EROFS):
             problem, hint = f"the disk fails: {error.strerror}", "check the disk, then give the same command again"
+        elif error.filename is not None and Path(str(error.filename)).is_relative_to(folder):
+            problem, hint = error.strerror or "refused", "choose a folder that you may write to"
         else:
             raise
         raise TargetError(
