@@ -136,7 +136,7 @@ def load_dossr(
 
     The released one-step weights are loaded alike, and sampled in one call. `head_channels` and `text_head_channels`
     are channels per attention head, for checkpoints of other sizes than the released ones; folders hold them.
-    Raises ModelError; SettingsError when a prompt needs a tokenizer that is not installed.
+    Raises ModelError; SettingsError for a prompt that needs a vocabulary that is not installed.
     """
     source = open_source(path, head_channels=head_channels, text_head_channels=text_head_channels)
     prompts = [DEFAULT_PROMPT if prompt is None else prompt]

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import sys
 
 import pytest
 import torch
@@ -10,6 +9,7 @@ from diffusers import AutoencoderKL, ControlNetModel, UNet2DConditionModel
 
 from dossr_video.errors import ModelError, SettingsError, TargetError
 from dossr_video.models import convert as module
+from dossr_video.models import text
 from dossr_video.models.base import Condition
 from dossr_video.models.convert import convert
 
@@ -44,9 +44,10 @@ def test_the_text_tower_stays_out_unless_asked_for(folder, load, checkpoint, tmp
     target = tmp_path / "with-text"
     convert(checkpoint, target, text_tower=True, **HEADS)
     assert torch.equal(load(target).contexts, load(folder).contexts)
-    # With the tower in place, what is still missing is the tokenizer, an extra of the package.
-    monkeypatch.setitem(sys.modules, "open_clip", None)
-    with pytest.raises(SettingsError, match="tokenizer"):
+    # With the tower in place, what is still missing is CLIP's vocabulary.
+    monkeypatch.setattr(text, "find_spec", lambda name: None)
+    text._tokenizer.cache_clear()
+    with pytest.raises(SettingsError, match="CLIP's vocabulary"):
         load(target, prompt="a cat")
 
 
