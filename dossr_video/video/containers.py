@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from dossr_video.errors import SettingsError
 
-ENCODERS = ("libx264", "libx265", "libsvtav1", "libvpx-vp9", "ffv1", "prores_ks")
 TEXT_SUBTITLES = frozenset({"subrip", "srt", "ass", "ssa", "mov_text", "webvtt", "text"})
 
 
@@ -23,11 +22,9 @@ class Container:
     text_subtitle: str  # what other text subtitles are converted to
     attachments: bool = False
     covers: bool = True  # attached pictures
-    stream_titles: bool = True
-    pixel_aspect: frozenset[str] = field(default=frozenset(ENCODERS))  # encoders whose sample aspect ratio survives
+    pixel_aspect: frozenset[str] = frozenset()  # encoders whose sample aspect ratio is written
 
 
-_SQUARE_ONLY = frozenset({"ffv1", "libsvtav1", "libvpx-vp9"})
 _MATROSKA = Container(
     format="matroska",
     encoders=("libx264", "libx265", "libsvtav1", "libvpx-vp9", "ffv1", "prores_ks"),
@@ -37,6 +34,7 @@ _MATROSKA = Container(
     ),
     text_subtitle="srt",
     attachments=True,
+    pixel_aspect=frozenset({"libx264", "libx265"}),  # these write it into the pictures themselves
 )
 _MP4 = Container(
     format="mp4",
@@ -44,6 +42,7 @@ _MP4 = Container(
     audio=None,
     subtitles=frozenset({"mov_text", "dvd_subtitle"}),
     text_subtitle="mov_text",
+    pixel_aspect=frozenset({"libx264", "libx265", "libsvtav1", "libvpx-vp9"}),
 )
 CONTAINERS: Mapping[str, Container] = {
     ".mp4": _MP4,
@@ -54,6 +53,7 @@ CONTAINERS: Mapping[str, Container] = {
         audio=None,
         subtitles=frozenset({"mov_text"}),
         text_subtitle="mov_text",
+        pixel_aspect=frozenset({"libx264", "libx265", "prores_ks"}),
     ),
     ".mkv": _MATROSKA,
     ".webm": Container(

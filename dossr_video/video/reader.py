@@ -5,6 +5,7 @@ Every reader keeps the contract of `VideoReader`; tests/video/test_reader.py run
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ from torch import Tensor
 
 from dossr_video.errors import SourceError
 from dossr_video.video import pixels
+from dossr_video.video.deinterlace import WARM_UP, FieldCounts, FieldFilter, FieldPlan, clock_after, measure
 from dossr_video.video.probe import MAX_PIXELS, SourceInfo, check_size, open_source, picture_stream, probe
 
 if TYPE_CHECKING:
@@ -62,11 +64,7 @@ class Frame:
 
     def luma(self) -> NDArray[np.uint8]:
         """Brightness (H, W), 8 bits, as coded: for analysis, not for pictures."""
-        frame = self._frame
-        name = frame.format.name
-        if not name.startswith(("yuv", "gray")) or pixels.bit_depth(name) != 8:
-            frame = frame.reformat(format="gray", threads=1)
-        return pixels.plane(frame, 0)
+        return luma_of(self._frame)
 
     def luma_small(self) -> NDArray[np.uint8]:
         """Brightness (48, 80), each value the mean of its area: for finding cuts."""
@@ -81,6 +79,14 @@ class Frame:
             used = _bytes_per_line(self._frame, memory)
             state.update(np.ascontiguousarray(lines[: memory.height, :used]).data)
         return state.digest()
+
+
+def luma_of(frame: av.VideoFrame) -> NDArray[np.uint8]:
+    """Brightness of a decoded frame (H, W), 8 bits, as coded; a copy."""
+    name = frame.format.name
+    if not name.startswith(("yuv", "gray")) or pixels.bit_depth(name) != 8:
+        frame = frame.reformat(format="gray", threads=1)
+    return np.asarray(pixels.plane(frame, 0), np.uint8).copy()
 
 
 def _bytes_per_line(frame: av.VideoFrame, memory: Any) -> int:
@@ -117,11 +123,14 @@ class PyavReader:
     pixels around damage would depend on the number of cores.
     """
 
-    def __init__(self, path: str | Path, *, max_pixels: int = MAX_PIXELS) -> None:
-        """Raises SourceError as `probe` does."""
+    def __init__(self, path: str | Path, *, fields: FieldPlan | None = None, max_pixels: int = MAX_PIXELS) -> None:
+        """`fields`: how interlaced pictures are made whole; None: frames as they are. Raises SourceError as `probe`."""
         self.info = probe(path, max_pixels=max_pixels)
-        self.time_base = self.info.video.time_base
-        self.frame_rate = self.info.video.frame_rate
+        self.fields = fields
+        video = self.info.video
+        self.time_base, self.frame_rate = (
+            (video.time_base, video.frame_rate) if fields is None else clock_after(fields, video)
+        )
         self.damage: list[Damage] = []
         self._max_pixels = max_pixels
         self._to_rgb = pixels.ToRgb(self.info.video.resolved_color)
@@ -156,13 +165,14 @@ class PyavReader:
             return first
         # Seeking lands late in streams without an index (MPEG-PS, TS) and at leading pictures of open GOPs: accept
         # only a pass that began at or before the frame and shows it, else begin farther back, at last from the start.
-        for margin in SEEK_MARGINS:
-            target = start_pts - int(margin / self.time_base)
+        warm_up = 0 if self.fields is None else round(WARM_UP / (self.frame_rate * self.time_base)) * 2
+        for margin in SEEK_MARGINS if self.fields is None or self.fields.seekable else ():
+            target = start_pts - warm_up - int(margin / self.time_base)
             start = first.peek()
             if start is None or target <= start.pts:
                 break
-            attempt = self._open(seek_to=target)
-            if attempt.begins_by(start_pts) and attempt.skip_to(start_pts):
+            attempt = self._open(seek_to=int(target * self.time_base / self.info.video.time_base))
+            if attempt.begins_by(start_pts - warm_up) and attempt.skip_to(start_pts):
                 first.close()
                 return attempt
             attempt.close()
@@ -177,6 +187,26 @@ class PyavReader:
     def _open(self, *, seek_to: int | None = None) -> _Pass:
         container = open_source(self.info.path)
         return _Pass(self, container, picture_stream(container, self.info.path, max_pixels=self._max_pixels), seek_to)
+
+
+def look_at(path: Path, *, start: Fraction, count: int, max_pixels: int = MAX_PIXELS) -> FieldCounts:
+    """What the content of up to `count` consecutive frames says, from about `start` seconds of the file's clock on."""
+    lumas: list[NDArray[np.uint8]] = []
+    flagged = 0
+    with open_source(path) as container:
+        stream = picture_stream(container, path, max_pixels=max_pixels)
+        if start and stream.time_base:
+            container.seek(round(start / stream.time_base), stream=stream)
+        decoder = decoder_of(stream)
+        for packet in container.demux(stream):
+            decoded: list[Any] = []
+            with contextlib.suppress(av.FFmpegError):  # what is damaged is found and told when the file is read
+                decoded = decoder.decode(packet)
+            flagged += sum(frame.interlaced_frame for frame in decoded)
+            lumas += [luma_of(frame) for frame in decoded]
+            if len(lumas) >= count:
+                break
+    return measure(lumas, flagged=flagged)
 
 
 def decoder_of(stream: Any) -> Any:
@@ -228,8 +258,18 @@ class _Pass:
         self._container.close()
 
     def _decode(self) -> Any:
-        unit = self._reader.time_base
-        period = round(1 / (self._reader.frame_rate * unit))
+        fields = self._reader.fields
+        filtered = None if fields is None else FieldFilter(fields, self._reader.info.video)
+        for raw in self._timed():
+            for picture in (raw,) if filtered is None else filtered(raw):
+                yield Frame(picture, picture.pts, picture.duration or 0, self._reader._to_rgb)
+        for picture in () if filtered is None else filtered(None):
+            yield Frame(picture, picture.pts, picture.duration or 0, self._reader._to_rgb)
+
+    def _timed(self) -> Iterator[Any]:
+        """Decoded frames with pts that rise strictly, in the stream's time base."""
+        video = self._reader.info.video
+        period = round(1 / (video.frame_rate * video.time_base))
         last: int | None = None
         for raw in self._decoded():
             check_size(raw.width, raw.height, self._reader.info.path, max_pixels=self._reader._max_pixels)
@@ -241,8 +281,8 @@ class _Pass:
                 pts = last + 1
             if raw.is_corrupt:
                 self._note(pts, "the decoder concealed missing data")
-            last = pts
-            yield Frame(raw, pts, raw.duration or 0, self._reader._to_rgb)
+            raw.pts = last = pts
+            yield raw
 
     def _decoded(self) -> Iterator[av.VideoFrame]:
         # The demuxer's own last, empty packet flushes the decoder: frames from decode(None) would lack a time base.
@@ -266,7 +306,7 @@ class _Pass:
                 yield frame
 
     def _note(self, pts: int, what: str) -> None:
-        seconds = float(pts * self._reader.time_base - self._reader.info.start)
+        seconds = float(pts * self._reader.info.video.time_base - self._reader.info.start)
         damage = Damage(round(seconds, 3), what)
         if damage not in self._reader.damage:
             self._reader.damage.append(damage)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
@@ -78,7 +78,7 @@ def make_spec(reader: VideoReader, settings: Settings, target: Path, *, width: i
         time_base=reader.time_base,
         frame_rate=reader.frame_rate,
         encoding=encoding,
-        color=target_color(source, encoding.pix_fmt, width=width, height=height),
+        color=target_color(source, encoding.pix_fmt, settings.colorspace, width=width, height=height),
         hdr=source.hdr,
         sample_aspect_ratio=_aspect(source, width=width, height=height),
         display_matrix=source.display_matrix,
@@ -96,9 +96,12 @@ def check_encoder(name: str, container: Container) -> None:
         )
 
 
-def target_color(source: VideoInfo, pix_fmt: str, *, width: int, height: int) -> ColorInfo:
-    """The source's tags, made explicit where enlarging would change what players assume of untagged pictures."""
-    color = source.color
+def target_color(source: VideoInfo, pix_fmt: str, colorspace: str, *, width: int, height: int) -> ColorInfo:
+    """The source's tags, made explicit where enlarging would change what players assume of untagged pictures.
+
+    `colorspace` "bt709" writes that matrix in place of the source's; primaries and transfer function stay.
+    """
+    color = source.color if colorspace == "source" else replace(source.color, matrix=colorspace)
     chroma = "left" if any(pixels.chroma_shift(pix_fmt)) else None
     if pixels.is_rgb(pix_fmt):
         return ColorInfo(color.primaries, color.transfer, "gbr", "pc", None)
@@ -106,6 +109,8 @@ def target_color(source: VideoInfo, pix_fmt: str, *, width: int, height: int) ->
     assumed = ColorInfo().resolved(width=width, height=height)
     if pixels.is_rgb(source.pix_fmt):
         return ColorInfo(color.primaries, color.transfer, assumed.matrix, "tv", chroma)
+    if colorspace != "source":
+        return replace(color, chroma_location=chroma)
     keep = color.matrix is not None or meant.matrix == assumed.matrix
     return ColorInfo(color.primaries, color.transfer, color.matrix if keep else meant.matrix, color.range, chroma)
 
