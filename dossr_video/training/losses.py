@@ -70,10 +70,24 @@ def texture(pictures: Maps, truth: Maps) -> Tensor:
     return torch.stack(distances).mean(0)
 
 
-def moved_alike(pictures: Tensor, truth: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Both cut and turned at random, alike: AlexNet's stride of 4 must not leave a grid in what it judges."""
+def grid(errors: Tensor, *, period: int = 8) -> Tensor:
+    """How much errors (B, 3, H, W) repeat with the period of the codec (8 pixels) or of the pixel shuffle (4).
+
+    AlexNet looks at every fourth pixel: such patterns please it, and nobody else.
+    """
+    h, w = (side // period * period for side in errors.shape[-2:])
+    phases = F.pixel_unshuffle(errors[..., :h, :w].flatten(0, 1)[:, None], period)
+    phases = phases - phases.mean(1, keepdim=True)
+    return F.avg_pool2d(phases, min(4, *phases.shape[-2:]), stride=2).abs().mean()
+
+
+def seen_alike(pictures: Tensor, truth: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Both cut, scaled and turned at random, alike: AlexNet's stride must not find the same pixels every time."""
     y, x, flip, turn = (int(v) for v in torch.randint(0, 8, (4,), generator=generator))
-    both = torch.cat([pictures, truth])[..., y : y - 8 or None, x : x - 8 or None]
+    both = torch.cat([pictures, truth])[..., y : y - 8, x : x - 8]
+    factor = float(torch.empty(()).uniform_(0.75, 1.25, generator=generator))
+    size = round(both.shape[-2] * factor), round(both.shape[-1] * factor)
+    both = F.interpolate(both, size=size, mode="bilinear", align_corners=False, antialias=True)
     if flip % 2:
         both = both.flip(-1)
     if turn % 2:
