@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import signal
 import sys
 import threading
@@ -52,6 +53,8 @@ def watch(stage: str | None, step: int) -> None:
 def run(command: dict[str, Any]) -> dict[str, Any]:
     """What the fork tells; nothing when it was killed."""
     watch(command["stage"], command["step"])
+    if command["largest"]:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (command["largest"], resource.RLIM_INFINITY))
     try:
         run_job(Path(command["source"]), Path(command["target"]), Settings.of(command["settings"]))
         return {"error": None, "steps": steps}

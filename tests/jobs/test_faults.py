@@ -26,11 +26,18 @@ class Runner:
         command = [sys.executable, str(HERE / "killable.py")]
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
-    def run(self, source: Path, target: Path, settings: Settings, stage: str | None = None, step: int = 0) -> Any:
+    def run(
+        self, source: Path, target: Path, settings: Settings, stage: str | None = None, step: int = 0, largest: int = 0
+    ) -> Any:
+        """Its reply; `largest` (bytes) is the size above which files cannot be written, as on a full disk."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         command = {"source": str(source), "target": str(target), "settings": settings.model_dump(exclude_defaults=True)}
-        print(json.dumps({**command, "stage": stage, "step": step}), file=self._process.stdin, flush=True)
+        print(
+            json.dumps({**command, "stage": stage, "step": step, "largest": largest}),
+            file=self._process.stdin,
+            flush=True,
+        )
         return json.loads(self._process.stdout.readline())
 
     def close(self) -> None:
@@ -75,3 +82,24 @@ def test_killed_anywhere_the_same_command_ends_with_the_same_result(
     assert reply["error"] is None or "exists" in reply["error"][1]  # killed after the last step but one
     assert content(target) == whole
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out.mp4"]
+
+
+@pytest.mark.parametrize("largest", [3000, 20_000, 40_000])
+def test_a_file_that_cannot_grow_costs_no_finished_segment(
+    largest: int,
+    runner: Runner,
+    clip: Path,
+    tiny: Settings,
+    whole: dict[str, Any],
+    content: Callable[[Path], dict[str, Any]],
+    tmp_path: Path,
+) -> None:
+    """The system refuses to write in the middle of the plan, of a segment, of the joined result."""
+    target = tmp_path / "out.mp4"
+    reply = runner.run(clip, target, tiny, largest=largest)
+    assert reply["error"][0] == "TargetError"
+    assert not target.exists()
+    assert not list(tmp_path.rglob("*.part*"))
+    assert runner.run(clip, target, tiny)["error"] is None
+    assert content(target) == whole
+    assert [path.name for path in tmp_path.iterdir()] == ["out.mp4"]
