@@ -84,6 +84,8 @@ def carrier_of(fate: Fate, stream: Any, made: OutputContainer, clock: Clock) -> 
 
 def _describe(out: Any, stream: Any) -> Any:
     out.metadata.update(stream.metadata)
+    if "title" in stream.metadata:  # in mp4 and mov players read a track's title from its handler
+        out.metadata["handler_name"] = stream.metadata["title"]
     out.disposition = stream.disposition
     return out
 

@@ -21,6 +21,7 @@ from dossr_video.video.tags import LUMA_WEIGHTS, ColorInfo
 ACCURATE = (
     Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT | Interpolation.FULL_CHR_H_INP
 )
+AVERAGE = Interpolation.AREA | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT
 _SWSCALE_MATRIX = {
     "bt709": Colorspace.ITU709,
     "fcc": Colorspace.FCC,
@@ -90,6 +91,12 @@ class ToRgb:
         top = (1 << bit_depth(frame.format.name)) - 1
         return torch.from_numpy(plane(frame, 3))[None].to(torch.float32) / top
 
+    def mean(self, frame: av.VideoFrame) -> NDArray[np.float64]:
+        """Mean red, green, blue of a frame, 0..255, from a thumbnail."""
+        small = self._reformat(frame, "gbrp", side=16)
+        g, b, r = (plane(small, i).mean() for i in range(3))
+        return np.array((r, g, b))
+
     def _deep(self, frame: av.VideoFrame) -> Tensor:
         # swscale widens 4:2:0 chroma well at any depth, but its high-depth RGB maps white to 0.9961 and it takes all
         # grey for full range: it widens the codes here, the matrix and the range are ours.
@@ -109,16 +116,18 @@ class ToRgb:
         g = (y - red * r - blue * b) / (1 - red - blue)
         return torch.stack((r, g, b)).clamp_(0, 1)
 
-    def _reformat(self, frame: av.VideoFrame, pix_fmt: str) -> av.VideoFrame:
+    def _reformat(self, frame: av.VideoFrame, pix_fmt: str, *, side: int | None = None) -> av.VideoFrame:
         full = 2 if self._color.range == "pc" else 1
         return self._reformatter.reformat(
             frame,
+            width=side,
+            height=side,
             format=pix_fmt,
             src_colorspace=_SWSCALE_MATRIX[self._color.matrix or "bt709"],
             dst_colorspace=_SWSCALE_MATRIX[self._color.matrix or "bt709"],
             src_color_range=2 if is_rgb(frame.format.name) else full,
             dst_color_range=2 if is_rgb(pix_fmt) else full,
-            interpolation=ACCURATE,
+            interpolation=ACCURATE if side is None else AVERAGE,
             threads=1,
         )
 

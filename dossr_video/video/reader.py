@@ -70,6 +70,10 @@ class Frame:
         """Brightness (48, 80), each value the mean of its area: for finding cuts."""
         return np.asarray(cv2.resize(self.luma(), (80, 48), interpolation=cv2.INTER_AREA), np.uint8)
 
+    def mean_color(self) -> NDArray[np.float64]:
+        """Mean red, green, blue, 0..255."""
+        return self._to_rgb.mean(self._frame)
+
     def digest(self) -> bytes:
         """16 bytes that are equal for pictures equal in every sample."""
         state = hashlib.blake2b(digest_size=16)

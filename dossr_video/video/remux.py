@@ -51,6 +51,7 @@ class JoinReport:
     """What the joined file holds beside the picture."""
 
     carried: Counter[str]  # kinds of streams and "chapter": how many
+    chapters: tuple[tuple[float, str | None], ...]  # start in seconds of the result, title
     lost: tuple[str, ...]  # what the target cannot hold, one line each
     warnings: tuple[str, ...]  # what was converted, or could not be read to its end, one line each
 
@@ -96,6 +97,13 @@ def join(
         raise
 
 
+def clock_of(source: SourceInfo, cut: Cut | None) -> Clock:
+    """The source's time to the result's: counted from the cut, or from where an arbitrary clock begins."""
+    if cut is None:
+        return Clock(source.start, None, cut=False)
+    return Clock(cut.start, cut.stop, cut=True)
+
+
 class _Join:
     def __init__(
         self,
@@ -109,10 +117,9 @@ class _Join:
         self._source = source
         self._spec = spec
         self._container = container
-        self._clock = Clock(
-            source.start if cut is None else cut.start, None if cut is None else cut.stop, cut is not None
-        )
+        self._clock = clock_of(source, cut)
         self._warnings: list[str] = []
+        self._chapters: list[Any] = []
 
     def run(self, given: InputContainer, made: OutputContainer, first: InputContainer) -> JoinReport:
         """Declare every stream in the source's order, then interleave their packets by time."""
@@ -131,6 +138,10 @@ class _Join:
         made.close()
         return JoinReport(
             carried=self._count(planned.values()),
+            chapters=tuple(
+                (float(c["start"] * (c["time_base"] or Fraction(1, 1000))), c["metadata"].get("title"))
+                for c in self._chapters
+            ),
             lost=losses(self._source, self._container),
             warnings=tuple(self._warnings),
         )
@@ -169,10 +180,10 @@ class _Join:
     def _add_container_data(self, given: InputContainer, made: OutputContainer) -> None:
         technical = TECHNICAL_KEYS if self._container.format != self._source.container else frozenset({"encoder"})
         made.metadata.update({k: v for k, v in self._source.metadata.items() if k not in technical})
-        chapters = [moved for chapter in given.chapters() if (moved := self._clock.chapter(chapter)) is not None]
-        self._chapters = len(chapters)
-        if chapters:
-            made.set_chapters(chapters)
+        moved = (self._clock.chapter(chapter) for chapter in given.chapters())
+        self._chapters = [chapter for chapter in moved if chapter is not None]
+        if self._chapters:
+            made.set_chapters(self._chapters)
 
     def _mux(
         self, pictures: Iterator[tuple[float, Packet[Any]]], others: Iterator[tuple[float, Packet[Any]]], made: Any
@@ -241,7 +252,7 @@ class _Join:
 
     def _count(self, planned: Any) -> Counter[str]:
         counts = Counter(fate.stream.kind for fate in planned if fate.action != "lose" and fate.stream.kind != "data")
-        counts["chapter"] = self._chapters
+        counts["chapter"] = len(self._chapters)
         return counts
 
 
