@@ -133,18 +133,16 @@ def _towards(frame: Tensor, moved: Tensor, weight: Tensor) -> Tensor:
 
     Averaging loses the detail that the two do not share. With A and B the high-pass energies of frame and moved and R
     that of their product, E = A - 2 (A - R) w + (A + B - 2 R) w^2 is left, so the high-pass part is multiplied by
-    sqrt(A / E). Where that would need more than GAIN the two show different things, and w yields until E is A / GAIN^2.
+    sqrt(A / E). Where that would need more than GAIN the two show different things, and w yields, smoothly: a threshold
+    would turn a rounding error into another result.
     """
     high, high_moved = frame - box_mean(frame), moved - box_mean(moved)
     energy, shared = _local(high * high), _local(high * high_moved)
     slope = 1 - shared / energy
     bend = slope - (shared - _local(high_moved * high_moved)) / energy
     slope, bend = (F.interpolate(x, size=frame.shape[-2:], mode="bilinear", align_corners=False) for x in (slope, bend))
-    # E / A = 1 - 2 slope w + bend w^2 reaches 1 / GAIN^2 at its first root, if it has one above 0.
-    loss = 1 - GAIN**-2
-    root = loss / (slope + (slope.square() - bend * loss).clamp(min=0).sqrt())
-    reached = (slope > 0) & (slope.square() > bend * loss)
-    weight = torch.where(reached, torch.minimum(weight, root), weight)
+    left = 1 - 2 * slope * weight + bend * weight.square()  # E / A
+    weight = weight * (left * GAIN**2).clamp(0, 1)
     gain = (1 - 2 * slope * weight + bend * weight.square()).clamp(GAIN**-2, 1).rsqrt()
     return frame + weight * (moved - frame) + (gain - 1) / PASS * (high + weight * (high_moved - high))
 

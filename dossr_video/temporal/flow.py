@@ -55,8 +55,7 @@ def luma(frames: Tensor) -> Tensor:
     """BT.601 luma (T, 1, H, W) of RGB frames (T, 3, H, W); luma is returned as it is."""
     if frames.shape[1] == 1:
         return frames
-    grey: Tensor = torch.tensordot(frames, frames.new_tensor(LUMA), ([1], [0]))
-    return grey[:, None]
+    return LUMA[0] * frames[:, :1] + LUMA[1] * frames[:, 1:2] + LUMA[2] * frames[:, 2:]
 
 
 def _grey(frames: Tensor) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
@@ -95,16 +94,20 @@ def motion(previous: Tensor | None, frames: Tensor, estimator: FlowEstimator) ->
     `previous` (3, H, W) is the frame before `frames` (T, 3, H, W); None at the first frame of a shot, whose flow and
     confidence are 0. Each frame's motion depends on the two frames alone, so the batch does not matter.
     """
-    if previous is None:
-        rest = motion(frames[0], frames[1:], estimator) if len(frames) > 1 else None
-        flow, confidence = (frames.new_zeros(1, channels, *frames.shape[-2:]) for channels in (2, 1))
-        if rest is None:
-            return Motion(flow, confidence)
-        return Motion(torch.cat([flow, rest.flow]), torch.cat([confidence, rest.confidence]))
-    earlier = torch.cat([previous[None], frames[:-1]])
-    backward, forward = estimator(frames, earlier), estimator(earlier, frames)
-    now, before = luma(frames), luma(earlier)
-    moved, unmoved = mismatch(now, warp(before, backward, mode="bilinear")), mismatch(now, before)
+    earlier = [previous, *frames[:-1]]
+    # Frame by frame: batched sums may round differently, and one code of luma can turn the flow of a flat place round.
+    parts = [_between(before, now, estimator) for before, now in zip(earlier, frames, strict=True)]
+    return Motion(torch.cat([part.flow for part in parts]), torch.cat([part.confidence for part in parts]))
+
+
+def _between(before: Tensor | None, now: Tensor, estimator: FlowEstimator) -> Motion:
+    """Motion from one frame (3, H, W) to the one before it."""
+    if before is None:
+        return Motion(now.new_zeros(1, 2, *now.shape[-2:]), now.new_zeros(1, 1, *now.shape[-2:]))
+    frame, earlier = now[None], before[None]
+    backward, forward = estimator(frame, earlier), estimator(earlier, frame)
+    grey, earlier_grey = luma(frame), luma(earlier)
+    moved, unmoved = mismatch(grey, warp(earlier_grey, backward, mode="bilinear")), mismatch(grey, earlier_grey)
     # Flow wanders in flat areas and under changes of exposure: what stands still explains as well, stands still.
     still = unmoved <= STILL * moved
     agreed = torch.where(still, 1.0, consistency(backward, forward))
