@@ -30,7 +30,7 @@ def grainy(seed: int, frames: int, *, mean: float = 0.5) -> Tensor:
 
 @pytest.mark.parametrize("blend", ["pixel", "latent"])
 def test_no_seams_between_chunks(compact: DomainShiftModel, blend: str) -> None:
-    frames = grainy(1, 16)
+    frames = grainy(1, 9)
     results = [
         upscale_frames(frames, model=compact, settings=Settings(chunk=chunk, blend=blend, noise="warped"))
         for chunk in (16, 1, 4, 7)
@@ -48,7 +48,7 @@ def test_no_seams_between_chunks(compact: DomainShiftModel, blend: str) -> None:
 @pytest.mark.parametrize("noise", ["shared", "warped", "independent"])
 def test_nothing_crosses_a_cut(compact: DomainShiftModel, noise: str) -> None:
     settings = Settings(noise=noise, steps=2, final="landing")
-    after = grainy(2, 5, mean=0.7)
+    after = grainy(2, 3, mean=0.7)
     one, other = (
         upscale_frames(torch.cat([grainy(seed, 6, mean=0.3), after]), model=compact, settings=settings)[6:]
         for seed in (3, 4)
@@ -57,7 +57,7 @@ def test_nothing_crosses_a_cut(compact: DomainShiftModel, noise: str) -> None:
 
 
 def test_a_piece_with_a_lead_in_meets_the_one_before(compact: DomainShiftModel) -> None:
-    frames = grainy(5, 22)
+    frames = grainy(5, 18)
     whole = upscale_frames(frames, model=compact, settings=Settings(noise="independent"))
     piece = upscale_frames(frames[6:], model=compact, settings=Settings(noise="independent"))
     at_once = (piece[0] - whole[6]).abs().mean()
