@@ -18,7 +18,7 @@ from dossr_video.jobs.progress import OnProgress
 from dossr_video.jobs.report import Report
 from dossr_video.models.base import DomainShiftModel
 from dossr_video.models.registry import load_model
-from dossr_video.pipeline import Work, target_size, upscaled
+from dossr_video.pipeline import Work, chunk_length, upscaled
 from dossr_video.settings import Settings
 from dossr_video.temporal.flow import DisFlow, luma, motion
 from dossr_video.temporal.shots import SIZE, find_shots
@@ -63,10 +63,12 @@ def upscale_frames(
         model = load_model(settings.model, device=settings.device, dtype=settings.dtype)
     pictures: Tensor = _to_tensor(frames)
     starts = [*find_shots(_small_lumas(pictures)), len(pictures)]
-    size = target_size(pictures.shape[-1], pictures.shape[-2], settings)
+    height, width = pictures.shape[-2:]
+    size = _target_size(width, height, settings)
+    length = chunk_length(width, height, settings, scale=model.scale)
     results: list[Tensor] = []
     for shot, (start, stop) in enumerate(pairwise(starts)):
-        work = _work(pictures, start, stop, settings.chunk)
+        work = _work(pictures, start, stop, length)
         results += [result.pictures for result in upscaled(work, model, settings, size, shot, _ignore)]
     enlarged = torch.cat(results) if results else pictures.new_zeros(0, 3, *size)
     if isinstance(frames, Tensor):
@@ -81,6 +83,15 @@ def _work(pictures: Tensor, start: int, stop: int, length: int) -> Iterator[Work
         part = pictures[first : first + len(indices)]
         moved = motion(pictures[first - 1] if first > start else None, part, estimator)
         yield Work(Chunk(part, indices, indices), moved, ((),) * len(indices))
+
+
+def _target_size(width: int, height: int, settings: Settings) -> tuple[int, int]:
+    """Height and width of the result of width x height frames; a side that is not given keeps the aspect."""
+    if settings.width is not None or settings.height is not None:
+        new_width = settings.width or round(width * settings.height / height / 2) * 2  # type: ignore[operator]
+        new_height = settings.height or round(height * new_width / width / 2) * 2
+        return new_height, new_width
+    return height * settings.scale, width * settings.scale
 
 
 def _to_tensor(frames: Tensor | NDArray[np.uint8]) -> Tensor:

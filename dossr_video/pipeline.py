@@ -36,6 +36,8 @@ T = TypeVar("T")
 Shown = tuple[tuple[int, int], ...]  # pts and duration of a frame and of its repeats; () within the lead-in
 
 QUEUE = 2  # items waiting at each border: enough to hide a slow one, no more memory than that
+CHUNK = 8  # frames, where they are small
+CHUNK_BYTES = 2**28  # of a chunk's enlarged pictures, of which half a dozen copies are on their way at a time
 SMALLEST_TILE = 64  # input pixels
 
 
@@ -82,9 +84,10 @@ def run_segment(
     began = time.monotonic()
     written = computed = 0
     warnings: list[str] = []
-    size = target_size(reader.info.video.width, reader.info.video.height, settings)
+    size = (writer.spec.height, writer.spec.width)
+    length = chunk_length(reader.info.video.width, reader.info.video.height, settings, scale=model.scale)
     with (
-        prefetched(read_chunks(segment, reader, settings.chunk)) as work,
+        prefetched(read_chunks(segment, reader, length)) as work,
         prefetched(upscaled(work, model, settings, size, segment.shot, warnings.append)) as results,
     ):
         for result in results:
@@ -98,13 +101,12 @@ def run_segment(
     return SegmentResult(segment.index, written, segment.first_pts, computed, time.monotonic() - began, tuple(warnings))
 
 
-def target_size(width: int, height: int, settings: Settings) -> tuple[int, int]:
-    """Height and width of the result of width x height frames; a side that is not given keeps the aspect."""
-    if settings.width is not None or settings.height is not None:
-        new_width = settings.width or round(width * settings.height / height / 2) * 2  # type: ignore[operator]
-        new_height = settings.height or round(height * new_width / width / 2) * 2
-        return new_height, new_width
-    return height * settings.scale, width * settings.scale
+def chunk_length(width: int, height: int, settings: Settings, *, scale: int) -> int:
+    """Frames of width x height that are sampled at once."""
+    if settings.chunk is not None:
+        return settings.chunk
+    bytes_each = width * height * scale**2 * 3 * 4  # RGB float32
+    return max(1, min(CHUNK, CHUNK_BYTES // bytes_each))
 
 
 def read_chunks(segment: Segment, reader: VideoReader, length: int) -> Iterator[Work]:
@@ -146,7 +148,7 @@ def upscaled(
     warn: Callable[[str], None],
 ) -> Iterator[Result]:
     """The work of one shot done, at the size (height, width). Where memory runs out, less is done at a time."""
-    state, length, tile = ShotState(), settings.chunk, settings.tile
+    state, length, tile = ShotState(), settings.chunk or CHUNK, settings.tile
     fitted = model if tile is None else TiledModel(model, tile)
     for item in work:
         start = 0

@@ -59,7 +59,9 @@ class MachineSettings(BaseModel):
 
     device: Annotated[str, AfterValidator(_device_name)] = Field("auto", description="auto, cuda, cuda:N, mps or cpu")
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field("auto", description="what the networks compute in")
-    chunk: int = Field(8, ge=1, le=4096, description="frames sampled at once; the result does not depend on it")
+    chunk: int | None = Field(
+        None, ge=1, le=4096, description="frames sampled at once; default: by their size; the result stays the same"
+    )
     tile: int | None = Field(None, ge=64, description="input pixels a side; default: whole frames")
     threads: int | None = Field(None, ge=1, le=1024, description="CPU threads of the model; default: all cores")
 

@@ -16,7 +16,7 @@ from dossr_video.frames import Chunk, Motion
 from dossr_video.models.base import DomainShiftModel
 from dossr_video.models.registry import load_model
 from dossr_video.models.tiled import TiledModel
-from dossr_video.pipeline import Work, upscaled
+from dossr_video.pipeline import Work, chunk_length, upscaled
 from dossr_video.settings import Settings
 from dossr_video.temporal.flow import DisFlow, motion
 from dossr_video.upscaler import pad, resize
@@ -157,3 +157,9 @@ def test_state_ends_at_a_cut(moving: Tensor) -> None:
 def test_other_shapes_are_refused(shape: tuple[int, ...]) -> None:
     with pytest.raises(ValueError, match="must be a float tensor"):
         dossr_video.upscale_frames(torch.zeros(shape))
+
+
+@pytest.mark.parametrize(("width", "height", "frames"), [(208, 88, 8), (720, 576, 3), (1920, 1080, 1), (8192, 8192, 1)])
+def test_large_frames_come_in_short_chunks(width: int, height: int, frames: int) -> None:
+    assert chunk_length(width, height, Settings(), scale=4) == frames
+    assert chunk_length(width, height, Settings(chunk=5), scale=4) == 5

@@ -61,17 +61,8 @@ def make_spec(reader: VideoReader, settings: Settings, target: Path, *, width: i
     encoder goes.
     """
     source = reader.info.video
-    container = container_of(target)
-    name = settings.encoder or container.encoders[0]
-    check_encoder(name, container)
-    encoder = ENCODERS[name]
-    encoding = EncoderSettings(
-        encoder=name,
-        pix_fmt=settings.pix_fmt or choose_pix_fmt(name, source.pix_fmt, width=width, height=height),
-        crf=encoder.crf if settings.crf is None else settings.crf,
-        speed=settings.speed or encoder.speed,
-    )
-    check_settings(encoding, width=width, height=height)
+    encoding = make_encoding(source, settings, container_of(target), width=width, height=height)
+    encoder = ENCODERS[encoding.encoder]
     return VideoSpec(
         width=width,
         height=height,
@@ -79,10 +70,26 @@ def make_spec(reader: VideoReader, settings: Settings, target: Path, *, width: i
         frame_rate=reader.frame_rate,
         encoding=encoding,
         color=target_color(source, encoding.pix_fmt, settings.colorspace, width=width, height=height),
-        hdr=source.hdr,
+        hdr=source.hdr if encoder.hdr else HdrInfo(),
         sample_aspect_ratio=_aspect(source, width=width, height=height),
         display_matrix=source.display_matrix,
     )
+
+
+def make_encoding(
+    source: VideoInfo, settings: Settings, container: Container, *, width: int, height: int
+) -> EncoderSettings:
+    """The encoder and what it is told; SettingsError for options that do not fit together."""
+    name = settings.encoder or container.encoders[0]
+    check_encoder(name, container)
+    encoding = EncoderSettings(
+        encoder=name,
+        pix_fmt=settings.pix_fmt or choose_pix_fmt(name, source.pix_fmt, width=width, height=height),
+        crf=ENCODERS[name].crf if settings.crf is None else settings.crf,
+        speed=settings.speed or ENCODERS[name].speed,
+    )
+    check_settings(encoding, width=width, height=height)
+    return encoding
 
 
 def check_encoder(name: str, container: Container) -> None:
@@ -146,7 +153,7 @@ class VideoWriter:
     def __init__(self, path: Path, spec: VideoSpec) -> None:
         """Raises SettingsError when the encoder refuses its options, TargetError when the file cannot be made."""
         self._path = path
-        self._spec = spec
+        self.spec = spec
         self._color = spec.resolved_color
         encoder = ENCODERS[spec.encoding.encoder]
         self._container = av.open(str(path), "w", format=encoder.muxer)
@@ -186,13 +193,13 @@ class VideoWriter:
         `pts` rises from picture to picture; `duration` matters for the last one alone (None: one nominal period).
         `alpha`: opacity (1, H, W) in [0, 1], kept where the pixel format has it. Raises TargetError on a full disk.
         """
-        frame = pixels.from_rgb(picture, self._spec.encoding.pix_fmt, self._color, alpha=alpha)
+        frame = pixels.from_rgb(picture, self.spec.encoding.pix_fmt, self._color, alpha=alpha)
         frame.pts = pts
-        frame.time_base = self._spec.time_base
-        frame.duration = duration or round(1 / (self._spec.frame_rate * self._spec.time_base)) or 1
-        frame.color_primaries = code_point(PRIMARIES, self._spec.color.primaries)
-        frame.color_trc = code_point(TRANSFERS, self._spec.color.transfer)
-        frame.colorspace = code_point(MATRICES, self._spec.color.matrix)
+        frame.time_base = self.spec.time_base
+        frame.duration = duration or round(1 / (self.spec.frame_rate * self.spec.time_base)) or 1
+        frame.color_primaries = code_point(PRIMARIES, self.spec.color.primaries)
+        frame.color_trc = code_point(TRANSFERS, self.spec.color.transfer)
+        frame.colorspace = code_point(MATRICES, self.spec.color.matrix)
         frame.color_range = code_point(RANGES, self._color.range)
         try:
             self._container.mux(self._stream.encode(frame))
