@@ -10,7 +10,7 @@ import av
 
 from dossr_video.errors import SettingsError
 from dossr_video.video import pixels
-from dossr_video.video.probe import HdrInfo
+from dossr_video.video.probe import HdrInfo, VideoInfo
 from dossr_video.video.tags import ColorInfo
 
 # SVT-AV1 writes its configuration to stderr, through no one's log; only its errors are wanted.
@@ -43,6 +43,7 @@ class Encoder:
     crf_limit: float
     speed: str | None  # default; None: no presets
     options: Callable[[EncoderSettings, ColorInfo, HdrInfo], Options]
+    hdr: bool  # whether it writes mastering and light-level data into its pictures
     threads: int = 8
 
 
@@ -96,12 +97,12 @@ def _prores(settings: EncoderSettings, color: ColorInfo, hdr: HdrInfo) -> Option
 
 
 ENCODERS: Mapping[str, Encoder] = {
-    "libx264": Encoder(".mp4", "mp4", "avc1", 16.0, 51.0, "medium", _x264),
-    "libx265": Encoder(".mp4", "mp4", "hvc1", 16.0, 51.0, "medium", _x265),
-    "libsvtav1": Encoder(".mp4", "mp4", "av01", 20.0, 63.0, "6", _svtav1),
-    "libvpx-vp9": Encoder(".mp4", "mp4", "vp09", 20.0, 63.0, "2", _vp9),
-    "ffv1": Encoder(".nut", "nut", None, None, 0.0, None, _ffv1),
-    "prores_ks": Encoder(".mov", "mov", None, None, 0.0, None, _prores),
+    "libx264": Encoder(".mp4", "mp4", "avc1", 16.0, 51.0, "medium", _x264, hdr=True),
+    "libx265": Encoder(".mp4", "mp4", "hvc1", 16.0, 51.0, "medium", _x265, hdr=True),
+    "libsvtav1": Encoder(".mp4", "mp4", "av01", 20.0, 63.0, "6", _svtav1, hdr=True),
+    "libvpx-vp9": Encoder(".mp4", "mp4", "vp09", 20.0, 63.0, "2", _vp9, hdr=False),
+    "ffv1": Encoder(".nut", "nut", None, None, 0.0, None, _ffv1, hdr=False),
+    "prores_ks": Encoder(".mov", "mov", None, None, 0.0, None, _prores, hdr=False),
 }
 
 
@@ -141,6 +142,18 @@ def choose_pix_fmt(encoder: str, source: str, *, width: int, height: int) -> str
         )
 
     return min(writable_formats(encoder), key=distance)
+
+
+def picture_losses(source: VideoInfo, encoding: EncoderSettings) -> tuple[str, ...]:
+    """What an encoding cannot hold of a picture, one line each."""
+    lost = []
+    if source.alpha and not pixels.has_alpha(encoding.pix_fmt):
+        lost.append(f"transparency: {encoding.pix_fmt} has none; ffv1 (.mkv) and prores_ks (.mov) keep it")
+    if source.bit_depth > pixels.bit_depth(encoding.pix_fmt):
+        lost.append(f"{source.bit_depth} bits: {encoding.encoder} writes {encoding.pix_fmt}")
+    if (source.hdr.mastering or source.hdr.light_level) and not ENCODERS[encoding.encoder].hdr:
+        lost.append(f"mastering and light-level data: {encoding.encoder} does not write them; libx265 does")
+    return tuple(lost)
 
 
 def writable_formats(encoder: str) -> list[str]:

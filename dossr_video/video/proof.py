@@ -84,7 +84,7 @@ def prove(
         *_pictures(target, reader, spec, container, pts, clock),
         _duration(result, spec, pts, clock),
         _tags(result, spec),
-        _description(planned, result),
+        _description(planned, result, container),
         _chapters(joined, result),
         _metadata(source, result),
         *_packets(source, target, planned, result, clock),
@@ -146,9 +146,10 @@ def _tags(result: SourceInfo, spec: VideoSpec) -> Check:
     return Check("tags", not wrong, ", ".join(wrong) or "colour, aspect, rotation and HDR tags as planned")
 
 
-def _description(planned: Sequence[Fate], result: SourceInfo) -> Check:
+def _description(planned: Sequence[Fate], result: SourceInfo, container: Container) -> Check:
     """Kinds, languages, titles and the dispositions that players act on; a muxer may add a default, not take one."""
     made = [stream for stream in result.streams if stream.kind != "data"]
+    lasting = {"default"} if container.format == "mov" else {"default", "forced"}
     wrong = []
     for fate, found in zip_longest(planned, made):
         if fate is None or found is None:
@@ -161,7 +162,7 @@ def _description(planned: Sequence[Fate], result: SourceInfo) -> Check:
             wrong.append(f"language of {describe(given)} is {found.language}")
         if given.title not in (None, found.title, found.metadata.get("handler_name")):
             wrong.append(f"title of {describe(given)} is {found.title}")
-        flags = {"default", "forced"} & set(given.disposition) - set(found.disposition)
+        flags = lasting & set(given.disposition) - set(found.disposition)
         if flags and given.kind not in ("attachment", "video"):
             wrong.append(f"{describe(given)} is no longer {' '.join(sorted(flags))}")
     return Check("streams", not wrong, "; ".join(wrong) or f"{len(made)} beside the picture, named as they were")
@@ -203,7 +204,12 @@ def _packets(
         name = describe(fate.stream)
         if fate.action == "copy":
             same = digest == found_digest
-            yield Check(name, same, f"{found} of {count} packets" + (", bit for bit" if same else ", changed"))
+            yield Check(
+                name,
+                same,
+                f"{found} of {count} {'bytes' if (fate.stream.codec or '').startswith('pcm_') else 'packets'}"
+                + (", bit for bit" if same else ", changed"),
+            )
         elif fate.stream.kind == "subtitle":
             yield Check(name, found == count, f"{found} of {count} events, converted")
         else:
@@ -231,8 +237,9 @@ def _hashes(path: Path, streams: Iterable[StreamInfo], clock: Clock | None) -> d
                 continue  # mov_text fills the time between two subtitles with empty ones
             if adts and packet.stream.codec_context.name == "aac":
                 content = _without_adts(content)
-            states[packet.stream.index].update(len(content).to_bytes(4, "little") + content)
-            counts[packet.stream.index] += 1
+            pcm = packet.stream.codec_context.name.startswith("pcm_")  # muxers cut it into packets as they like
+            states[packet.stream.index].update(content if pcm else len(content).to_bytes(4, "little") + content)
+            counts[packet.stream.index] += len(content) if pcm else 1
     return {index: (counts[index], state.digest()) for index, state in states.items()}
 
 

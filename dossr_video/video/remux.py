@@ -16,7 +16,7 @@ import av
 from dossr_video.errors import JobError, TargetError
 from dossr_video.video.carriers import Carrier, Clock, carrier_of
 from dossr_video.video.containers import Container
-from dossr_video.video.encoders import ENCODERS
+from dossr_video.video.encoders import ENCODERS, picture_losses
 from dossr_video.video.probe import SourceInfo, open_source
 from dossr_video.video.streams import MP4_KEYS, TECHNICAL_KEYS, fates, losses
 from dossr_video.video.tags import MATRICES, PRIMARIES, RANGES, TRANSFERS, code_point
@@ -142,7 +142,7 @@ class _Join:
                 (float(c["start"] * (c["time_base"] or Fraction(1, 1000))), c["metadata"].get("title"))
                 for c in self._chapters
             ),
-            lost=losses(self._source, self._container),
+            lost=losses(self._source, self._container) + picture_losses(self._source.video, self._spec.encoding),
             warnings=tuple(self._warnings),
         )
 

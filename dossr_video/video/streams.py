@@ -47,8 +47,9 @@ def fates(source: SourceInfo, container: Container) -> tuple[Fate, ...]:
 def losses(source: SourceInfo, container: Container) -> tuple[str, ...]:
     """What the container cannot keep of the source, one line each; empty when everything is kept or converted."""
     lost = [str(fate) for fate in fates(source, container) if fate.action == "lose"]
-    if source.chapters and container.format == "webm" and not all(c.title for c in source.chapters):
-        lost.append("chapters without titles: WebM has no place for them")
+    if container.format == "mov":
+        forced = [stream for stream in source.of_kind("subtitle") if "forced" in stream.disposition]
+        lost += [f"{describe(stream)}: mov has no mark for forced subtitles; .mp4 and .mkv do" for stream in forced]
     return tuple(lost)
 
 
@@ -77,15 +78,13 @@ def _fate(stream: StreamInfo, source: SourceInfo, container: Container) -> Fate:
 def _audio(stream: StreamInfo, container: Container) -> Fate:
     if stream.codec is None:
         return Fate(stream, "lose", reason="its codec is not known")
-    if _holds(container, stream.codec):
+    # Many readers of mp4 take its PCM for 16 bits whatever it says.
+    misread = container.format == "mp4" and stream.codec.startswith("pcm_") and stream.codec != "pcm_s16le"
+    if _holds(container, stream.codec) and not misread:
         return Fate(stream, "copy")
     if container.format == "webm":
         return Fate(stream, "convert", codec="libopus", reason="WebM holds Opus and Vorbis only: encoded anew as Opus")
-    if stream.codec.startswith("pcm_"):
-        codec = "pcm_s24le" if "24" in stream.codec or "32" in stream.codec or "f64" in stream.codec else "pcm_s16le"
-        if _holds(container, codec):
-            return Fate(stream, "convert", codec=codec, reason=f"{container.format} wants other PCM: now {codec}")
-    return Fate(stream, "convert", codec="flac", reason=f"{container.format} does not hold {stream.codec}: now FLAC")
+    return Fate(stream, "convert", codec="flac", reason=f"{stream.codec} is no sound for {container.format}: now FLAC")
 
 
 def _subtitle(stream: StreamInfo, container: Container) -> Fate:

@@ -12,9 +12,11 @@ from dossr_video.errors import SettingsError
 from dossr_video.settings import Settings
 from dossr_video.video.containers import Container, container_of
 from dossr_video.video.deinterlace import FILM_SHARE, FieldCounts, FieldPlan
+from dossr_video.video.encoders import picture_losses
 from dossr_video.video.probe import SourceInfo, VideoInfo, probe
 from dossr_video.video.reader import PyavReader, look_at
 from dossr_video.video.streams import describe, fates, losses
+from dossr_video.video.writer import make_encoding
 
 PLACES = 3  # of the file that are looked at, spread evenly
 LOOK = 48  # frames at each
@@ -60,7 +62,11 @@ def triage(source: SourceInfo, settings: Settings, *, target: Path | None = None
     fields, interlacing = _fields(source, settings)
     container = container_of(target) if target is not None else None
     square, shape = _shape(source.video, settings, container)
-    lost = () if container is None else losses(source, container)
+    lost: tuple[str, ...] = ()
+    if target is not None and container is not None:
+        width, height = output_size(source.video, settings, target)
+        encoding = make_encoding(source.video, settings, container, width=width, height=height)
+        lost = losses(source, container) + picture_losses(source.video, encoding)
     if lost and settings.strict:
         raise SettingsError(
             f"--strict: {lost[0]}" + (f" ({len(lost)} losses in all)" if len(lost) > 1 else ""),

@@ -13,8 +13,13 @@ import pytest
 
 Make = Callable[["Media", Path], None]
 
-BT709 = "-colorspace bt709 -color_primaries bt709 -color_trc bt709 -color_range tv".split()
-X264 = "-c:v libx264 -preset veryfast -threads 1 -pix_fmt yuv420p".split()
+
+def words(line: str) -> list[str]:
+    return line.split()
+
+
+BT709 = words("-colorspace bt709 -color_primaries bt709 -color_trc bt709 -color_range tv")
+X264 = words("-c:v libx264 -preset veryfast -threads 1 -pix_fmt yuv420p")
 SRT = "1\n00:00:00,500 --> 00:00:01,000\nhello\n\n2\n00:00:01,200 --> 00:00:01,800\n<i>world</i> é\n\n"
 CHAPTERS = (
     ";FFMETADATA1\ntitle=A title\nartist=Nobody\n"
@@ -57,13 +62,13 @@ def _full(media: Media, path: Path) -> None:
     media.ffmpeg("-i", media.folder / "s.srt", media.folder / "s.ass")
     media.ffmpeg(
         *picture(), *sound(), *sound(hertz=880), "-i", media.folder / "s.srt", "-i", media.folder / "s.ass",
-        "-i", media.folder / "meta.txt", *"-map 0 -map 1 -map 2 -map 3 -map 4 -map_metadata 5 -map_chapters 5".split(),
-        "-attach", media.folder / "font.ttf", *"-metadata:s:t mimetype=application/x-truetype-font".split(),
-        *"-metadata:s:t filename=probe.ttf".split(), *X264, "-bf", 3, "-g", 12, *BT709,
+        "-i", media.folder / "meta.txt", *words("-map 0 -map 1 -map 2 -map 3 -map 4 -map_metadata 5 -map_chapters 5"),
+        "-attach", media.folder / "font.ttf", *words("-metadata:s:t mimetype=application/x-truetype-font"),
+        *words("-metadata:s:t filename=probe.ttf"), *X264, "-bf", 3, "-g", 12, *BT709,
         "-vf", "scale=out_color_matrix=bt709:out_range=tv",
-        *"-c:a:0 aac -c:a:1 ac3 -c:s:0 subrip -c:s:1 ass -metadata:s:a:0 language=eng".split(),
-        *"-metadata:s:a:1 language=fra -metadata:s:a:1 title=Commentaire -disposition:a:0 default".split(),
-        *"-disposition:a:1 0 -metadata:s:s:0 language=eng -disposition:s:0 forced".split(), path,
+        *words("-c:a:0 aac -c:a:1 ac3 -c:s:0 subrip -c:s:1 ass -metadata:s:a:0 language=eng"),
+        *words("-metadata:s:a:1 language=fra -metadata:s:a:1 title=Commentaire -disposition:a:0 default"),
+        *words("-disposition:a:1 0 -metadata:s:s:0 language=eng -disposition:s:0 forced"), path,
     )  # fmt: skip
 
 
@@ -93,8 +98,8 @@ def _hdr(media: Media, path: Path) -> None:
     )
     media.ffmpeg(
         *picture(rate="24", seconds=0.5), "-vf", "scale=out_color_matrix=bt2020:out_range=tv,format=yuv420p10le",
-        *"-c:v libx265 -preset ultrafast -tag:v hvc1 -color_primaries bt2020 -color_trc smpte2084".split(),
-        *"-colorspace bt2020nc -color_range tv".split(), "-x265-params", params, path,
+        *words("-c:v libx265 -preset ultrafast -tag:v hvc1 -color_primaries bt2020 -color_trc smpte2084"),
+        *words("-colorspace bt2020nc -color_range tv"), "-x265-params", params, path,
     )  # fmt: skip
 
 
@@ -111,7 +116,7 @@ def _interlaced(scan: str, *options: object, rate: int = 50) -> Make:
 def _telecine(media: Media, path: Path) -> None:
     media.ffmpeg(
         *picture("720x480", "24000/1001", 2), "-vf", "telecine=pattern=23:first_field=top,setsar=8/9,setfield=tff",
-        *"-c:v mpeg2video -threads 1 -flags +ildct+ilme -b:v 8M -pix_fmt yuv420p -r 30000/1001".split(), path,
+        *words("-c:v mpeg2video -threads 1 -flags +ildct+ilme -b:v 8M -pix_fmt yuv420p -r 30000/1001"), path,
     )  # fmt: skip
 
 
@@ -142,7 +147,8 @@ def _encoded(size: str, *options: object, filters: str = "null", rate: str = "25
 
 
 ALPHA = "format=rgba,geq=r='r(X,Y)':g='g(X,Y)':b='b(X,Y)':a='255*X/W'"
-VP9 = "-c:v libvpx-vp9 -deadline realtime -cpu-used 8 -threads 1 -auto-alt-ref 0".split()
+VP9 = words("-c:v libvpx-vp9 -deadline realtime -cpu-used 8 -threads 1 -auto-alt-ref 0")
+ODD = "format=yuv444p,crop=161:97:0:0:exact=1"
 MAKERS: dict[str, Make] = {
     "full.mkv": _full,
     "vfr.mp4": _vfr,
@@ -164,17 +170,17 @@ MAKERS: dict[str, Make] = {
         "log-level=none:open-gop=1:keyint=12:min-keyint=12:bframes=4:pools=1:frame-threads=1", seconds=2,
     ),
     "hdr10.mp4": _hdr,
-    "pal_tff.mpg": _interlaced("tff", *"-c:v mpeg2video -threads 1 -flags +ildct+ilme -b:v 6M".split()),
+    "pal_tff.mpg": _interlaced("tff", *words("-c:v mpeg2video -threads 1 -flags +ildct+ilme -b:v 6M")),
     "h264_bff.mkv": _interlaced("bff", *X264, "-flags", "+ildct+ilme", "-x264-params", "bff=1"),
     "telecine.mpg": _telecine,
     "rotated.mp4": _rotated,
-    "mjpeg.avi": _encoded("160x96", *"-c:v mjpeg -q:v 3 -pix_fmt yuvj420p".split()),
-    "ffv1_422p10.mkv": _encoded("160x96", *"-c:v ffv1 -level 3 -pix_fmt yuv422p10le".split()),
-    "ffv1_rgb.mkv": _encoded("160x96", *"-c:v ffv1 -level 3 -pix_fmt gbrp".split()),
-    "ffv1_grey.mkv": _encoded("160x96", *"-c:v ffv1 -level 3 -pix_fmt gray".split()),
-    "odd.mkv": _encoded("162x98", *"-c:v ffv1 -pix_fmt yuv420p".split(), filters="format=yuv444p,crop=161:97:0:0:exact=1"),
+    "mjpeg.avi": _encoded("160x96", *words("-c:v mjpeg -q:v 3 -pix_fmt yuvj420p")),
+    "ffv1_422p10.mkv": _encoded("160x96", *words("-c:v ffv1 -level 3 -pix_fmt yuv422p10le")),
+    "ffv1_rgb.mkv": _encoded("160x96", *words("-c:v ffv1 -level 3 -pix_fmt gbrp")),
+    "ffv1_grey.mkv": _encoded("160x96", *words("-c:v ffv1 -level 3 -pix_fmt gray")),
+    "odd.mkv": _encoded("162x98", *words("-c:v ffv1 -pix_fmt yuv420p"), filters=ODD),
     "alpha.webm": _encoded("160x96", *VP9, filters=ALPHA + ",format=yuva420p"),
-    "alpha.mov": _encoded("160x96", *"-c:v prores_ks -profile:v 4444".split(), filters=ALPHA + ",format=yuva444p10le"),
+    "alpha.mov": _encoded("160x96", *words("-c:v prores_ks -profile:v 4444"), filters=ALPHA + ",format=yuva444p10le"),
     "anim.gif": _encoded("160x96", rate="10", seconds=1),
     "truncated.mp4": _truncated("faststart.mp4"),
     "truncated.mkv": _truncated("plain.mkv"),

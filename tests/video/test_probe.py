@@ -4,6 +4,7 @@ from fractions import Fraction
 from pathlib import Path
 
 import pytest
+
 from dossr_video.errors import SourceError
 from dossr_video.video.probe import probe
 

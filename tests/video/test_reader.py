@@ -7,6 +7,7 @@ import hashlib
 import numpy as np
 import pytest
 import torch
+
 from dossr_video.errors import SourceError
 from dossr_video.video.reader import PyavReader
 

@@ -1,0 +1,174 @@
+"""From a source through segments to a finished file, judged by ffprobe, ffmpeg and the proof."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
+from typing import NamedTuple
+
+import av
+import pytest
+
+from dossr_video.errors import JobError, ProofError, TargetError
+from dossr_video.settings import Settings
+from dossr_video.video.containers import container_of
+from dossr_video.video.probe import probe
+from dossr_video.video.proof import prove
+from dossr_video.video.reader import PyavReader
+from dossr_video.video.remux import Cut, JoinReport, SegmentFile, join
+from dossr_video.video.triage import open_reader
+from dossr_video.video.writer import VideoSpec, VideoWriter, make_spec
+
+
+class Made(NamedTuple):
+    reader: PyavReader
+    spec: VideoSpec
+    segments: list[SegmentFile]
+    pts: Sequence[int]
+    target: Path
+
+    def join(self, cut: Cut | None = None) -> JoinReport:
+        container = container_of(self.target)
+        return join(self.segments, self.reader.info, self.target, spec=self.spec, container=container, cut=cut)
+
+    def prove(self, joined: JoinReport, cut: Cut | None = None):
+        container = container_of(self.target)
+        return prove(self.target, self.reader, joined, spec=self.spec, container=container, pts=self.pts, cut=cut)
+
+
+def segments_of(source: Path, target: Path, *, first: int = 0, last: int | None = None, **options: object) -> Made:
+    """Every frame of the source written at its own size into segments of 9 frames."""
+    settings = Settings.of(options)
+    reader = open_reader(source, settings)
+    video = reader.info.video
+    spec = make_spec(reader, settings, target, width=video.width, height=video.height)
+    if spec.encoding.encoder in ("libx264", "libx265"):
+        spec = replace(spec, encoding=replace(spec.encoding, speed="ultrafast"))
+    frames = list(reader.frames())[first:last]
+    segments = []
+    for start in range(0, len(frames), 9):
+        path = target.with_name(f"{target.stem}.{start}{spec.segment_suffix}")
+        with VideoWriter(path, spec) as writer:
+            for frame in frames[start : start + 9]:
+                writer.write(frame.rgb(), frame.pts - frames[start].pts, alpha=frame.alpha())
+        segments.append(SegmentFile(path, frames[start].pts))
+    return Made(reader, spec, segments, [frame.pts for frame in frames], target)
+
+
+CASES = [
+    ("full.mkv", ".mp4"), ("full.mkv", ".mkv"), ("vfr.mp4", ".mp4"), ("vfr.mp4", ".mkv"), ("plain.ts", ".mp4"),
+    ("hour.ts", ".mkv"), ("editlist.mp4", ".mp4"), ("late.mp4", ".mp4"), ("late.mp4", ".mkv"), ("rotated.mp4", ".mp4"),
+    ("hdr10.mp4", ".mp4"), ("mjpeg.avi", ".mp4"), ("odd.mkv", ".mp4"), ("anim.gif", ".mp4"), ("truncated.mp4", ".mp4"),
+    ("corrupt.mkv", ".mkv"), ("pal_tff.mpg", ".mp4"), ("telecine.mpg", ".mkv"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "suffix"), CASES)
+def test_everything_is_kept_and_proved(media, tmp_path, name, suffix):
+    made = segments_of(media(name), tmp_path / f"result{suffix}")
+    joined = made.join()
+    proof = made.prove(joined)
+    assert proof.passed, proof.summary
+    assert "timestamps exact" in proof.summary
+
+
+@pytest.mark.parametrize(
+    ("name", "suffix", "encoder"),
+    [
+        ("plain.mp4", ".mkv", "ffv1"),
+        ("ffv1_rgb.mkv", ".mkv", "ffv1"),
+        ("ffv1_grey.mkv", ".mkv", "ffv1"),
+        ("alpha.mov", ".mkv", "ffv1"),
+        ("alpha.mov", ".mov", "prores_ks"),
+        ("alpha.webm", ".webm", "libvpx-vp9"),
+        ("hdr10.mp4", ".mkv", "libx265"),
+        ("vfr.mp4", ".mp4", "libsvtav1"),
+    ],
+)
+def test_every_encoder_keeps_times_tags_and_alpha(media, tmp_path, name, suffix, encoder):
+    made = segments_of(media(name), tmp_path / f"result{suffix}", encoder=encoder)
+    joined = made.join()
+    proof = made.prove(joined)
+    assert proof.passed, proof.summary
+    with PyavReader(made.target) as result:
+        alpha = next(result.frames()).alpha()
+    assert (alpha is not None) == made.reader.info.video.alpha
+
+
+def test_ffmpeg_sees_the_same_sound_subtitles_and_chapters(media, tmp_path, packet_hashes):
+    made = segments_of(media("full.mkv"), tmp_path / "result.mkv")
+    made.join()
+    for streams in ("a:0", "a:1", "s:0", "s:1"):
+        assert packet_hashes(made.target, streams) == packet_hashes(media("full.mkv"), streams)
+    source, result = probe(media("full.mkv")), probe(made.target)
+    assert result.chapters == source.chapters
+    assert [s.language for s in result.streams] == [s.language for s in source.streams]
+    assert [s.title for s in result.streams] == [s.title for s in source.streams]
+    with av.open(str(made.target)) as container:
+        attachment = container.streams.attachments[0]
+        assert attachment.name == "probe.ttf"
+        assert attachment.data == b"\x00\x01\x00\x00" + bytes(range(256))
+
+
+def test_what_the_target_cannot_hold_is_named(media, tmp_path):
+    joined = segments_of(media("full.mkv"), tmp_path / "result.mp4").join()
+    assert joined.kept == "kept: 2 audio, 2 subtitles, 2 chapters"
+    assert [line.split(":")[0] for line in joined.lost] == ["attachment stream 5 (probe.ttf)"]
+    assert all("mov_text" in warning for warning in joined.warnings)
+
+
+def test_webm_gets_opus_and_webvtt(media, tmp_path):
+    made = segments_of(media("full.mkv"), tmp_path / "result.webm")
+    proof = made.prove(made.join())
+    assert proof.passed, proof.summary
+    assert [s.codec for s in probe(made.target).streams] == ["opus", "opus", "webvtt", "webvtt"]
+
+
+def test_a_cut_takes_the_sound_alike(media, tmp_path):
+    made = segments_of(media("full.mkv"), tmp_path / "result.mp4", first=13, last=38)
+    unit = made.spec.time_base
+    cut = Cut(made.pts[0] * unit, made.pts[-1] * unit + Fraction(1, 25))
+    joined = made.join(cut)
+    proof = made.prove(joined, cut)
+    assert proof.passed, proof.summary
+    with av.open(str(made.target)) as container:
+        sound = [packet.pts * packet.time_base for packet in container.demux(audio=0) if packet.size]
+    assert -0.05 < sound[0] <= 0
+    assert 0.95 < sound[-1] < 1
+    assert [chapter.title for chapter in probe(made.target).chapters] == ["Intro", "Main é"]
+
+
+def test_segments_of_other_options_do_not_join(media, tmp_path):
+    made = segments_of(media("plain.mp4"), tmp_path / "result.mp4")
+    other = segments_of(media("plain.mp4"), tmp_path / "other.mp4", pix_fmt="yuv444p")
+    mixed = made._replace(segments=[made.segments[0], other.segments[1]])
+    with pytest.raises(JobError, match="other options"):
+        mixed.join()
+    assert not made.target.exists()
+
+
+def test_a_folder_that_is_gone_is_a_target_error(media, tmp_path):
+    made = segments_of(media("plain.mp4"), tmp_path / "result.mp4")
+    with pytest.raises(TargetError):
+        made._replace(target=tmp_path / "none" / "result.mp4").join()
+
+
+@pytest.mark.parametrize("broken", ["time", "colour", "sound"])
+def test_the_proof_finds_what_went_wrong(media, tmp_path, broken):
+    made = segments_of(media("plain.mp4"), tmp_path / "result.mp4")
+    joined = made.join()
+    if broken == "time":
+        made = made._replace(pts=[*made.pts[:-1], made.pts[-1] + 1])
+    elif broken == "colour":
+        made = made._replace(reader=PyavReader(media("rotated.mp4")), pts=made.pts)
+        media.ffmpeg("-i", made.target, "-vf", "eq=brightness=0.1", "-c:a", "copy", tmp_path / "dim.mp4")
+        (tmp_path / "dim.mp4").rename(made.target)
+    else:
+        media.ffmpeg("-i", made.target, "-c:v", "copy", "-c:a", "aac", "-af", "volume=0.5", tmp_path / "low.mp4")
+        (tmp_path / "low.mp4").rename(made.target)
+    proof = made.prove(joined)
+    assert not proof.passed
+    with pytest.raises(ProofError):
+        proof.require(made.target)
