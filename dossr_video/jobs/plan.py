@@ -16,7 +16,8 @@ from dossr_video.segments import Segment
 from dossr_video.settings import Settings
 from dossr_video.temporal.repeats import nearly_equal
 from dossr_video.temporal.shots import Luma, find_shots
-from dossr_video.video.reader import Frame, PyavReader, VideoReader
+from dossr_video.video.reader import Frame, VideoReader
+from dossr_video.video.triage import open_reader
 
 FORMAT = 1  # of plan.json; raised when an older program could not read it
 
@@ -101,7 +102,7 @@ def make_plan(source: Path, settings: Settings, *, weights: str, on_frame: Calla
             yield frame.luma_small()
             on_frame(len(pts))
 
-    with PyavReader(source, max_pixels=settings.max_pixels) as reader:
+    with open_reader(source, settings) as reader:
         starts = list(find_shots(lumas(reader)))
         damage = tuple(f"at {d.seconds:.3f} s: {d.what}" for d in reader.damage)
     if not pts:

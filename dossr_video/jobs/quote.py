@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import tempfile
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 
 from dossr_video.errors import DossrError
 from dossr_video.jobs.batch import Batch
 from dossr_video.jobs.local import Executor, LocalExecutor
 from dossr_video.jobs.run import run_job
-from dossr_video.pipeline import target_size
 from dossr_video.settings import Settings
-from dossr_video.video.probe import SourceInfo, probe
+from dossr_video.video.triage import open_reader, output_size
 
-CHUNKS = 3  # of frames that are timed, after one to warm up
+WARM_UP, TIMED = 8, 24  # frames
 
 
 @dataclass(frozen=True)
@@ -40,69 +40,79 @@ class Quote:
     refused: tuple[tuple[Path, str], ...]  # files that would fail, and why
 
 
+@dataclass(frozen=True)
+class _Piece:
+    """A file that is known well enough to tell what it costs."""
+
+    path: Path
+    frames: int
+    period: float  # seconds
+    pixels: int  # of an input frame
+    result_pixels: int
+
+
 def quote(batch: Batch, *, executor: Executor | None = None) -> Quote:
     """Look into every file that `batch` would do, and time a piece of the one of middle size on this machine.
 
     Nothing is written beside the temporary piece. Raises ModelError when the model cannot be loaded.
     """
-    infos: list[SourceInfo] = []
+    pieces: list[_Piece] = []
+    unknown: list[Path] = []
     refused: list[tuple[Path, str]] = []
     for source in batch.to_do():
         try:
-            infos.append(probe(source, max_pixels=batch.settings.max_pixels))
+            piece = _look(source, batch.library.target_of(source), batch.settings)
         except DossrError as error:
             refused.append((source, error.message))
-    known = [(info, frames) for info in infos if (frames := _frames(info, batch.settings)) is not None]
-    unknown = tuple(info.path for info in infos if _frames(info, batch.settings) is None)
-    if not known:
-        return Quote(0, 0, 0.0, 0, 0, None, unknown, tuple(refused))
+            continue
+        if piece is None:
+            unknown.append(source)
+        else:
+            pieces.append(piece)
+    if not pieces:
+        return Quote(0, 0, 0.0, 0, 0, None, tuple(unknown), tuple(refused))
     executor = executor or LocalExecutor(batch.settings)
-    middle = sorted(known, key=lambda item: _pixels(item[0]))[len(known) // 2][0]
+    middle = sorted(pieces, key=lambda piece: piece.pixels)[len(pieces) // 2]
     speed = _measure(middle, batch.settings, executor)
-    seconds = sum(frames * _pixels(info) for info, frames in known) * speed.seconds_per_pixel / executor.workers
-    sizes = [round(frames * _result_pixels(info, batch.settings) * speed.bytes_per_pixel) for info, frames in known]
+    seconds = sum(piece.frames * piece.pixels for piece in pieces) * speed.seconds_per_pixel / executor.workers
+    sizes = [round(piece.frames * piece.result_pixels * speed.bytes_per_pixel) for piece in pieces]
     return Quote(
-        files=len(known),
-        frames=sum(frames for _, frames in known),
+        files=len(pieces),
+        frames=sum(piece.frames for piece in pieces),
         hours=seconds / 3600,
         result_bytes=sum(sizes),
         temporary_bytes=max(sizes),
         speed=speed,
-        unknown=unknown,
+        unknown=tuple(unknown),
         refused=tuple(refused),
     )
 
 
-def _measure(info: SourceInfo, settings: Settings, executor: Executor) -> Speed:
-    """Do a chunk to warm up and CHUNKS more that count, into a folder that goes away."""
-    period = float(1 / info.video.frame_rate)
+def _look(source: Path, target: Path, settings: Settings) -> _Piece | None:
+    """None when the file does not tell how long it is."""
+    with open_reader(source, settings) as reader:
+        video = reader.info.video
+        seconds = video.duration or reader.info.duration
+        if seconds is None and video.frames is not None:
+            seconds = video.frames / video.frame_rate
+        if seconds is None:
+            return None
+        left = max(Fraction(0), seconds - Fraction(settings.start))
+        left = left if settings.duration is None else min(left, Fraction(settings.duration))
+        width, height = output_size(video, settings, target)
+        # The reader's rate, not the file's: fields become frames, pulldown goes away.
+        frames, period = round(left * reader.frame_rate), float(1 / reader.frame_rate)
+        return _Piece(source, frames, period, video.width * video.height, width * height)
+
+
+def _measure(piece: _Piece, settings: Settings, executor: Executor) -> Speed:
+    """Do a few frames to warm up and some more that count, into a folder that goes away."""
     with tempfile.TemporaryDirectory(prefix="dossr-video-") as folder:
-        for chunks in (1, CHUNKS):
-            piece = settings.model_copy(update={"duration": chunks * settings.chunk * period})
-            report = run_job(info.path, Path(folder) / "piece.mkv", piece, force=True, executor=executor)
-    pixels = report.frames * _pixels(info)
+        for frames in (WARM_UP, TIMED):
+            part = settings.model_copy(update={"duration": frames * piece.period})
+            report = run_job(piece.path, Path(folder) / "part.mkv", part, force=True, executor=executor)
     return Speed(
-        info.path,
-        seconds_per_pixel=report.work_seconds / pixels,
-        bytes_per_pixel=report.size / (report.frames * _result_pixels(info, settings)),
+        piece.path,
+        seconds_per_pixel=report.work_seconds / (report.frames * piece.pixels),
+        bytes_per_pixel=report.size / (report.frames * piece.result_pixels),
     )
-
-
-def _frames(info: SourceInfo, settings: Settings) -> int | None:
-    """Frames that will be done; None when the file does not tell."""
-    video = info.video
-    duration = video.duration or info.duration
-    frames = video.frames or (round(duration * video.frame_rate) if duration is not None else None)
-    if frames is None:
-        return None
-    left = max(0, frames - round(settings.start * video.frame_rate))
-    return left if settings.duration is None else min(left, round(settings.duration * video.frame_rate))
-
-
-def _pixels(info: SourceInfo) -> int:
-    return info.video.width * info.video.height
-
-
-def _result_pixels(info: SourceInfo, settings: Settings) -> int:
-    height, width = target_size(info.video.width, info.video.height, settings)
-    return height * width

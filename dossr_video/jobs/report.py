@@ -17,6 +17,7 @@ class Report(BaseModel):
     version: str  # of this program
     settings: Settings
     weights: str  # sha256
+    treatment: tuple[str, ...]  # what was found about the source and what was done for it, one line each
     frames: int  # written
     repeats: int  # of them, the frame before again, not computed
     shots: int

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 
@@ -18,11 +19,10 @@ from dossr_video.jobs.progress import OnProgress, Progress
 from dossr_video.jobs.report import Report
 from dossr_video.jobs.resources import require_space, write_errors
 from dossr_video.jobs.worker import Task
-from dossr_video.pipeline import target_size
 from dossr_video.segments import SegmentResult
 from dossr_video.settings import Settings
 from dossr_video.video.probe import SourceInfo
-from dossr_video.video.reader import PyavReader
+from dossr_video.video.triage import Treatment, open_reader, output_size, triage
 from dossr_video.video.writer import VideoSpec, check_target, make_spec
 
 
@@ -53,21 +53,21 @@ def run_job(
     """
     began = time.monotonic()
     check_target(target, settings, source=source, force=True)
-    info, spec = _describe(source, target, settings)
-    folder = JobFolder.beside(target, suffix=spec.segment_suffix)
+    job = _describe(source, target, settings)
+    folder = JobFolder.beside(target, suffix=job.spec.segment_suffix)
     with write_errors(target.parent), folder.held():
         if restart:
             folder.clear()
         if (report := _completed(folder, target)) is None:
             check_target(target, settings, force=force)
             executor = executor or LocalExecutor(settings)
-            settings = settings.model_copy(update={"dtype": executor.dtype})
+            job = replace(job, settings=settings.model_copy(update={"dtype": executor.dtype}))
             progress = Progress(folder.progress, on_progress)
-            plan = _agreed_plan(folder, source, settings, executor.weights, progress, cancelled)
+            plan = _agreed_plan(folder, job, executor.weights, progress, cancelled)
             resumed = len(folder.finished())
-            _finish_segments(folder, plan, source, spec, executor, progress, cancelled)
+            _finish_segments(folder, plan, job, executor, progress, cancelled)
             progress.show("joining", plan.frames, plan.frames)
-            report = _join(folder, plan, info, target, spec, settings, resumed=resumed, began=began)
+            report = _join(folder, plan, job, resumed=resumed, began=began)
             if publish is None:
                 durable.settle(folder.joined(target), target)
             else:
@@ -76,11 +76,24 @@ def run_job(
     return report
 
 
-def _describe(source: Path, target: Path, settings: Settings) -> tuple[SourceInfo, VideoSpec]:
-    """What is read and written; options that do not fit the input are refused here, before hours of work."""
-    with PyavReader(source, max_pixels=settings.max_pixels) as reader:
-        height, width = target_size(reader.info.video.width, reader.info.video.height, settings)
-        return reader.info, make_spec(reader, settings, target, width=width, height=height)
+@dataclass(frozen=True)
+class _Job:
+    """What is read, how it is treated and what is written."""
+
+    source: SourceInfo
+    treatment: Treatment
+    target: Path
+    spec: VideoSpec
+    settings: Settings
+
+
+def _describe(source: Path, target: Path, settings: Settings) -> _Job:
+    """Options that do not fit the input are refused here, before hours of work."""
+    with open_reader(source, settings) as reader:
+        treatment = triage(reader.info, settings, target=target)
+        width, height = output_size(reader.info.video, settings, target)
+        spec = make_spec(reader, settings, target, width=width, height=height)
+        return _Job(reader.info, treatment, target, spec, settings)
 
 
 def _completed(folder: JobFolder, target: Path) -> Report | None:
@@ -92,8 +105,7 @@ def _completed(folder: JobFolder, target: Path) -> Report | None:
 
 def _agreed_plan(
     folder: JobFolder,
-    source: Path,
-    settings: Settings,
+    job: _Job,
     weights: str,
     progress: Progress,
     cancelled: Callable[[], bool],
@@ -101,7 +113,7 @@ def _agreed_plan(
     """The plan of an earlier run where it is still the one to follow, else a new one."""
     if folder.plan.exists() and folder.finished():
         plan = Plan.loads(folder.plan.read_bytes(), path=folder.plan)
-        changes = plan.fingerprint.changes_to(Fingerprint.of(source, settings, weights))
+        changes = plan.fingerprint.changes_to(Fingerprint.of(job.source.path, job.settings, weights))
         if changes:
             raise JobError(
                 f"{folder.path} holds finished segments of another run ({'; '.join(changes)})",
@@ -115,7 +127,7 @@ def _agreed_plan(
             raise Interrupted("stopped while the file was analysed", hint="nothing is left behind")
         progress.show("analysing", frames, 0)
 
-    plan = make_plan(source, settings, weights=weights, on_frame=count)
+    plan = make_plan(job.source.path, job.settings, weights=weights, on_frame=count)
     durable.write(folder.plan, plan.dumps())
     return plan
 
@@ -123,8 +135,7 @@ def _agreed_plan(
 def _finish_segments(
     folder: JobFolder,
     plan: Plan,
-    source: Path,
-    spec: VideoSpec,
+    job: _Job,
     executor: Executor,
     progress: Progress,
     cancelled: Callable[[], bool],
@@ -152,7 +163,7 @@ def _finish_segments(
         done += frames
         progress.show("upscaling", done, plan.frames)
 
-    tasks = (Task(segment, source, folder.file_of(segment.index), spec) for segment in left)
+    tasks = (Task(segment, job.source.path, folder.file_of(segment.index), job.spec) for segment in left)
     executor.run(tasks, on_done=record, on_frames=count, stopping=cancelled)
     if recorded < plan.frames:
         raise Interrupted(
@@ -163,24 +174,22 @@ def _finish_segments(
 def _join(
     folder: JobFolder,
     plan: Plan,
-    source: SourceInfo,
-    target: Path,
-    spec: VideoSpec,
-    settings: Settings,
+    job: _Job,
     *,
     resumed: int,
     began: float,
 ) -> Report:
     """Make the result in the folder, and the report beside it."""
     results = folder.finished()
-    joined = folder.joined(target)
-    outcome = join_segments(folder, plan, source, joined, spec=spec, settings=settings)
+    joined = folder.joined(job.target)
+    outcome = join_segments(folder, plan, job.source, joined, spec=job.spec, settings=job.settings)
     report = Report(
-        source=str(source.path),
-        target=str(target),
+        source=str(job.source.path),
+        target=str(job.target),
         version=version("dossr-video"),
-        settings=settings,
+        settings=job.settings,
         weights=plan.fingerprint.weights,
+        treatment=tuple(job.treatment.explain()),
         frames=plan.frames,
         repeats=plan.repeats,
         shots=plan.shots,

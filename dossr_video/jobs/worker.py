@@ -15,6 +15,7 @@ from dossr_video.pipeline import run_segment
 from dossr_video.segments import Segment, SegmentResult
 from dossr_video.settings import Settings
 from dossr_video.video.reader import PyavReader
+from dossr_video.video.triage import open_reader
 from dossr_video.video.writer import VideoSpec, VideoWriter
 
 
@@ -53,6 +54,7 @@ class Worker:
         """
         temporary = task.target.with_name(f"{task.target.stem}.{secrets.token_hex(4)}.part{task.target.suffix}")
         reader = self._reader_of(task.source)
+        size = {"width": task.spec.width, "height": task.spec.height}
         try:
             with VideoWriter(temporary, task.spec) as writer:
                 result = run_segment(
@@ -60,7 +62,7 @@ class Worker:
                     reader=reader,
                     writer=writer,
                     model=self.model,
-                    settings=self.settings,
+                    settings=self.settings.model_copy(update=size),
                     on_frames=on_frames,
                 )
             durable.settle(temporary, task.target)
@@ -78,5 +80,5 @@ class Worker:
         """The reader stays open from segment to segment: where it stopped, the next one often begins."""
         if self._reader is None or self._reader.info.path != source:
             self.close()
-            self._reader = PyavReader(source, max_pixels=self.settings.max_pixels)
+            self._reader = open_reader(source, self.settings)
         return self._reader

@@ -122,7 +122,7 @@ def test_marks_files_of_any_size(tmp_path: Path, size: int) -> None:
     [
         ({"seed": 1}, "seed: 0 -> 1"),
         ({"crf": 20.0}, "crf: None -> 20.0"),
-        ({"blend": "latent"}, "blend: off -> latent"),
+        ({"blend": "latent"}, "blend: pixel -> latent"),
         ({"chunk": 3, "threads": 2, "device": "cpu", "max_pixels": 9}, None),
     ],
 )
