@@ -1,4 +1,4 @@
-"""From finished segments to the whole result, with everything else of the source."""
+"""From finished segments to the whole result, with everything else of the source, and the proof of it."""
 
 from __future__ import annotations
 
@@ -9,17 +9,27 @@ from dossr_video.jobs.folder import JobFolder
 from dossr_video.jobs.plan import Plan
 from dossr_video.settings import Settings
 from dossr_video.video.containers import container_of
-from dossr_video.video.probe import SourceInfo
+from dossr_video.video.proof import Proof, prove
 from dossr_video.video.remux import Cut, JoinReport, SegmentFile, join
+from dossr_video.video.triage import open_reader
 from dossr_video.video.writer import VideoSpec
 
 
 def join_segments(
-    folder: JobFolder, plan: Plan, source: SourceInfo, target: Path, *, spec: VideoSpec, settings: Settings
-) -> JoinReport:
-    """Write the whole result to `target`; see remux.join for the errors."""
+    folder: JobFolder, plan: Plan, source: Path, target: Path, *, spec: VideoSpec, settings: Settings
+) -> tuple[JoinReport, Proof]:
+    """Write the whole result to `target` and read it back; see remux.join for the errors.
+
+    Raises ProofError when the two differ; the file stays then, to be looked at.
+    """
     segments = [SegmentFile(folder.file_of(segment.index), segment.first_pts) for segment in plan.segments]
-    return join(segments, source, target, spec=spec, container=container_of(target), cut=_cut(plan, spec, settings))
+    container, cut = container_of(target), _cut(plan, spec, settings)
+    with open_reader(source, settings) as reader:
+        report = join(segments, reader.info, target, spec=spec, container=container, cut=cut)
+        pts = [pts for segment in plan.segments for pts in segment.pts[segment.lead_in :]]
+        proof = prove(target, reader, report, spec=spec, container=container, pts=pts, cut=cut)
+    proof.require(target)
+    return report, proof
 
 
 def _cut(plan: Plan, spec: VideoSpec, settings: Settings) -> Cut | None:

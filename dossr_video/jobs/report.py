@@ -5,6 +5,7 @@ from __future__ import annotations
 from pydantic import BaseModel, ConfigDict
 
 from dossr_video.settings import Settings
+from dossr_video.video.proof import Proof
 
 
 class Report(BaseModel):
@@ -26,7 +27,8 @@ class Report(BaseModel):
     size: int  # bytes of the result
     seconds: float  # of this run
     work_seconds: float  # of all segments, whichever run and worker did them
-    kept: str  # what was carried over, one line
+    kept: str  # what was carried over and found right, one line
+    proof: Proof  # what was found when the result was read back
     lost: tuple[str, ...]  # what the target cannot hold, one line each
     damage: tuple[str, ...]  # of the source, one line each
     warnings: tuple[str, ...]  # one line each

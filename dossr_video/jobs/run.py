@@ -182,7 +182,7 @@ def _join(
     """Make the result in the folder, and the report beside it."""
     results = folder.finished()
     joined = folder.joined(job.target)
-    outcome = join_segments(folder, plan, job.source, joined, spec=job.spec, settings=job.settings)
+    outcome, proof = join_segments(folder, plan, job.source.path, joined, spec=job.spec, settings=job.settings)
     report = Report(
         source=str(job.source.path),
         target=str(job.target),
@@ -198,7 +198,8 @@ def _join(
         size=joined.stat().st_size,
         seconds=time.monotonic() - began,
         work_seconds=sum(result.seconds for result in results.values()),
-        kept=outcome.kept,
+        kept=proof.summary,
+        proof=proof,
         lost=outcome.lost,
         damage=plan.damage,
         warnings=(*outcome.warnings, *(w for _, r in sorted(results.items()) for w in r.warnings)),
