@@ -74,7 +74,7 @@ def make_point(t: int) -> Point:
 def timesteps(calls: int) -> tuple[int, ...]:
     """tau_0 < ... < tau_N for N network calls, the first 0 and the last 499.
 
-    Raises ValueError for less than 1 call or more than 500 - 1.
+    Raises ValueError for less than 1 or more than 499 calls: there are no more entries.
     """
     if not 1 <= calls < SHIFT_STEPS:
         raise ValueError(f"{calls} network calls must be in [1, {SHIFT_STEPS - 1}]")
