@@ -34,7 +34,7 @@ from dossr_video.quality.networks import Networks
 from dossr_video.quality.pairs import SCALE, make_pair, read_clip
 
 LIST = Path(__file__).parent.parent / "configs" / "evaluation.yaml"
-HEIGHT, WIDTH = 192, 256  # of the ground truth
+HEIGHT, WIDTH = 128, 192  # of the ground truth
 
 TEMPORAL = ("tlpips", "ewarp", "flicker")
 COLUMNS = ("psnr", "lpips", *TEMPORAL, "sharp")

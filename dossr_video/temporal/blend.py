@@ -76,7 +76,7 @@ class Guide:
         blended = blend_pictures(fields, before, self._motion, strength=strength)
         self._blended[call] = blended[-1:]
         # The change alone passes through the encoder, so that a lossy one costs nothing where nothing is blended.
-        return x0 + self._codec.encode(blended) - self._codec.encode(fields)
+        return x0 + (self._codec.encode(blended) - self._codec.encode(fields))
 
     def state(self) -> BlendState:
         """For the next chunk of the shot, once all calls are made."""

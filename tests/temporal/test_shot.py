@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import cv2
 import numpy as np
 import pytest
@@ -10,7 +12,10 @@ from torch import Tensor
 
 from dossr_video import Settings, upscale_frames
 from dossr_video.models.base import DomainShiftModel
+from dossr_video.models.dossr import load_dossr
 from dossr_video.models.registry import load_model
+
+TINY = Path(__file__).parents[1] / "data" / "golden" / "tiny" / "tiny.ckpt"
 
 
 @pytest.fixture(scope="module")
@@ -64,3 +69,17 @@ def test_a_piece_with_a_lead_in_meets_the_one_before(compact: DomainShiftModel) 
     met = (piece[8:] - whole[14:]).abs()
     assert met.mean() < 0.5 / 255
     assert met.mean() < 0.2 * at_once
+
+
+@pytest.mark.parametrize("blend", ["pixel", "latent"])
+def test_the_full_model_has_no_seams_either(blend: str) -> None:
+    tiny = load_dossr(TINY, device=torch.device("cpu"), dtype=torch.float32, head_channels=8, text_head_channels=8)
+    frames, options = grainy(6, 3)[..., :32], {"blend": blend, "noise": "warped", "steps": 2}
+    whole, cut, off = (
+        upscale_frames(frames, model=tiny, settings=Settings(**options | changed)).mul(255).round()
+        for changed in ({"chunk": 3}, {"chunk": 2}, {"blend": "off"})
+    )
+    assert torch.equal(whole[0], off[0])
+    assert (whole != off)[1:].float().mean() > 0.1
+    assert (whole - cut).abs().max() <= 1
+    assert (whole != cut).float().mean() <= 1e-3
