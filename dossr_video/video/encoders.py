@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from fractions import Fraction
 
 import av
 
@@ -36,7 +37,7 @@ class Encoder:
     Thread counts stand in the options, not in the machine: x264 and x265 give other bytes with other frame threads.
     """
 
-    suffix: str  # of a segment's file: mp4 keeps times exactly, but holds no FFV1
+    suffix: str  # of a segment's file: mp4 and NUT keep times exactly; only Matroska holds the alpha of VP9
     muxer: str  # of that file
     fourcc: str | None  # in mp4 and mov, where players are particular
     crf: float | None  # default; None: no constant-quality scale
@@ -45,6 +46,10 @@ class Encoder:
     options: Callable[[EncoderSettings, ColorInfo, HdrInfo], Options]
     hdr: bool  # whether it writes mastering and light-level data into its pictures
     threads: int = 8
+
+    def segment_unit(self, time_base: Fraction) -> Fraction:
+        """What a tick of the source counts as in a segment's file: Matroska knows milliseconds only."""
+        return Fraction(1, 1000) if self.muxer == "matroska" else time_base
 
 
 def _x264(settings: EncoderSettings, color: ColorInfo, hdr: HdrInfo) -> Options:
@@ -100,7 +105,7 @@ ENCODERS: Mapping[str, Encoder] = {
     "libx264": Encoder(".mp4", "mp4", "avc1", 16.0, 51.0, "medium", _x264, hdr=True),
     "libx265": Encoder(".mp4", "mp4", "hvc1", 16.0, 51.0, "medium", _x265, hdr=True),
     "libsvtav1": Encoder(".mp4", "mp4", "av01", 20.0, 63.0, "6", _svtav1, hdr=True),
-    "libvpx-vp9": Encoder(".mp4", "mp4", "vp09", 20.0, 63.0, "2", _vp9, hdr=False),
+    "libvpx-vp9": Encoder(".mkv", "matroska", "vp09", 20.0, 63.0, "2", _vp9, hdr=False),
     "ffv1": Encoder(".nut", "nut", None, None, 0.0, None, _ffv1, hdr=False),
     "prores_ks": Encoder(".mov", "mov", None, None, 0.0, None, _prores, hdr=False),
 }

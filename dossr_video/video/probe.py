@@ -214,7 +214,7 @@ def _video_info(stream: VideoStream, frame: av.VideoFrame) -> VideoInfo:
     side_data: Any = frame.side_data
     matrix = side_data.get(SideDataType.DISPLAYMATRIX)
     pix_fmt = frame.format.name
-    if context.name in ("vp8", "vp9") and stream.metadata.get("alpha_mode") == "1":
+    if hides_alpha(stream):
         pix_fmt = "yuva420p"  # only libvpx, which the reader takes for these, decodes the alpha
     duration = None if stream.duration is None else stream.duration * stream.time_base
     return VideoInfo(
@@ -235,6 +235,12 @@ def _video_info(stream: VideoStream, frame: av.VideoFrame) -> VideoInfo:
         frames=stream.frames or None,
         duration=duration,
     )
+
+
+def hides_alpha(stream: Any) -> bool:
+    """Whether a VP8 or VP9 stream carries an alpha that FFmpeg's own decoders leave behind."""
+    tags = {key.lower(): value for key, value in stream.metadata.items()}
+    return stream.codec_context.name in ("vp8", "vp9") and tags.get("alpha_mode") == "1"
 
 
 def _color(stream: VideoStream, frame: av.VideoFrame) -> ColorInfo:

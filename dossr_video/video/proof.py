@@ -133,7 +133,7 @@ def _tags(result: SourceInfo, spec: VideoSpec) -> Check:
     wrong = []
     for name in ("primaries", "transfer", "matrix", "range"):
         wanted, found = getattr(spec.color, name), getattr(video.color, name)
-        if wanted is not None and found != wanted:
+        if wanted not in (None, found) and not (wanted == "tv" and found is None):  # limited is what no tag means
             wrong.append(f"{name} {found} in place of {wanted}")
     if (spec.sample_aspect_ratio or 1) != (video.sample_aspect_ratio or 1):
         wrong.append(f"pixel aspect {video.sample_aspect_ratio} in place of {spec.sample_aspect_ratio}")

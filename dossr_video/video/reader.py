@@ -24,7 +24,7 @@ from torch import Tensor
 from dossr_video.errors import SourceError
 from dossr_video.video import pixels
 from dossr_video.video.deinterlace import WARM_UP, FieldCounts, FieldFilter, FieldPlan, clock_after, measure
-from dossr_video.video.probe import MAX_PIXELS, SourceInfo, check_size, open_source, picture_stream, probe
+from dossr_video.video.probe import MAX_PIXELS, SourceInfo, check_size, hides_alpha, open_source, picture_stream, probe
 
 if TYPE_CHECKING:
     from av.container import InputContainer
@@ -214,8 +214,8 @@ def look_at(path: Path, *, start: Fraction, count: int, max_pixels: int = MAX_PI
 
 
 def decoder_of(stream: Any) -> Any:
-    """The codec context that decodes a stream whole; FFmpeg's own VP8 and VP9 decoders leave the alpha behind."""
-    if stream.codec_context.name in ("vp8", "vp9") and stream.metadata.get("alpha_mode") == "1":
+    """The codec context that decodes a stream whole, alpha included."""
+    if hides_alpha(stream):
         return av.CodecContext.create("libvpx-vp9" if stream.codec_context.name == "vp9" else "libvpx", "r")
     return stream.codec_context
 
@@ -286,6 +286,7 @@ class _Pass:
             if raw.is_corrupt:
                 self._note(pts, "the decoder concealed missing data")
             raw.pts = last = pts
+            raw.make_writable()  # a copy: the decoder may go on concealing damage in a picture it has already given
             yield raw
 
     def _decoded(self) -> Iterator[av.VideoFrame]:

@@ -17,6 +17,7 @@ from dossr_video.errors import JobError, TargetError
 from dossr_video.video.carriers import Carrier, Clock, carrier_of
 from dossr_video.video.containers import Container
 from dossr_video.video.encoders import ENCODERS, picture_losses
+from dossr_video.video.pixels import has_alpha
 from dossr_video.video.probe import SourceInfo, open_source
 from dossr_video.video.streams import MP4_KEYS, TECHNICAL_KEYS, fates, losses
 from dossr_video.video.tags import MATRICES, PRIMARIES, RANGES, TRANSFERS, code_point
@@ -166,6 +167,8 @@ class _Join:
         about = self._source.video.stream
         stream.metadata.update({k: v for k, v in about.metadata.items() if not k.startswith(_STATISTICS)})
         stream.disposition = sum(av.stream.Disposition[name].value for name in about.disposition)
+        if has_alpha(spec.encoding.pix_fmt):
+            stream.metadata["alpha_mode"] = "1"
         timecode = self._timecode()
         if timecode is not None:
             stream.metadata["timecode"] = timecode
@@ -203,6 +206,7 @@ class _Join:
         """Packets of all segments at their times in the result, in decoding order."""
         unit = self._spec.time_base
         origin = self._clock.ticks(unit)
+        segment_unit = ENCODERS[self._spec.encoding.encoder].segment_unit(unit)
         last_dts: int | None = None
         header: bytes | None = None
         for number, segment in enumerate(self._segments):
@@ -219,7 +223,7 @@ class _Join:
                     assert packet.pts is not None
                     assert stream.time_base is not None
                     shift = (segment.first_pts - origin) * unit
-                    scale = stream.time_base
+                    scale = stream.time_base * (unit / segment_unit)
                     pts = round((packet.pts * scale + shift) / out.time_base)
                     dts = round(((packet.pts if packet.dts is None else packet.dts) * scale + shift) / out.time_base)
                     if last_dts is not None:  # the reordering delay of a new segment may reach back where rates vary

@@ -158,9 +158,12 @@ class VideoWriter:
         encoder = ENCODERS[spec.encoding.encoder]
         self._container = av.open(str(path), "w", format=encoder.muxer)
         self._stream: Any = self._container.add_stream(spec.encoding.encoder, rate=spec.frame_rate)
-        self._stream.time_base = spec.time_base
+        self._unit = encoder.segment_unit(spec.time_base)
+        self._stream.time_base = self._unit
+        if pixels.has_alpha(spec.encoding.pix_fmt):
+            self._stream.metadata["alpha_mode"] = "1"
         context: Any = self._stream.codec_context
-        configure(context, spec)
+        configure(context, spec, self._unit)
         try:
             context.open()
         except (av.FFmpegError, ValueError) as error:
@@ -215,12 +218,12 @@ class VideoWriter:
         self._path.unlink(missing_ok=True)
 
 
-def configure(context: VideoCodecContext, spec: VideoSpec) -> None:
-    """Give an encoder its picture, colour tags and options."""
+def configure(context: VideoCodecContext, spec: VideoSpec, time_base: Fraction) -> None:
+    """Give an encoder its picture, colour tags and options; `time_base`: seconds per tick of its frames."""
     encoder = ENCODERS[spec.encoding.encoder]
     context.width, context.height = spec.width, spec.height
     context.pix_fmt = spec.encoding.pix_fmt
-    context.time_base = spec.time_base
+    context.time_base = time_base
     context.framerate = spec.frame_rate
     context.sample_aspect_ratio = spec.sample_aspect_ratio or Fraction(0, 1)
     context.thread_count = encoder.threads

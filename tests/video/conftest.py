@@ -7,6 +7,7 @@ import shutil
 import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 
 import pytest
@@ -103,12 +104,11 @@ def _hdr(media: Media, path: Path) -> None:
     )  # fmt: skip
 
 
-def _interlaced(scan: str, *options: object, rate: int = 50) -> Make:
+def _interlaced(scan: str, *options: object, size: str = "720x576", rate: str = "50") -> Make:
     def make(media: Media, path: Path) -> None:
-        media.ffmpeg(
-            *picture("720x576", str(rate), 1), "-vf", f"interlace=scan={scan},setfield={scan}", *options,
-            "-r", rate // 2, "-aspect", "4:3", path,
-        )  # fmt: skip
+        filters = f"interlace=scan={scan},setfield={scan}"
+        frames = str(Fraction(rate) / 2)
+        media.ffmpeg(*picture(size, rate, 1), "-vf", filters, *options, "-r", frames, "-aspect", "4:3", path)
 
     return make
 
@@ -172,6 +172,9 @@ MAKERS: dict[str, Make] = {
     "hdr10.mp4": _hdr,
     "pal_tff.mpg": _interlaced("tff", *words("-c:v mpeg2video -threads 1 -flags +ildct+ilme -b:v 6M")),
     "h264_bff.mkv": _interlaced("bff", *X264, "-flags", "+ildct+ilme", "-x264-params", "bff=1"),
+    "ntsc_bff.avi": _interlaced("bff", *words("-c:v dvvideo -pix_fmt yuv411p"), size="720x480", rate="60000/1001"),
+    "unflagged.mkv": _interlaced("tff", *words("-c:v ffv1 -field_order progressive -pix_fmt yuv420p")),
+    "psf.mkv": _encoded("720x576", *X264, "-flags", "+ildct+ilme", "-x264-params", "tff=1", seconds=1),
     "telecine.mpg": _telecine,
     "rotated.mp4": _rotated,
     "mjpeg.avi": _encoded("160x96", *words("-c:v mjpeg -q:v 3 -pix_fmt yuvj420p")),

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from fractions import Fraction
+from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
@@ -46,15 +48,18 @@ def segments_of(source: Path, target: Path, *, first: int = 0, last: int | None 
     spec = make_spec(reader, settings, target, width=video.width, height=video.height)
     if spec.encoding.encoder in ("libx264", "libx265"):
         spec = replace(spec, encoding=replace(spec.encoding, speed="ultrafast"))
-    frames = list(reader.frames())[first:last]
-    segments = []
-    for start in range(0, len(frames), 9):
-        path = target.with_name(f"{target.stem}.{start}{spec.segment_suffix}")
-        with VideoWriter(path, spec) as writer:
-            for frame in frames[start : start + 9]:
-                writer.write(frame.rgb(), frame.pts - frames[start].pts, alpha=frame.alpha())
-        segments.append(SegmentFile(path, frames[start].pts))
-    return Made(reader, spec, segments, [frame.pts for frame in frames], target)
+    pts: list[int] = []
+    segments: list[SegmentFile] = []
+    with ExitStack() as stack:
+        for frame in islice(reader.frames(), first, last):
+            if len(pts) % 9 == 0:
+                stack.close()
+                path = target.with_name(f"{target.stem}.{len(pts)}{spec.segment_suffix}")
+                writer = stack.enter_context(VideoWriter(path, spec))
+                segments.append(SegmentFile(path, frame.pts))
+            writer.write(frame.rgb(), frame.pts - segments[-1].first_pts, alpha=frame.alpha())
+            pts.append(frame.pts)
+    return Made(reader, spec, segments, pts, target)
 
 
 CASES = [
