@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -216,7 +217,6 @@ def _video_info(stream: VideoStream, frame: av.VideoFrame) -> VideoInfo:
     pix_fmt = frame.format.name
     if hides_alpha(stream):
         pix_fmt = "yuva420p"  # only libvpx, which the reader takes for these, decodes the alpha
-    duration = None if stream.duration is None else stream.duration * stream.time_base
     return VideoInfo(
         stream=_stream_info(stream),
         codec=context.codec.canonical_name,
@@ -233,8 +233,16 @@ def _video_info(stream: VideoStream, frame: av.VideoFrame) -> VideoInfo:
         field_order=FIELD_ORDERS.get(context.field_order),
         interlaced=frame.interlaced_frame,
         frames=stream.frames or None,
-        duration=duration,
+        duration=_declared_duration(stream),
     )
+
+
+def _declared_duration(stream: Any) -> Fraction | None:
+    if stream.duration is not None:
+        return Fraction(stream.duration * stream.time_base)
+    # Matroska has no length per stream but in a tag that its writers agree on: 00:01:02.345000000.
+    tag = re.fullmatch(r"(\d+):(\d\d):(\d\d(?:\.\d+)?)", stream.metadata.get("DURATION", ""))
+    return None if tag is None else int(tag[1]) * 3600 + int(tag[2]) * 60 + Fraction(tag[3])
 
 
 def hides_alpha(stream: Any) -> bool:

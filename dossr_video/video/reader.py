@@ -34,6 +34,9 @@ if TYPE_CHECKING:
 SEEK_MARGINS = (0.0, 0.5, 2.0, 8.0, 32.0)  # seconds before the wanted frame
 
 
+CUT_OFF = 0.5  # seconds that may miss from the declared length: an edit list or a late start explain no more
+
+
 @dataclass(frozen=True)
 class Damage:
     """Something in the file that could not be read as it was written."""
@@ -288,6 +291,10 @@ class _Pass:
             raw.pts = last = pts
             raw.make_writable()  # a copy: the decoder may go on concealing damage in a picture it has already given
             yield raw
+        if last is not None and video.duration is not None:
+            missing = video.duration - (last + period) * video.time_base + self._reader.info.start
+            if missing > CUT_OFF:
+                self._note(last + period, f"the file is cut off: {float(missing):.1f} s that it declares are missing")
 
     def _decoded(self) -> Iterator[av.VideoFrame]:
         # The demuxer's own last, empty packet flushes the decoder: frames from decode(None) would lack a time base.

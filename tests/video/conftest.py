@@ -185,6 +185,7 @@ MAKERS: dict[str, Make] = {
     "alpha.webm": _encoded("160x96", *VP9, filters=ALPHA + ",format=yuva420p"),
     "alpha.mov": _encoded("160x96", *words("-c:v prores_ks -profile:v 4444"), filters=ALPHA + ",format=yuva444p10le"),
     "anim.gif": _encoded("160x96", rate="10", seconds=1),
+    "long_sound.mp4": lambda media, path: media.ffmpeg(*picture(seconds=0.4), *sound(3), *X264, "-c:a", "aac", path),
     "truncated.mp4": _truncated("faststart.mp4"),
     "truncated.mkv": _truncated("plain.mkv"),
     "no_index.mp4": _truncated("plain.mp4"),
