@@ -54,7 +54,7 @@ class ChunkNoise:
         """Noise (T, C, h, w), float32 on the CPU."""
         noise = self._source(draw, self._frames, self._size)
         if self._offsets is not None:
-            self._fields[draw] = noise[-1]
+            self._fields[draw] = noise[-1].clone()  # not a view that keeps the whole chunk
         return noise
 
     def state(self) -> NoiseState:
@@ -95,8 +95,8 @@ class WarpedNoise:
     """Fields carried along the motion, a cell's noise staying whole.
 
     Each latent cell takes the noise of at most one cell of the frame before, and no two take the same, so every field
-    stays white and of variance 1; cells that appear are filled with fresh noise. `fields` holds the noise
-    of the frame before the first by draw: the last this source gave for the chunk before; nothing at a shot's start.
+    stays white and of variance 1; cells that appear are filled with fresh noise. `fields` holds the noise of the frame
+    before the first, by draw: the last this source gave for the chunk before; nothing at a shot's start.
     """
 
     seed: int

@@ -70,11 +70,11 @@ class Guide:
         before = self._before.blended.get(call)
         if not self._pixels:
             blended = blend_latents(x0, before, self._motion, strength=strength, move=self._codec.warp)
-            self._blended[call] = blended[-1:]
+            self._blended[call] = blended[-1:].clone()  # not a view that keeps the whole chunk
             return blended
         fields = self._codec.decode(x0)
         blended = blend_pictures(fields, before, self._motion, strength=strength)
-        self._blended[call] = blended[-1:]
+        self._blended[call] = blended[-1:].clone()
         # The change alone passes through the encoder, so that a lossy one costs nothing where nothing is blended.
         return x0 + (self._codec.encode(blended) - self._codec.encode(fields))
 
@@ -114,8 +114,10 @@ def _blend(
     for i in range(len(frames)):
         frame = frames[i : i + 1]
         if previous is not None:
-            flow, confidence = motion.flow[i : i + 1].to(frame), motion.confidence[i : i + 1].to(frame)
-            frame = towards(frame, move(previous, flow), strength * _resized(confidence, frame.shape[-2:]))
+            flow, confidence = motion.flow[i : i + 1].to(frame.device), motion.confidence[i : i + 1].to(frame.device)
+            weight = strength * _resized(confidence, frame.shape[-2:])
+            # In float32: local energies are too small for half precision.
+            frame = towards(frame.float(), move(previous, flow).float(), weight).to(frame)
         blended.append(frame)
         previous = frame
     return torch.cat(blended)

@@ -71,12 +71,13 @@ def warp(images: Tensor, flow: Tensor, *, mode: Literal["bilinear", "bicubic"] =
     Beyond the border the nearest pixel is repeated.
     """
     h, w = images.shape[-2:]
-    flow = _resize_flow(flow.to(images.dtype), (h, w))
-    y = torch.arange(h, device=images.device, dtype=images.dtype).view(1, h, 1)
-    x = torch.arange(w, device=images.device, dtype=images.dtype).view(1, 1, w)
+    # In float32: half precision has no fractions of a pixel left at the far side of a large picture.
+    flow = _resize_flow(flow.float(), (h, w))
+    y = torch.arange(h, device=images.device, dtype=torch.float32).view(1, h, 1)
+    x = torch.arange(w, device=images.device, dtype=torch.float32).view(1, 1, w)
     # grid_sample's coordinates run from -1 at the first pixel's outer edge to 1 at the last one's.
     grid = torch.stack([(2 * (x + flow[:, 0]) + 1) / w - 1, (2 * (y + flow[:, 1]) + 1) / h - 1], -1)
-    return F.grid_sample(images, grid, mode=mode, padding_mode="border", align_corners=False)
+    return F.grid_sample(images.float(), grid, mode=mode, padding_mode="border", align_corners=False).to(images)
 
 
 def _resize_flow(flow: Tensor, size: tuple[int, int]) -> Tensor:

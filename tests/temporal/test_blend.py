@@ -67,6 +67,13 @@ def test_where_nothing_is_sure_nothing_is_blended() -> None:
     assert not torch.equal(blended[..., W + 2 :], pictures[..., W + 2 :])
 
 
+def test_half_precision_is_blended_like_single() -> None:
+    pictures = torch.cat([flickering(2), torch.zeros(1, 3, 2 * H, 2 * W)])
+    blended = blend_pictures(pictures.half(), None, still(3), strength=0.6)
+    assert blended.dtype == torch.float16
+    assert torch.allclose(blended.float(), blend_pictures(pictures, None, still(3), strength=0.6), atol=2e-3)
+
+
 @pytest.mark.parametrize("length", [1, 4, 7, 16])
 def test_chunks_do_not_matter(length: int) -> None:
     pictures, moved = flickering(9), still(9)

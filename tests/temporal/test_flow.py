@@ -123,6 +123,12 @@ def test_flow_is_scaled_to_the_size_of_what_is_moved(size: tuple[int, int]) -> N
     assert torch.allclose(moved[..., :-step, :-step], picture[..., step:, step:], atol=1e-4)
 
 
+def test_half_precision_moves_as_far() -> None:
+    picture = texture(8, h=16, w=2200)[None]
+    flow = torch.full((1, 2, 16, 2200), 0.5)
+    assert torch.allclose(warp(picture.half(), flow.half()).float(), warp(picture, flow), atol=2e-3)
+
+
 def test_warp_agrees_with_opencv() -> None:
     picture = texture(9)
     rng = np.random.default_rng(0)
