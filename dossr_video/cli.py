@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -101,6 +102,33 @@ def upscale(
         if before_after is not None:
             say(f"before and after: {before_after}")
         say(report.summary())
+
+
+@app.command(cls=GroupedCommand)
+@click.argument("source", type=PATH)
+@click.argument("target", type=PATH, required=False)
+@with_settings
+@click.option("--json", "as_json", is_flag=True, help="print JSON")
+@debug_option
+def probe(source: Path, target: Path | None, *, settings: Settings, as_json: bool) -> None:
+    """Explain what SOURCE is, what a run with these options would do and why, and what TARGET could not keep."""
+    from dossr_video.video.probe import probe as look
+    from dossr_video.video.triage import triage
+
+    info = look(source, max_pixels=settings.max_pixels)
+    treatment = triage(info, settings, target=target)
+    if as_json:
+        data = {"source": asdict(info), "treatment": treatment.as_json()}
+        click.echo(json.dumps(data, indent=2, default=str))
+        return
+    video = info.video
+    seconds = "unknown" if info.duration is None else f"{float(info.duration):.3f} s"
+    click.echo(f"{source}: {info.container}, {seconds}, {len(info.streams) + 1} streams")
+    click.echo(
+        f"picture: {video.codec}, {video.width}x{video.height}, {video.pix_fmt}, {float(video.frame_rate):.3f} frames/s"
+    )
+    for line in treatment.explain():
+        click.echo(line)
 
 
 @app.command()

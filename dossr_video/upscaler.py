@@ -47,7 +47,21 @@ def upscale_chunk(
     pictures, state = restored.clamp(0, 1), replace(state, carry=carry)
     if model.defaults.steps > 0:  # otherwise the restorer is the whole model
         pictures, state = _sample(model, pictures, motion, chunk.indices, state, settings, shot)
-    return pictures[..., : height * model.scale, : width * model.scale], state
+    pictures = pictures[..., : height * model.scale, : width * model.scale]
+    if model.defaults.steps > 0 and (settings.color_fix or model.defaults.color_fix) != "none":
+        pictures = match_mean(pictures, chunk.frames.to(model.device))
+    return pictures, state
+
+
+def match_mean(pictures: Tensor, source: Tensor) -> Tensor:
+    """Pictures in [0, 1] with the mean colour of the source's frames: a colour fix follows the restorer, which drifts.
+
+    Both are (T, 3, any size). What is clipped makes up for a part of the shift, so it is done twice.
+    """
+    wanted = source.mean((2, 3), keepdim=True)
+    for _ in range(2):
+        pictures = (pictures + wanted - pictures.mean((2, 3), keepdim=True)).clamp(0, 1)
+    return pictures
 
 
 def _sample(

@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from transformers import CLIPTextConfig, CLIPTextModel
 
 from dossr_video.errors import TargetError
-from dossr_video.models.architecture import HEAD_CHANNELS, ConditionEncoder
+from dossr_video.models.architecture import ConditionEncoder
 from dossr_video.models.networks import CONTEXTS, INDEX, STORED_PROMPTS, ReleasedCheckpoint, weights_name
 from dossr_video.models.rrdbnet import RRDBNet
 
@@ -34,8 +34,8 @@ def convert(
     *,
     dtype: torch.dtype = torch.float16,
     text_tower: bool = False,
-    head_channels: int = HEAD_CHANNELS,
-    text_head_channels: int = HEAD_CHANNELS,
+    head_channels: int | None = None,
+    text_head_channels: int | None = None,
 ) -> None:
     """Write the checkpoint `source` as the folder `target`, all of it or nothing.
 

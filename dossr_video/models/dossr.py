@@ -10,7 +10,6 @@ from torch import Tensor
 
 from dossr_video.diffusion.schedule import make_point
 from dossr_video.frames import Motion
-from dossr_video.models.architecture import HEAD_CHANNELS
 from dossr_video.models.base import Carry, Condition, SamplerDefaults
 from dossr_video.models.checkpoint import digest
 from dossr_video.models.networks import Networks, load_networks, open_source
@@ -129,8 +128,8 @@ def load_dossr(
     prompt: str | None = None,
     negative_prompt: str | None = None,
     cfg_scale: float = 1.0,
-    head_channels: int = HEAD_CHANNELS,
-    text_head_channels: int = HEAD_CHANNELS,
+    head_channels: int | None = None,
+    text_head_channels: int | None = None,
 ) -> DoSSR:
     """A model from the released checkpoint or from a folder made by `convert`.
 

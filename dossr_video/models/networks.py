@@ -60,13 +60,12 @@ def load_networks(source: NetworkSource, *, device: torch.device, dtype: torch.d
 class ReleasedCheckpoint:
     """A single file in the authors' layout."""
 
-    def __init__(
-        self, path: Path, *, head_channels: int = HEAD_CHANNELS, text_head_channels: int = HEAD_CHANNELS
-    ) -> None:
+    def __init__(self, path: Path, *, head_channels: int | None, text_head_channels: int | None) -> None:
         self.path = path
-        self.head_channels = head_channels
-        self.text_head_channels = text_head_channels
         self.weights = read_weights(path)
+        told = _told_head_channels(path)
+        self.head_channels = head_channels or told[0]
+        self.text_head_channels = text_head_channels or told[1]
         missing = [f"{prefix}*" for name, prefix in PREFIXES.items() if not part(self.weights, name)]
         if missing:
             raise ModelError(f"{path} is no DoSSR checkpoint: it lacks {name_some(missing)}", hint=AUTHORS)
@@ -80,6 +79,21 @@ class ReleasedCheckpoint:
         """(K, 77, D) float32 on the CPU."""
         tower = self.network("text_encoder", device=torch.device("cpu"), dtype=torch.float32)
         return contexts(tower, prompts)
+
+
+def _told_head_channels(path: Path) -> tuple[int, int]:
+    """Channels of an attention head of the UNet and of the text tower: 64, unless config.json beside it tells.
+
+    Weights do not hold them. The file says {"unet": {"num_head_channels": N}, "text": {"width": W, "heads": H}}.
+    """
+    beside = path.with_name("config.json")
+    if not beside.is_file():
+        return HEAD_CHANNELS, HEAD_CHANNELS
+    config = read_json(beside)
+    try:
+        return int(config["unet"]["num_head_channels"]), config["text"]["width"] // config["text"]["heads"]
+    except (KeyError, TypeError, ValueError, ZeroDivisionError):  # of another program
+        return HEAD_CHANNELS, HEAD_CHANNELS
 
 
 def _same(some: Weights, all_of: Weights) -> bool:
@@ -137,7 +151,7 @@ def weights_name(name: str) -> str:
 
 
 def open_source(
-    path: Path, *, head_channels: int = HEAD_CHANNELS, text_head_channels: int = HEAD_CHANNELS
+    path: Path, *, head_channels: int | None = None, text_head_channels: int | None = None
 ) -> NetworkSource:
     """A converted folder or a checkpoint file. Raises ModelError for anything else."""
     if path.is_dir():
