@@ -84,6 +84,8 @@ class RayExecutor:
         try:
             self.weights, self.dtype = ray.get(self._members[0].actor.identity.remote())
         except RayTaskError as error:
+            for member in self._members:
+                ray.kill(member.actor)
             raise error.cause from error
 
     def run(

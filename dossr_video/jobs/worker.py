@@ -46,6 +46,7 @@ class Worker:
             cfg_scale=settings.cfg_scale,
         )
         self._reader: PyavReader | None = None
+        self._read: tuple[Path, int, int] | None = None  # path, bytes, date of what the reader reads
 
     def run(self, task: Task, *, on_frames: Callable[[int], None]) -> SegmentResult:
         """Make the segment's file; it has its name only when it is whole and on the disk.
@@ -54,7 +55,6 @@ class Worker:
         """
         temporary = task.target.with_name(f"{task.target.stem}.{secrets.token_hex(4)}.part{task.target.suffix}")
         reader = self._reader_of(task.source)
-        size = {"width": task.spec.width, "height": task.spec.height}
         try:
             with VideoWriter(temporary, task.spec) as writer:
                 result = run_segment(
@@ -62,7 +62,7 @@ class Worker:
                     reader=reader,
                     writer=writer,
                     model=self.model,
-                    settings=self.settings.model_copy(update=size),
+                    settings=self.settings,
                     on_frames=on_frames,
                 )
             durable.settle(temporary, task.target)
@@ -78,7 +78,9 @@ class Worker:
 
     def _reader_of(self, source: Path) -> PyavReader:
         """The reader stays open from segment to segment: where it stopped, the next one often begins."""
-        if self._reader is None or self._reader.info.path != source:
+        status = source.stat()
+        read = (source, status.st_size, status.st_mtime_ns)
+        if self._reader is None or self._read != read:
             self.close()
-            self._reader = open_reader(source, self.settings)
+            self._reader, self._read = open_reader(source, self.settings), read
         return self._reader

@@ -9,11 +9,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
+from torch import Tensor
 
-from dossr_video.errors import Interrupted, JobError, SourceError, TargetError
+from dossr_video.errors import Interrupted, JobError, ModelError, SourceError, TargetError
+from dossr_video.frames import Motion
 from dossr_video.jobs import durable, local, plan, worker
 from dossr_video.jobs.lock import HeldError, locked
 from dossr_video.jobs.run import run_job
+from dossr_video.models import registry
+from dossr_video.models.base import Carry
+from dossr_video.models.bicubic import Bicubic
 from dossr_video.settings import Settings
 
 Content = Callable[[Path], dict[str, Any]]
@@ -329,3 +335,39 @@ def test_a_name_is_given_only_to_a_file_that_is_on_the_disk(tmp_path: Path, monk
     durable.write(tmp_path / "x", b"content")
     assert happened == ["file", "name", "folder"]
     assert (tmp_path / "x").read_bytes() == b"content"
+
+
+class Greedy(Bicubic):
+    """An accelerator that holds so many frames at once, and no more."""
+
+    room = 2
+
+    def restore(self, frames: Tensor, motion: Motion, carry: Carry) -> tuple[Tensor, Carry]:
+        if len(frames) > self.room:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+        return super().restore(frames, motion, carry)
+
+
+@pytest.fixture
+def greedy(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(registry.BUILT_IN, "bicubic", lambda device, dtype: Greedy(device=device, dtype=dtype))
+
+
+@pytest.mark.usefixtures("greedy")
+def test_where_memory_runs_out_the_run_goes_on_with_less_and_says_so(
+    clip: Path, tiny: Settings, content: Content, whole: dict[str, Any], tmp_path: Path
+) -> None:
+    report = run_job(clip, tmp_path / "out.mp4", tiny)
+    assert report.warnings
+    assert "memory ran out at frame 0: going on with 2 at a time" in report.warnings
+    assert content(tmp_path / "out.mp4") == whole
+
+
+@pytest.mark.usefixtures("greedy")
+def test_a_frame_that_never_fits_is_an_error_that_leaves_nothing(
+    clip: Path, tiny: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Greedy, "room", 0)
+    with pytest.raises(ModelError, match="fits into memory"):
+        run_job(clip, tmp_path / "out.mp4", tiny)
+    assert names(tmp_path) == []
