@@ -139,6 +139,7 @@ def choose_pix_fmt(encoder: str, source: str, *, width: int, height: int) -> str
         return (
             pixels.is_grey(candidate) and not pixels.is_grey(source),
             _odd(candidate, width=width, height=height) and encoder not in ("ffv1", "libvpx-vp9"),
+            pixels.has_alpha(source) and not pixels.has_alpha(candidate),
             abs(depth - wanted) + 32 * (depth < wanted),
             sum(abs(a - b) + 8 * (a > b) for a, b in zip(shift, wanted_shift, strict=True)),
             pixels.is_rgb(candidate) != pixels.is_rgb(source),
@@ -163,8 +164,10 @@ def picture_losses(source: VideoInfo, encoding: EncoderSettings) -> tuple[str, .
 
 def writable_formats(encoder: str) -> list[str]:
     """Pixel formats that both the encoder takes and `pixels.from_rgb` makes."""
-    formats = av.Codec(encoder, "w").video_formats or ()
-    return [f.name for f in formats if pixels.can_make(f.name)]
+    formats = [f.name for f in av.Codec(encoder, "w").video_formats or () if pixels.can_make(f.name)]
+    if encoder == "libx265":  # its alpha is a second layer that hardly any decoder reads
+        formats = [name for name in formats if not pixels.has_alpha(name)]
+    return formats
 
 
 def _odd(pix_fmt: str, *, width: int, height: int) -> bool:

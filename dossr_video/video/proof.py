@@ -16,8 +16,9 @@ import numpy as np
 from dossr_video.errors import ProofError
 from dossr_video.video.carriers import Clock
 from dossr_video.video.containers import Container
+from dossr_video.video.pixels import has_alpha
 from dossr_video.video.probe import SourceInfo, StreamInfo, open_source, probe
-from dossr_video.video.reader import PyavReader, VideoReader
+from dossr_video.video.reader import Frame, PyavReader, VideoReader
 from dossr_video.video.remux import Cut, JoinReport, clock_of
 from dossr_video.video.streams import TECHNICAL_KEYS, Fate, describe, fates
 from dossr_video.video.writer import VideoSpec
@@ -97,7 +98,7 @@ def _pictures(
 ) -> Iterator[Check]:
     """Frame count, every time and the mean colour of every frame."""
     tick = Fraction(0) if container.format in ("mp4", "mov") else MATROSKA_TICK
-    late = colour = 0.0
+    late = colour = opacity = 0.0
     count = 0
     with PyavReader(target, max_pixels=spec.width * spec.height) as made:
         originals = reader.frames(pts[0])
@@ -110,6 +111,8 @@ def _pictures(
             original = next(originals, None)
             if original is not None:
                 colour = max(colour, float(np.abs(result.mean_color() - original.mean_color()).max()))
+                if has_alpha(spec.encoding.pix_fmt):
+                    opacity = max(opacity, 255 * abs(_opacity(result) - _opacity(original)))
     exact = late <= float(tick)
     yield Check(
         "timestamps",
@@ -117,7 +120,14 @@ def _pictures(
         "timestamps exact" + (" to the millisecond" if tick else "") if exact else f"off by up to {late:.6f} s",
     )
     yield Check("frames", count == len(pts), f"{count} of {len(pts)}")
+    if has_alpha(spec.encoding.pix_fmt):
+        yield Check("alpha", opacity <= COLOUR, f"mean opacity at most {opacity:.2f} of 255 from the source's")
     yield Check("colour", colour <= COLOUR, f"mean colour of a frame at most {colour:.2f} of 255 from the source's")
+
+
+def _opacity(frame: Frame) -> float:
+    alpha = frame.alpha()
+    return 1.0 if alpha is None else float(alpha.mean())
 
 
 def _duration(result: SourceInfo, spec: VideoSpec, pts: Sequence[int], clock: Clock) -> Check:
