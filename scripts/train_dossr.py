@@ -24,7 +24,6 @@ from pathlib import Path
 import torch
 
 from dossr_video.errors import DossrError
-from dossr_video.models.architecture import HEAD_CHANNELS
 from dossr_video.models.checkpoint import digest
 from dossr_video.models.convert import write_folder
 from dossr_video.models.dossr import DoSSR
@@ -53,7 +52,9 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--save-every", type=int, default=5000, help="steps")
     parser.add_argument("--device", default="auto")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--head-channels", type=int, default=HEAD_CHANNELS, help="of the UNet's attention")
+    parser.add_argument(
+        "--head-channels", type=int, help="of the attention, in a checkpoint of another size than 2.1's"
+    )
     return parser.parse_args()
 
 

@@ -134,7 +134,8 @@ def load_dossr(
     """A model from the released checkpoint or from a folder made by `convert`.
 
     The released one-step weights are loaded alike, and sampled in one call. `head_channels` and `text_head_channels`
-    are channels per attention head, for checkpoints of other sizes than the released ones; folders hold them.
+    are channels per attention head, for checkpoints of other sizes than the released ones; without them a config.json
+    beside the checkpoint is asked, and folders hold them.
     Raises ModelError; SettingsError for a prompt that needs a vocabulary that is not installed.
     """
     source = open_source(path, head_channels=head_channels, text_head_channels=text_head_channels)

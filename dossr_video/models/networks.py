@@ -60,7 +60,7 @@ def load_networks(source: NetworkSource, *, device: torch.device, dtype: torch.d
 class ReleasedCheckpoint:
     """A single file in the authors' layout."""
 
-    def __init__(self, path: Path, *, head_channels: int | None, text_head_channels: int | None) -> None:
+    def __init__(self, path: Path, *, head_channels: int | None = None, text_head_channels: int | None = None) -> None:
         self.path = path
         self.weights = read_weights(path)
         told = _told_head_channels(path)
@@ -89,10 +89,10 @@ def _told_head_channels(path: Path) -> tuple[int, int]:
     beside = path.with_name("config.json")
     if not beside.is_file():
         return HEAD_CHANNELS, HEAD_CHANNELS
-    config = read_json(beside)
     try:
+        config = read_json(beside)
         return int(config["unet"]["num_head_channels"]), config["text"]["width"] // config["text"]["heads"]
-    except (KeyError, TypeError, ValueError, ZeroDivisionError):  # of another program
+    except (ModelError, KeyError, TypeError, ValueError, ZeroDivisionError):  # of another program
         return HEAD_CHANNELS, HEAD_CHANNELS
 
 

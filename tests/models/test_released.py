@@ -108,6 +108,23 @@ def test_other_models_are_not_taken_for_dossr(load, tmp_path):
     assert "and 3 more" in message
 
 
+def test_heads_are_asked_for_beside_the_checkpoint(checkpoint, tmp_path):
+    copy = tmp_path / "copy.ckpt"
+    copy.symlink_to(checkpoint)
+    beside = tmp_path / "config.json"
+
+    def told():
+        source = ReleasedCheckpoint(copy)
+        return source.head_channels, source.text_head_channels
+
+    assert told() == (64, 64)
+    beside.write_text('{"unet": {"num_head_channels": 8}, "text": {"width": 32, "heads": 2}}')
+    assert told() == (8, 16)
+    for other in ("not JSON", '{"unet": "of another program"}', '{"unet": {"num_head_channels": 8}}'):
+        beside.write_text(other)
+        assert told() == (64, 64)
+
+
 @pytest.mark.parametrize("part", ["head_channels", "text_head_channels"])
 def test_heads_that_do_not_divide_ask_for_their_size(load, checkpoint, part):
     with pytest.raises(ModelError, match="attention heads of 64") as caught:
