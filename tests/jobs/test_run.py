@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from dossr_video.errors import Interrupted, JobError, ModelError, SourceError, TargetError
+from dossr_video.errors import Interrupted, JobError, ModelError, ProofError, SourceError, TargetError
 from dossr_video.frames import Motion
 from dossr_video.jobs import durable, local, plan, worker
 from dossr_video.jobs.lock import HeldError, locked
@@ -21,6 +21,7 @@ from dossr_video.models import registry
 from dossr_video.models.base import Carry
 from dossr_video.models.bicubic import Bicubic
 from dossr_video.settings import Settings
+from dossr_video.video.proof import Check, Proof
 
 Content = Callable[[Path], dict[str, Any]]
 
@@ -371,3 +372,18 @@ def test_a_frame_that_never_fits_is_an_error_that_leaves_nothing(
     with pytest.raises(ModelError, match="fits into memory"):
         run_job(clip, tmp_path / "out.mp4", tiny)
     assert names(tmp_path) == []
+
+
+def test_a_result_that_is_not_what_was_promised_gets_no_name(
+    clip: Path, tiny: Settings, content: Content, whole: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = tmp_path / "out.mp4"
+    broken = Proof((Check("frames", False, "53 of 54"),), "kept: nothing")
+    monkeypatch.setattr("dossr_video.jobs.join.prove", lambda *arguments, **options: broken)
+    with pytest.raises(ProofError, match="53 of 54"):
+        run_job(clip, target, tiny)
+    assert names(tmp_path) == ["out.mp4.dossr"]
+    assert content(tmp_path / "out.mp4.dossr" / "joined.mp4") == whole
+    monkeypatch.undo()
+    report = run_job(clip, target, tiny)
+    assert (report.resumed, report.proof.passed) == (6, True)
