@@ -69,8 +69,9 @@ def _camera(image: Image, rng: Random, frames: int, side: int) -> NDArray[np.uin
     speed = rng.choice([0.0, 1.0, 4.0, 10.0], p=[0.15, 0.3, 0.4, 0.15])  # pixels a frame, at most
     pan, shake = rng.uniform(-speed, speed, 2), rng.choice([0.0, 0.5]) * speed / 4
     turn, zoom = rng.normal(0, 0.003) * (speed > 0), rng.normal(0, 0.004) * (speed > 0)
-    # A shrunk photograph is sharper: detail at the pixel level is what the model must learn to draw.
-    scale = min(rng.uniform(1.0, 1.8), min(h, w) / side)
+    # A shrunk photograph is sharp: detail at the pixel level is what the model must learn to draw. An enlarged one is
+    # soft, as many a scene is.
+    scale = min(rng.uniform(0.6, 1.8), min(h, w) / side)
     angle = rng.choice([0.0, 0.5 * np.pi]) + rng.normal(0, 0.05)
     margin = 0.5 * side * scale
     centre = np.array([rng.uniform(margin, max(w - margin, margin)), rng.uniform(margin, max(h - margin, margin))])

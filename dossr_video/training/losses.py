@@ -81,6 +81,17 @@ def grid(errors: Tensor, *, period: int = 8) -> Tensor:
     return F.avg_pool2d(phases, min(4, *phases.shape[-2:]), stride=2).abs().mean()
 
 
+def unrest(pictures: Tensor, truth: Tensor) -> Tensor:
+    """Fine error of pictures (B, 3, H, W) where the truth is flat: patterns that please AlexNet show up there first."""
+
+    def fine(x: Tensor) -> Tensor:
+        return x - F.avg_pool2d(x, 5, stride=1, padding=2, count_include_pad=False)
+
+    rough = F.avg_pool2d(fine(truth).square().mean(1, keepdim=True), 9, stride=1, padding=4)
+    flat = 1 / (1 + rough / 0.01**2)  # 0.01: two and a half 8-bit codes
+    return (flat * fine(pictures - truth).abs()).mean()
+
+
 def seen_alike(pictures: Tensor, truth: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
     """Both cut, scaled and turned at random, alike: AlexNet's stride must not find the same pixels every time."""
     y, x, flip, turn = (int(v) for v in torch.randint(0, 8, (4,), generator=generator))

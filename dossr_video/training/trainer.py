@@ -17,7 +17,7 @@ from dossr_video.diffusion.solver import diffuse
 from dossr_video.models.compact import CompactNetworks
 from dossr_video.temporal.flow import warp
 from dossr_video.training.batches import Batch, Batches
-from dossr_video.training.losses import AlexNet, FineFilters, grid, seen_alike, texture
+from dossr_video.training.losses import AlexNet, FineFilters, grid, seen_alike, texture, unrest
 
 
 @dataclass(frozen=True)
@@ -33,9 +33,10 @@ class Stage:
     pixels: float = 2.0  # difference of the final pictures from the truth
     restored: float = 0.3  # the same of the restored pictures, all frames
     steadiness: float = 1.0  # how their errors change along the motion
-    features: float = 0.4  # LPIPS on AlexNet
+    features: float = 0.3  # LPIPS on AlexNet
     texture: float = 0.3  # means and covariances of AlexNet's features
     fine: float = 0.5  # the same of fine random filters
+    unrest: float = 15.0  # fine errors where the truth is flat
     grid: float = 10.0  # errors that repeat with the codec's or the pixel shuffle's period
 
 
@@ -46,7 +47,7 @@ class Trainer:
     """
 
     def __init__(
-        self, networks: CompactNetworks, alexnet: AlexNet, batches: Batches, *, seed: int, average: float = 0.99
+        self, networks: CompactNetworks, alexnet: AlexNet, batches: Batches, *, seed: int, average: float = 0.97
     ) -> None:
         self.networks = networks.train().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.average = copy.deepcopy(networks).requires_grad_(False).eval()
@@ -102,6 +103,7 @@ class Trainer:
         coins = torch.rand((*final.shape[:2], 1, 1, 1), generator=generator) < 0.5
         shown = torch.where(coins, restored[-stage.judged :], final)
         losses["grid"] = grid((shown - truth).flatten(0, 1))
+        losses["unrest"] = unrest(shown.flatten(0, 1), truth.flatten(0, 1))
         shown, wanted = seen_alike(shown.flatten(0, 1), truth.flatten(0, 1), generator)
         maps = self.alexnet(shown)
         with torch.no_grad():

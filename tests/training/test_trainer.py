@@ -19,7 +19,7 @@ from dossr_video.quality.networks import Lpips
 from dossr_video.training.batches import Batch, Batches
 from dossr_video.training.degradation import read_recipes
 from dossr_video.training.footage import Footage, split
-from dossr_video.training.losses import AlexNet, grid, seen_alike, texture
+from dossr_video.training.losses import AlexNet, grid, seen_alike, texture, unrest
 from dossr_video.training.trainer import Stage, Trainer, mix, unsteadiness
 from dossr_video.training.validation import enlarge, held_out, sheet
 
@@ -153,6 +153,15 @@ def test_grid_is_what_repeats() -> None:
     assert float(grid(torch.full((1, 3, 96, 96), 0.5))) < 1e-6
     assert min(float(grid(tiles[4])), float(grid(tiles[8]))) > 2.5 * float(grid(noise))
     assert float(grid(tiles[4])) > 2 * float(grid(tiles[6]))
+
+
+def test_unrest_counts_where_the_truth_is_flat() -> None:
+    generator = torch.Generator().manual_seed(0)
+    pattern = 0.02 * torch.randn(1, 3, 48, 48, generator=generator)
+    flat, rough = torch.full((1, 3, 48, 48), 0.5), torch.rand(1, 3, 48, 48, generator=generator)
+    assert float(unrest(flat, flat)) == 0
+    assert float(unrest(flat + 0.1, flat)) < 1e-6
+    assert float(unrest(flat + pattern, flat)) > 50 * float(unrest(rough + pattern, rough))
 
 
 def test_texture_sees_place_too(alexnet: AlexNet) -> None:
