@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 import torch
 import torch.nn.functional as F
+from kornia.geometry.transform import remap
 from torch import Tensor
 
 from dossr_video.frames import Motion
@@ -75,9 +76,10 @@ def warp(images: Tensor, flow: Tensor, *, mode: Literal["bilinear", "bicubic"] =
     flow = _resize_flow(flow.float(), (h, w))
     y = torch.arange(h, device=images.device, dtype=torch.float32).view(1, h, 1)
     x = torch.arange(w, device=images.device, dtype=torch.float32).view(1, 1, w)
-    # grid_sample's coordinates run from -1 at the first pixel's outer edge to 1 at the last one's.
-    grid = torch.stack([(2 * (x + flow[:, 0]) + 1) / w - 1, (2 * (y + flow[:, 1]) + 1) / h - 1], -1)
-    return F.grid_sample(images.float(), grid, mode=mode, padding_mode="border", align_corners=False).to(images)
+    moved: Tensor = remap(
+        images.float(), x + flow[:, 0], y + flow[:, 1], mode=mode, padding_mode="border", align_corners=True
+    )
+    return moved.to(images)
 
 
 def _resize_flow(flow: Tensor, size: tuple[int, int]) -> Tensor:
