@@ -113,7 +113,7 @@ def measure(frames: Sequence[Luma], *, flagged: int = 0) -> FieldCounts:
     frames that comb more than their own detail explains count as interlaced.
     """
     counts = FieldCounts(frames=len(frames), flagged=flagged)
-    thin = [np.asarray(frame[: frame.shape[0] // 2 * 2, ::COLUMNS], np.int16) for frame in frames]
+    thin = [np.asarray(frame[: frame.shape[0] // 4 * 4, ::COLUMNS], np.int16) for frame in frames]
     for now, after in pairwise(thin):
         own = _combing(now[0::2], now[1::2])
         next_upper, next_lower = _combing(after[0::2], now[1::2]), _combing(now[0::2], after[1::2])

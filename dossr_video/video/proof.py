@@ -191,14 +191,13 @@ def _metadata(source: SourceInfo, result: SourceInfo) -> Check:
         return {key.lower(): value for key, value in metadata.items() if key.lower() not in TECHNICAL_KEYS}
 
     found = plain(result.metadata)
+    found.setdefault("creation_time", found.get("date", ""))  # where a date that no muxer reads is written
     missing = [key for key, value in plain(source.metadata).items() if not _alike(key, value, found.get(key))]
     return Check("metadata", not missing, f"missing: {', '.join(missing)}" if missing else "all entries")
 
 
 def _alike(key: str, wanted: str, found: str | None) -> bool:
-    if key == "creation_time" and found is not None:
-        return found[:19] == wanted[:19]
-    return found == wanted
+    return found == wanted or (key == "creation_time" and found is not None and found[:19] == wanted[:19])
 
 
 def _packets(
@@ -217,7 +216,7 @@ def _packets(
             yield Check(
                 name,
                 same,
-                f"{found} of {count} {'bytes' if (fate.stream.codec or '').startswith('pcm_') else 'packets'}"
+                f"{found} of {count} {'bytes' if _flows(fate.stream.codec) else 'packets'}"
                 + (", bit for bit" if same else ", changed"),
             )
         elif fate.stream.kind == "subtitle":
@@ -247,10 +246,15 @@ def _hashes(path: Path, streams: Iterable[StreamInfo], clock: Clock | None) -> d
                 continue  # mov_text fills the time between two subtitles with empty ones
             if adts and packet.stream.codec_context.name == "aac":
                 content = _without_adts(content)
-            pcm = packet.stream.codec_context.name.startswith("pcm_")  # muxers cut it into packets as they like
-            states[packet.stream.index].update(content if pcm else len(content).to_bytes(4, "little") + content)
-            counts[packet.stream.index] += len(content) if pcm else 1
+            whole = not _flows(packet.stream.codec_context.codec.canonical_name)
+            states[packet.stream.index].update(len(content).to_bytes(4, "little") + content if whole else content)
+            counts[packet.stream.index] += 1 if whole else len(content)
     return {index: (counts[index], state.digest()) for index, state in states.items()}
+
+
+def _flows(codec: str | None) -> bool:
+    """Whether muxers cut a codec's bytes into packets as they like: PCM, and the segments of Blu-ray subtitles."""
+    return codec is not None and (codec.startswith("pcm_") or codec == "hdmv_pgs_subtitle")
 
 
 def _readable(container: Any, streams: Sequence[Any]) -> Iterator[Any]:

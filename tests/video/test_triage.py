@@ -49,6 +49,11 @@ def test_vertical_motion_is_not_taken_for_fields():
     assert (counts.tff, counts.bff) == (0, 0)
 
 
+def test_heights_that_four_does_not_divide():
+    rng = np.random.default_rng(3)
+    assert measure([rng.integers(0, 255, (270, 48)).astype(np.uint8) for _ in range(3)]).frames == 3
+
+
 def test_fields_become_twice_the_pictures_at_exact_times(media):
     with open_reader(media("pal_tff.mpg"), Settings.of({})) as reader:
         pts = [frame.pts * reader.time_base for frame in reader.frames()]
