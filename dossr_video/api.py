@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import pairwise
-from os import PathLike
-from pathlib import Path
+from os import PathLike, fspath
 from typing import TypeVar
 
 import numpy as np
@@ -15,6 +14,7 @@ from torch import Tensor
 
 from dossr_video.frames import Chunk
 from dossr_video.jobs.progress import OnProgress
+from dossr_video.jobs.remote import run_job_at
 from dossr_video.jobs.report import Report
 from dossr_video.models.base import DomainShiftModel
 from dossr_video.models.registry import load_model
@@ -37,16 +37,14 @@ def upscale(
     force: bool = False,
     restart: bool = False,
 ) -> Report:
-    """Restore and enlarge a file, all its other streams kept; goes on where an interrupted run stopped.
+    """Restore and enlarge a file or URL, all other streams kept; goes on where an interrupted run stopped.
 
     `on_progress` gets the stage, the frames done and the frames in all (0: not known yet). `target` is written when
     everything is complete, never before. `force` overwrites it, `restart` drops what an interrupted run had finished.
     Raises errors.DossrError with what came, the rule and the remedy.
     """
-    from dossr_video.jobs.run import run_job
-
-    return run_job(
-        Path(source), Path(target), settings or Settings(), force=force, restart=restart, on_progress=on_progress
+    return run_job_at(
+        fspath(source), fspath(target), settings or Settings(), force=force, restart=restart, on_progress=on_progress
     )
 
 
@@ -60,7 +58,14 @@ def upscale_frames(
     """
     settings = settings or Settings()
     if model is None:
-        model = load_model(settings.model, device=settings.device, dtype=settings.dtype)
+        model = load_model(
+            settings.model,
+            device=settings.device,
+            dtype=settings.dtype,
+            prompt=settings.prompt,
+            negative_prompt=settings.negative_prompt,
+            cfg_scale=settings.cfg_scale,
+        )
     pictures: Tensor = _to_tensor(frames)
     starts = [*find_shots(_small_lumas(pictures)), len(pictures)]
     height, width = pictures.shape[-2:]

@@ -50,8 +50,8 @@ def app() -> None:
 
 
 @app.command(cls=GroupedCommand)
-@click.argument("source", type=PATH)
-@click.argument("target", type=PATH)
+@click.argument("source")
+@click.argument("target")
 @with_settings
 @force_option
 @restart_option
@@ -61,8 +61,8 @@ def app() -> None:
 @click.option("--before-after", type=PATH, metavar="PNG", help="write a picture of a frame before and after")
 @debug_option
 def upscale(
-    source: Path,
-    target: Path,
+    source: str,
+    target: str,
     *,
     settings: Settings,
     force: bool,
@@ -72,14 +72,14 @@ def upscale(
     json_report: Path | None,
     before_after: Path | None,
 ) -> None:
-    """Restore and enlarge SOURCE into TARGET (.mp4, .mkv, .mov), sound and all other streams kept.
+    """Restore and enlarge SOURCE into TARGET (.mp4, .mkv, .mov), sound and all other streams kept. Either may be a URL.
 
     An interrupted run goes on where it stopped when the same command is given again.
     """
-    from dossr_video.jobs.run import run_job
+    from dossr_video.jobs.remote import run_job_at
 
     with interruptible() as cancelled, progress_display(quiet=quiet) as on_progress:
-        report = run_job(
+        report = run_job_at(
             source,
             target,
             settings,
@@ -94,7 +94,7 @@ def upscale(
     if before_after is not None:
         from dossr_video.report import before_after as draw
 
-        draw(source, target, before_after)
+        draw(Path(source), Path(target), before_after)
     for warning in report.warnings:
         say(f"warning: {warning}")
     if not quiet:

@@ -82,9 +82,9 @@ def _sample(
     guide = make_guide(
         state.blend, motion, mode=settings.blend, strength=settings.blend_strength, calls=calls, codec=model
     )
+    condition = model.condition(restored, degraded)  # of the posterior's mean: the hint is never a sample
     if settings.posterior == "sample":
         degraded = model.encode(restored, noise(POSTERIOR).to(model.device))
-    condition = model.condition(restored, degraded)
     latents = sample(
         lambda x, t: model.denoise(x, t, condition),
         make_schedule(calls),

@@ -58,7 +58,9 @@ class DomainShiftModel(Protocol):
         """(T, 3, sH, sW) -> degraded latents xhat0 (T, C, h, w): the posterior's mean, or a sample with noise given."""
         ...
 
-    def condition(self, pictures: Tensor, degraded_latents: Tensor) -> Condition: ...
+    def condition(self, pictures: Tensor, degraded_latents: Tensor) -> Condition:
+        """Of restored pictures (T, 3, sH, sW) and of the posterior's mean that `encode` gave for them."""
+        ...
 
     def denoise(self, x: Tensor, t: int, condition: Condition) -> Tensor:
         """x at schedule entry t -> the clean latents x0 (T, C, h, w)."""

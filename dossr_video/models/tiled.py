@@ -8,7 +8,6 @@ middle of a shot.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -47,20 +46,15 @@ class TiledModel:
         return latents
 
     def condition(self, pictures: Tensor, degraded_latents: Tensor) -> Condition:
-        context: Tensor | None = None
-
         def on_tile(pictures: Tensor, latents: Tensor) -> Tensors:
-            nonlocal context
-            condition = self._model.condition(pictures, latents)
-            context = condition.context
-            return (condition.hint,)
+            return (self._model.condition(pictures, latents).hint,)
 
         (hint,) = self._tiled(on_tile, pictures, degraded_latents, block=self.multiple * self.scale)
-        return Condition(hint, context)
+        return Condition(hint)
 
     def denoise(self, x: Tensor, t: int, condition: Condition) -> Tensor:
         def on_tile(x: Tensor, hint: Tensor) -> Tensors:
-            return (self._model.denoise(x, t, replace(condition, hint=hint)),)
+            return (self._model.denoise(x, t, Condition(hint)),)
 
         (x0,) = self._tiled(on_tile, x, condition.hint, block=self._latent_block)
         return x0
