@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
@@ -184,9 +183,6 @@ class _Join:
     def _add_container_data(self, given: InputContainer, made: OutputContainer) -> None:
         technical = TECHNICAL_KEYS if self._container.format != self._source.container else frozenset({"encoder"})
         made.metadata.update({k: v for k, v in self._source.metadata.items() if k not in technical})
-        created = made.metadata.get("creation_time")
-        if created is not None and not re.match(r"\d{4}-\d\d-\d\d", created):  # muxers drop dates they cannot read
-            made.metadata["date"] = made.metadata.pop("creation_time")
         moved = (self._clock.chapter(chapter) for chapter in given.chapters())
         self._chapters = [chapter for chapter in moved if chapter is not None]
         if self._chapters:
