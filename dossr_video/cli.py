@@ -94,7 +94,7 @@ def upscale(
     if before_after is not None:
         from dossr_video.report import before_after as draw
 
-        draw(Path(source), Path(target), before_after)
+        draw(Path(source), Path(target), before_after, start=settings.start)
     for warning in report.warnings:
         say(f"warning: {warning}")
     if not quiet:

@@ -12,6 +12,7 @@ from typing import Any
 
 import av
 import numpy as np
+from numpy.typing import NDArray
 
 from dossr_video.errors import ProofError
 from dossr_video.video.carriers import Clock
@@ -24,7 +25,10 @@ from dossr_video.video.streams import TECHNICAL_KEYS, Fate, describe, fates
 from dossr_video.video.writer import VideoSpec
 
 MATROSKA_TICK = Fraction(1, 1000)  # seconds; mp4 and mov keep the source's own ticks
-COLOUR = 4.0  # of 255: how far the mean colour of a frame may lie from the source's
+COLOUR = 4.0  # of 255: how far the mean colour of all frames may lie from the source's
+FLASH = (
+    32.0  # of 255: the same of one frame; blending evens out a flickering exposure, and a long run must not fail by it
+)
 
 
 @dataclass(frozen=True)
@@ -99,6 +103,7 @@ def _pictures(
     """Frame count, every time and the mean colour of every frame."""
     tick = Fraction(0) if container.format in ("mp4", "mov") else MATROSKA_TICK
     late = colour = opacity = 0.0
+    drift: NDArray[np.float64] = np.zeros(3)
     count = 0
     with PyavReader(target, max_pixels=spec.width * spec.height) as made:
         originals = reader.frames(pts[0])
@@ -110,7 +115,8 @@ def _pictures(
             late = max(late, abs(float(result.pts * made.time_base - (wanted * spec.time_base - clock.start))))
             original = next(originals, None)
             if original is not None:
-                colour = max(colour, float(np.abs(result.mean_color() - original.mean_color()).max()))
+                change = result.mean_color() - original.mean_color()
+                colour, drift = max(colour, float(np.abs(change).max())), drift + change
                 if has_alpha(spec.encoding.pix_fmt):
                     opacity = max(opacity, 255 * abs(_opacity(result) - _opacity(original)))
     exact = late <= float(tick)
@@ -122,7 +128,12 @@ def _pictures(
     yield Check("frames", count == len(pts), f"{count} of {len(pts)}")
     if has_alpha(spec.encoding.pix_fmt):
         yield Check("alpha", opacity <= COLOUR, f"mean opacity at most {opacity:.2f} of 255 from the source's")
-    yield Check("colour", colour <= COLOUR, f"mean colour of a frame at most {colour:.2f} of 255 from the source's")
+    mean = float(np.abs(drift).max()) / max(1, count)
+    yield Check(
+        "colour",
+        mean <= COLOUR and colour <= FLASH,
+        f"mean colour {mean:.2f} of 255 from the source's, of a single frame at most {colour:.2f}",
+    )
 
 
 def _opacity(frame: Frame) -> float:
