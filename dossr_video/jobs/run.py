@@ -17,7 +17,7 @@ from dossr_video.jobs.local import Executor, LocalExecutor
 from dossr_video.jobs.plan import Plan, make_plan
 from dossr_video.jobs.progress import OnProgress, Progress
 from dossr_video.jobs.report import Report
-from dossr_video.jobs.resources import require_space, write_errors
+from dossr_video.jobs.resources import least_bytes, require_space, write_errors
 from dossr_video.jobs.worker import Task
 from dossr_video.segments import SegmentResult
 from dossr_video.settings import Settings
@@ -147,6 +147,9 @@ def _finish_segments(
     written = sum(folder.file_of(index).stat().st_size for index in finished)
     recorded = done
     progress.show("upscaling", done, plan.frames)
+    # A bound from below before hours of work; what the result really takes is known from the first segment on.
+    least = least_bytes(job.spec.width, job.spec.height, 2 * plan.frames - done, job.spec.encoding.encoder)
+    require_space(folder.path, least, what="the job")
 
     def record(result: SegmentResult) -> None:
         nonlocal recorded, written
