@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from fractions import Fraction
@@ -209,6 +210,9 @@ def _metadata(source: SourceInfo, result: SourceInfo) -> Check:
 def _alike(key: str, wanted: str, found: str | None) -> bool:
     if key == "creation_time" and found is not None:  # muxers write dates their own way, to the second
         return found[:19].replace(" ", "T") == wanted[:19].replace(" ", "T")
+    if key.startswith("location") and found is not None:  # ISO 6709, kept in 16.16 fixed point
+        places = [[float(number) for number in re.findall(r"[+-][\d.]+", text)] for text in (wanted, found)]
+        return len(places[0]) == len(places[1]) and all(abs(a - b) < 1e-4 for a, b in zip(*places, strict=True))
     return found == wanted
 
 

@@ -17,7 +17,7 @@ from dossr_video.errors import JobError, ProofError, TargetError
 from dossr_video.settings import Settings
 from dossr_video.video.containers import container_of
 from dossr_video.video.probe import probe
-from dossr_video.video.proof import prove
+from dossr_video.video.proof import _alike, prove
 from dossr_video.video.reader import PyavReader
 from dossr_video.video.remux import Cut, JoinReport, SegmentFile, join
 from dossr_video.video.triage import open_reader
@@ -177,3 +177,18 @@ def test_the_proof_finds_what_went_wrong(media, tmp_path, broken):
     assert not proof.passed
     with pytest.raises(ProofError):
         proof.require(made.target)
+
+
+@pytest.mark.parametrize(
+    ("key", "wanted", "found", "alike"),
+    [
+        ("title", "A", "A", True),
+        ("title", "A", None, False),
+        ("creation_time", "2020-11-20T14:04:36.000000Z", "2020-11-20 14:04:36", True),
+        ("location", "+52.3693+006.6761+10.534988/", "+52.3693+006.6761+10.534973/", True),
+        ("location", "+52.3693+006.6761/", "+52.3793+006.6761/", False),
+        ("location", "+52.3693+006.6761/", None, False),
+    ],
+)
+def test_metadata_is_compared_as_containers_write_it(key: str, wanted: str, found: str | None, alike: bool) -> None:
+    assert _alike(key, wanted, found) is alike
