@@ -5,16 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import av
 from av.stream import Disposition
 
-from dossr_video.video.streams import Fate
+from dossr_video.video.languages import written_in_quicktime
+from dossr_video.video.probe import open_source
+from dossr_video.video.streams import COVER_TYPES, Fate, is_cover
 
 if TYPE_CHECKING:
     from av.container import OutputContainer
     from av.packet import Packet
+
+LAYOUTS = ("mono", "stereo", "3.0", "quad", "5.0", "5.1", "6.1", "7.1")  # by channels, where the file names no places
 
 Timed = tuple[float, "Packet[Any]"]  # seconds in the result, for interleaving
 
@@ -72,18 +77,34 @@ def carrier_of(fate: Fate, stream: Any, made: OutputContainer, clock: Clock) -> 
     if fate.action == "lose" or fate.stream.kind == "data":
         return None
     if fate.stream.kind == "attachment":
-        attachment = made.add_attachment(stream.name or "attachment", stream.mimetype or "", stream.data)
-        attachment.metadata.update(stream.metadata)
+        _attach(made, stream, stream.name or "attachment", stream.mimetype or "", stream.data)
+        return None
+    if is_cover(fate.stream) and made.format.name == "matroska":  # a stream of its own would be a second video
+        suffix, mimetype = COVER_TYPES[str(fate.stream.codec)]
+        name = stream.metadata.get("filename", f"cover.{suffix}")
+        _attach(made, stream, name, mimetype, _first_packet(stream))
         return None
     if fate.action == "copy":
-        return _Copy(stream, _describe(made.add_stream_from_template(stream, opaque=True), stream), clock)
+        return _Copy(stream, _describe(made, made.add_stream_from_template(stream, opaque=True), stream), clock)
     if fate.stream.kind == "subtitle":
         return _TextSubtitle(fate, stream, made, clock)
     return _Sound(fate, stream, made, clock)
 
 
-def _describe(out: Any, stream: Any) -> Any:
+def _attach(made: OutputContainer, stream: Any, name: str, mimetype: str, content: bytes) -> None:
+    attachment = made.add_attachment(name, mimetype, content)
+    attachment.metadata.update(stream.metadata)
+
+
+def _first_packet(stream: Any) -> bytes:
+    with open_source(Path(stream.container.name)) as container:
+        return next((bytes(packet) for packet in container.demux(container.streams[stream.index]) if packet.size), b"")
+
+
+def _describe(made: OutputContainer, out: Any, stream: Any) -> Any:
     out.metadata.update(stream.metadata)
+    if made.format.name == "mov" and stream.language is not None:
+        out.metadata["language"] = written_in_quicktime(stream.language) or "und"
     if "title" in stream.metadata:  # in mp4 and mov players read a track's title from its handler
         out.metadata["handler_name"] = stream.metadata["title"]
     out.disposition = stream.disposition
@@ -134,7 +155,7 @@ class _TextSubtitle:
         self._clock = clock
         self._decoder = stream.codec_context
         self._decoder.open(strict=False)
-        self._out: Any = _describe(made.add_stream(str(fate.codec)), stream)
+        self._out: Any = _describe(made, made.add_stream(str(fate.codec)), stream)
         self._out.codec_context.subtitle_header = self._decoder.subtitle_header
         self._out.codec_context.time_base = self._out.time_base = Fraction(1, 1000)
 
@@ -166,14 +187,18 @@ class _Sound:
         self._stream = stream
         self._clock = clock
         rate = 48000 if fate.codec == "libopus" else stream.codec_context.sample_rate
-        self._out: Any = _describe(made.add_stream(str(fate.codec), rate=rate), stream)
+        self._out: Any = _describe(made, made.add_stream(str(fate.codec), rate=rate), stream)
         encoder = self._out.codec_context
-        encoder.layout = stream.codec_context.layout
+        plain = LAYOUTS[stream.codec_context.channels - 1]  # Opus knows no other
+        encoder.layout = plain if fate.codec == "libopus" else fate.stream.layout or plain
+        if fate.codec == "flac" and (fate.stream.sample_bits or 16) > 16:
+            encoder.format = "s32"  # 24 bits of it; left alone FLAC would take 16
         encoder.time_base = self._out.time_base = Fraction(1, rate)
         if fate.codec == "libopus":
             encoder.bit_rate = 96000 * max(1, stream.codec_context.channels)
         encoder.open()
         self._resampler = av.AudioResampler(encoder.format, encoder.layout, rate, encoder.frame_size or None)
+        self._next: Fraction | None = None  # seconds in the source: where the last frame ended
 
     def carry(self, packet: Packet[Any]) -> Iterator[Timed]:
         if packet.size and not self._clock.keeps(packet, self._stream.time_base):
@@ -185,10 +210,20 @@ class _Sound:
             self.warnings.append(f"sound at {seconds:.3f} s cannot be decoded: {error.strerror}")
             return
         for frame in frames:
-            if frame.pts is not None:
-                frame.pts -= round(self._clock.start / frame.time_base)
+            time = self._time_of(frame)
+            self._next = time + Fraction(frame.samples, frame.sample_rate)
+            frame.time_base = Fraction(1, frame.sample_rate)
+            frame.pts = round((time - self._clock.start) * frame.sample_rate)
             for piece in self._resampler.resample(frame):
                 yield from self._encode(piece)
+
+    def _time_of(self, frame: Any) -> Fraction:
+        """Seconds in the source, by the count of samples: ticks coarser than that jitter, only a real gap breaks it."""
+        if frame.pts is None:
+            return self._next or Fraction(0)
+        unit = Fraction(frame.time_base)
+        time: Fraction = frame.pts * unit
+        return time if self._next is None or abs(time - self._next) > 2 * unit else self._next
 
     def finish(self) -> Iterator[Timed]:
         for piece in self._resampler.resample(None):

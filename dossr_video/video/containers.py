@@ -18,17 +18,20 @@ class Container:
     format: str  # FFmpeg's muxer
     encoders: tuple[str, ...]
     audio: frozenset[str] | None  # codecs copied as they are; None: whatever the muxer accepts
+    other_audio: str  # what other sound becomes: FFmpeg's encoder, "pcm" for the PCM of its depth
     subtitles: frozenset[str]  # copied as they are
     text_subtitle: str  # what other text subtitles are converted to
     attachments: bool = False
     covers: bool = True  # attached pictures
     pixel_aspect: frozenset[str] = frozenset()  # encoders whose sample aspect ratio is written
+    refused: frozenset[str] = frozenset()  # codecs that its muxer lists and does not write
 
 
 _MATROSKA = Container(
     format="matroska",
     encoders=("libx264", "libx265", "libsvtav1", "libvpx-vp9", "ffv1", "prores_ks"),
     audio=None,
+    other_audio="flac",
     subtitles=frozenset(
         {"subrip", "ass", "ssa", "webvtt", "hdmv_pgs_subtitle", "dvd_subtitle", "dvb_subtitle", "hdmv_text_subtitle"}
     ),
@@ -40,9 +43,11 @@ _MP4 = Container(
     format="mp4",
     encoders=("libx264", "libx265", "libsvtav1", "libvpx-vp9"),
     audio=None,
+    other_audio="flac",
     subtitles=frozenset({"mov_text", "dvd_subtitle"}),
     text_subtitle="mov_text",
     pixel_aspect=frozenset({"libx264", "libx265", "libsvtav1", "libvpx-vp9"}),
+    refused=frozenset({"truehd", "mlp"}),
 )
 CONTAINERS: Mapping[str, Container] = {
     ".mp4": _MP4,
@@ -51,15 +56,19 @@ CONTAINERS: Mapping[str, Container] = {
         format="mov",
         encoders=("libx264", "libx265", "prores_ks"),
         audio=None,
+        other_audio="pcm",
         subtitles=frozenset({"mov_text"}),
         text_subtitle="mov_text",
+        covers=False,
         pixel_aspect=frozenset({"libx264", "libx265", "prores_ks"}),
+        refused=frozenset({"opus", "vorbis", "flac", "wavpack", "truehd", "mlp"}),
     ),
     ".mkv": _MATROSKA,
     ".webm": Container(
         format="webm",
         encoders=("libsvtav1", "libvpx-vp9"),
         audio=frozenset({"opus", "vorbis"}),
+        other_audio="libopus",
         subtitles=frozenset({"webvtt"}),
         text_subtitle="webvtt",
         covers=False,

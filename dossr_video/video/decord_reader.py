@@ -93,6 +93,8 @@ def refusal(info: SourceInfo) -> str | None:
         return f"it was not tried with {video.codec}"
     if video.pix_fmt not in FORMATS:
         return f"it gives 8 bits and no alpha; the file is {video.pix_fmt}"
+    if video.rotation:
+        return "it turns pictures"
     if video.interlaced or video.field_order in ("tff", "bff"):
         return "the file is interlaced"
     return None

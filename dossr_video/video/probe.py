@@ -48,6 +48,9 @@ class StreamInfo:
     disposition: tuple[str, ...]
     metadata: Mapping[str, str]
     sample_rate: int | None = None  # of sound
+    channels: int | None = None  # of sound
+    sample_bits: int | None = None  # of decoded sound
+    layout: str | None = None  # FFmpeg's name of the speakers' places; None: not told, or no sound
 
 
 @dataclass(frozen=True)
@@ -101,6 +104,7 @@ class SourceInfo:
     container: str  # FFmpeg's name(s) of the format
     size: int  # bytes
     start: Fraction  # seconds; what time zero of the result is in the file's clock
+    begins: Fraction  # seconds in the file's clock: when the earliest of its streams begins
     duration: Fraction | None  # seconds, declared
     metadata: Mapping[str, str]
     chapters: tuple[Chapter, ...]
@@ -135,6 +139,7 @@ def probe(path: str | Path, *, max_pixels: int = MAX_PIXELS) -> SourceInfo:
             size=path.stat().st_size,
             # In whole ticks of the picture, so that subtracting it leaves every time exact.
             start=round(Fraction(clock, av.time_base) / unit) * unit if free else Fraction(0),
+            begins=Fraction(clock, av.time_base),
             duration=None if container.duration is None else Fraction(container.duration, av.time_base),
             metadata=dict(container.metadata),
             chapters=tuple(_chapter(raw) for raw in container.chapters()),
@@ -289,6 +294,7 @@ def _chapter(raw: Mapping[str, Any]) -> Chapter:
 
 def _stream_info(stream: Any) -> StreamInfo:
     context = stream.codec_context
+    layout = getattr(getattr(context, "layout", None), "name", None)
     return StreamInfo(
         index=stream.index,
         kind=stream.type,
@@ -298,4 +304,7 @@ def _stream_info(stream: Any) -> StreamInfo:
         disposition=tuple(flag.name for flag in stream.disposition if flag.name),
         metadata=dict(stream.metadata),
         sample_rate=getattr(context, "sample_rate", None) or None,
+        channels=getattr(context, "channels", None) or None,
+        sample_bits=context.format.bits if stream.type == "audio" and context is not None and context.format else None,
+        layout=None if layout is None or layout.endswith("channels") else layout,
     )

@@ -18,11 +18,12 @@ from numpy.typing import NDArray
 from dossr_video.errors import ProofError
 from dossr_video.video.carriers import Clock
 from dossr_video.video.containers import Container
+from dossr_video.video.languages import same_language, written_in_quicktime
 from dossr_video.video.pixels import has_alpha
 from dossr_video.video.probe import SourceInfo, StreamInfo, open_source, probe
 from dossr_video.video.reader import Frame, PyavReader, VideoReader
 from dossr_video.video.remux import Cut, JoinReport, clock_of
-from dossr_video.video.streams import TECHNICAL_KEYS, Fate, describe, fates
+from dossr_video.video.streams import TECHNICAL_KEYS, Fate, describe, fates, is_cover, lost_keys
 from dossr_video.video.writer import VideoSpec
 
 MATROSKA_TICK = Fraction(1, 1000)  # seconds; mp4 and mov keep the source's own ticks
@@ -86,13 +87,14 @@ def prove(
     result = probe(target, max_pixels=spec.width * spec.height)
     clock = clock_of(source, cut)
     planned = [fate for fate in fates(source, container) if fate.action != "lose" and fate.stream.kind != "data"]
+    planned.sort(key=lambda fate: fate.stream.kind == "attachment" or is_cover(fate.stream))  # muxers put them last
     checks = [
         *_pictures(target, reader, spec, container, pts, clock),
-        _duration(result, spec, pts, clock),
+        _duration(result, spec, container, pts, clock),
         _tags(result, spec),
         _description(planned, result, container),
         _chapters(joined, result),
-        _metadata(source, result),
+        _metadata(source, result, lost_keys(source, container)),
         *_packets(source, target, planned, result, clock),
     ]
     return Proof(tuple(checks), joined.kept)
@@ -142,10 +144,12 @@ def _opacity(frame: Frame) -> float:
     return 1.0 if alpha is None else float(alpha.mean())
 
 
-def _duration(result: SourceInfo, spec: VideoSpec, pts: Sequence[int], clock: Clock) -> Check:
+def _duration(result: SourceInfo, spec: VideoSpec, container: Container, pts: Sequence[int], clock: Clock) -> Check:
     """The picture's share: sound may go on after it."""
     end = float(pts[-1] * spec.time_base - clock.start + 1 / spec.frame_rate)
-    found = float(result.duration or 0)
+    # mp4 and mov count from where the first stream begins, Matroska and WebM from zero.
+    begins = result.begins if container.format in ("mp4", "mov") else 0
+    found = float((result.duration or 0) + begins)
     slack = 1 / float(spec.frame_rate) + 0.002
     return Check("duration", found >= end - slack, f"{found:.3f} s; the picture ends at {end:.3f} s")
 
@@ -178,9 +182,9 @@ def _description(planned: Sequence[Fate], result: SourceInfo, container: Contain
             wrong.append(f"{len(made)} in place of {len(planned)}")
             continue
         given = fate.stream
-        if given.kind != found.kind and "attached_pic" not in given.disposition:
+        if given.kind != found.kind:
             wrong.append(f"{describe(given)} became {found.kind}")
-        if given.language not in (None, "und", found.language):
+        if not _same_language(given.language, found.language, container):
             wrong.append(f"language of {describe(given)} is {found.language}")
         if given.title not in (None, found.title, found.metadata.get("handler_name")):
             wrong.append(f"title of {describe(given)} is {found.title}")
@@ -188,6 +192,11 @@ def _description(planned: Sequence[Fate], result: SourceInfo, container: Contain
         if flags and given.kind not in ("attachment", "video"):
             wrong.append(f"{describe(given)} is no longer {' '.join(sorted(flags))}")
     return Check("streams", not wrong, "; ".join(wrong) or f"{len(made)} beside the picture, named as they were")
+
+
+def _same_language(given: str | None, found: str | None, container: Container) -> bool:
+    untold = given in (None, "und") or (container.format == "mov" and written_in_quicktime(str(given)) is None)
+    return untold or same_language(given, found)
 
 
 def _chapters(joined: JoinReport, result: SourceInfo) -> Check:
@@ -198,12 +207,13 @@ def _chapters(joined: JoinReport, result: SourceInfo) -> Check:
     return Check("chapters", same, f"{len(found)} of {len(joined.chapters)}")
 
 
-def _metadata(source: SourceInfo, result: SourceInfo) -> Check:
+def _metadata(source: SourceInfo, result: SourceInfo, lost: frozenset[str]) -> Check:
     def plain(metadata: Any) -> dict[str, str]:
         return {key.lower(): value for key, value in metadata.items() if key.lower() not in TECHNICAL_KEYS}
 
     found = plain(result.metadata)
-    missing = [key for key, value in plain(source.metadata).items() if not _alike(key, value, found.get(key))]
+    wanted = plain({key: value for key, value in source.metadata.items() if key not in lost})
+    missing = [key for key, value in wanted.items() if not _alike(key, value, found.get(key))]
     return Check("metadata", not missing, f"missing: {', '.join(missing)}" if missing else "all entries")
 
 

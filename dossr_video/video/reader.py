@@ -280,7 +280,8 @@ class _Pass:
         last: int | None = None
         for raw in self._decoded():
             check_size(raw.width, raw.height, self._reader.info.path, max_pixels=self._reader._max_pixels)
-            pts = raw.pts
+            # AVI numbers its packets: with reordered pictures only the order in which the decoder gives them is right.
+            pts = raw.dts if self._reader.info.container == "avi" else raw.pts
             if pts is None:  # raw streams and some AVI files carry no times: the nominal rate stands in
                 pts = 0 if last is None else last + period
             elif last is not None and pts <= last:

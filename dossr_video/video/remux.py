@@ -19,7 +19,7 @@ from dossr_video.video.containers import Container
 from dossr_video.video.encoders import ENCODERS, picture_losses
 from dossr_video.video.pixels import has_alpha
 from dossr_video.video.probe import SourceInfo, open_source
-from dossr_video.video.streams import MP4_KEYS, TECHNICAL_KEYS, fates, losses
+from dossr_video.video.streams import MP4_KEYS, TECHNICAL_KEYS, fates, losses, lost_keys
 from dossr_video.video.tags import MATRICES, PRIMARIES, RANGES, TRANSFERS, code_point
 from dossr_video.video.writer import VideoSpec
 
@@ -182,7 +182,9 @@ class _Join:
 
     def _add_container_data(self, given: InputContainer, made: OutputContainer) -> None:
         technical = TECHNICAL_KEYS if self._container.format != self._source.container else frozenset({"encoder"})
-        made.metadata.update({k: v for k, v in self._source.metadata.items() if k not in technical})
+        dropped = lost_keys(self._source, self._container)
+        kept = {k: v for k, v in self._source.metadata.items() if k.lower() not in technical and k not in dropped}
+        made.metadata.update(kept)
         moved = (self._clock.chapter(chapter) for chapter in given.chapters())
         self._chapters = [chapter for chapter in moved if chapter is not None]
         if self._chapters:
@@ -265,7 +267,8 @@ def _options(source: SourceInfo, spec: VideoSpec, container: Container) -> dict[
         # Matroska would move every stream by the 21 ms that AAC begins before zero; it can hold negative times as well.
         return {"avoid_negative_ts": "disabled"}
     flags = "+faststart"
-    if not source.metadata.keys() <= MP4_KEYS | TECHNICAL_KEYS:
+    names = {key.lower() for key in source.metadata}
+    if not names <= MP4_KEYS | TECHNICAL_KEYS and not lost_keys(source, container):
         flags += "+use_metadata_tags"
     # Delays of sound against picture are written in this unit: fine enough for the sample and the tick.
     unit = math.lcm(spec.time_base.denominator, *source.sample_rates)

@@ -9,6 +9,7 @@ from typing import Literal
 import av
 
 from dossr_video.video.containers import TEXT_SUBTITLES, Container
+from dossr_video.video.languages import written_in_quicktime
 from dossr_video.video.probe import SourceInfo, StreamInfo
 
 # Keys that mp4 and mov write in their own boxes; others survive only as free-form (mdta) tags.
@@ -24,6 +25,9 @@ MP4_KEYS = frozenset(
 TECHNICAL_KEYS = frozenset(
     {"encoder", "major_brand", "minor_version", "compatible_brands", "duration", "handler_name", "vendor_id"}
 )
+
+COVER_TYPES = {"mjpeg": ("jpg", "image/jpeg"), "png": ("png", "image/png"), "gif": ("gif", "image/gif")}
+MOST_CHANNELS = 8  # of FLAC and Opus
 
 
 @dataclass(frozen=True)
@@ -50,7 +54,32 @@ def losses(source: SourceInfo, container: Container) -> tuple[str, ...]:
     if container.format == "mov":
         forced = [stream for stream in source.of_kind("subtitle") if "forced" in stream.disposition]
         lost += [f"{describe(stream)}: mov has no mark for forced subtitles; .mp4 and .mkv do" for stream in forced]
+        lost += [
+            f"{describe(fate.stream)}: mov has no code for the language {fate.stream.language}; .mp4 and .mkv do"
+            for fate in fates(source, container)
+            if fate.action != "lose" and not _spoken_in_quicktime(fate.stream)
+        ]
+    keys = lost_keys(source, container)
+    if keys:
+        lost.append(f"metadata {', '.join(sorted(keys))}: an mp4 with a cover has the usual entries only; .mkv has all")
     return tuple(lost)
+
+
+def _spoken_in_quicktime(stream: StreamInfo) -> bool:
+    return stream.language in (None, "und") or written_in_quicktime(str(stream.language)) is not None
+
+
+def lost_keys(source: SourceInfo, container: Container) -> frozenset[str]:
+    """Entries of the source's metadata that the container cannot hold."""
+    covered = any(is_cover(fate.stream) and fate.action == "copy" for fate in fates(source, container))
+    if container.format != "mp4" or not covered:
+        return frozenset()
+    return frozenset(key for key in source.metadata if key.lower() not in MP4_KEYS | TECHNICAL_KEYS)
+
+
+def is_cover(stream: StreamInfo) -> bool:
+    """Whether a picture stream is a still that belongs to the file: a poster, a sleeve."""
+    return "attached_pic" in stream.disposition
 
 
 def describe(stream: StreamInfo) -> str:
@@ -78,13 +107,25 @@ def _fate(stream: StreamInfo, source: SourceInfo, container: Container) -> Fate:
 def _audio(stream: StreamInfo, container: Container) -> Fate:
     if stream.codec is None:
         return Fate(stream, "lose", reason="its codec is not known")
-    # Many readers of mp4 take its PCM for 16 bits whatever it says.
-    misread = container.format == "mp4" and stream.codec.startswith("pcm_") and stream.codec != "pcm_s16le"
-    if _holds(container, stream.codec) and not misread:
+    if _holds(container, stream.codec) and not (container.format == "mp4" and _misread_in_mp4(stream)):
         return Fate(stream, "copy")
-    if container.format == "webm":
-        return Fate(stream, "convert", codec="libopus", reason="WebM holds Opus and Vorbis only: encoded anew as Opus")
-    return Fate(stream, "convert", codec="flac", reason=f"{stream.codec} is no sound for {container.format}: now FLAC")
+    if (stream.channels or 0) > MOST_CHANNELS:
+        reason = (
+            f"{stream.codec} is no sound for {container.format}, and {stream.channels} channels cannot be converted"
+        )
+        return Fate(stream, "lose", reason=reason)
+    encoder = container.other_audio
+    if encoder == "libopus":
+        return Fate(stream, "convert", codec=encoder, reason="WebM holds Opus and Vorbis only: encoded anew as Opus")
+    bits = 16 if (stream.sample_bits or 16) <= 16 else 24
+    reason = f"{stream.codec} is no sound for {container.format}: now {encoder.upper()} of {bits} bits"
+    return Fate(stream, "convert", codec=f"pcm_s{bits}le" if encoder == "pcm" else encoder, reason=reason)
+
+
+def _misread_in_mp4(stream: StreamInfo) -> bool:
+    """Many readers of mp4 take its PCM for 16 bits whatever it says; its muxer wants to know the speakers' places."""
+    pcm = (stream.codec or "").startswith("pcm_")
+    return pcm and (stream.codec != "pcm_s16le" or stream.layout is None)
 
 
 def _subtitle(stream: StreamInfo, container: Container) -> Fate:
@@ -102,7 +143,11 @@ def _subtitle(stream: StreamInfo, container: Container) -> Fate:
 
 
 def _further_video(stream: StreamInfo, container: Container) -> Fate:
-    cover = "attached_pic" in stream.disposition
+    cover = is_cover(stream)
+    if cover and container.attachments:
+        if stream.codec in COVER_TYPES:
+            return Fate(stream, "copy")
+        return Fate(stream, "lose", reason=f"{container.format} does not hold {stream.codec} covers")
     if stream.codec is not None and _holds(container, stream.codec) and (container.covers or not cover):
         return Fate(stream, "copy", reason="" if cover else "a second picture stream is copied, not upscaled")
     kind = "cover pictures" if cover else f"{stream.codec} video"
@@ -120,7 +165,7 @@ def _data(stream: StreamInfo, source: SourceInfo, container: Container) -> Fate:
 def _holds(container: Container, codec: str) -> bool:
     if container.audio is not None and codec not in ("av1", "vp9", "vp8"):
         return codec in container.audio
-    return codec in _muxable(container.format)
+    return codec in _muxable(container.format) - container.refused
 
 
 @lru_cache

@@ -5,12 +5,23 @@ from __future__ import annotations
 import random
 import shutil
 import subprocess
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
 from fractions import Fraction
+from itertools import islice
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
+
+from dossr_video.settings import Settings
+from dossr_video.video.containers import container_of
+from dossr_video.video.proof import prove
+from dossr_video.video.reader import PyavReader
+from dossr_video.video.remux import Cut, JoinReport, SegmentFile, join
+from dossr_video.video.triage import open_reader
+from dossr_video.video.writer import VideoSpec, VideoWriter, make_spec
 
 Make = Callable[["Media", Path], None]
 
@@ -146,6 +157,13 @@ def _encoded(size: str, *options: object, filters: str = "null", rate: str = "25
     return make
 
 
+def _with_sound(codec: str, *options: object, video: str = "libx264") -> Make:
+    def make(media: Media, path: Path) -> None:
+        media.ffmpeg(*picture(seconds=0.4), *sound(1), "-c:v", video, "-c:a", codec, *options, path)
+
+    return make
+
+
 ALPHA = "format=rgba,geq=r='r(X,Y)':g='g(X,Y)':b='b(X,Y)':a='255*X/W'"
 VP9 = words("-c:v libvpx-vp9 -deadline realtime -cpu-used 8 -threads 1 -auto-alt-ref 0")
 ODD = "format=yuv444p,crop=161:97:0:0:exact=1"
@@ -190,6 +208,36 @@ MAKERS: dict[str, Make] = {
     "truncated.mkv": _truncated("plain.mkv"),
     "no_index.mp4": _truncated("plain.mp4"),
     "corrupt.mkv": _corrupt,
+    "cover.png": lambda media, path: media.ffmpeg(
+        "-f", "lavfi", "-i", "testsrc2=size=64x48:duration=1", "-frames:v", 1, path
+    ),
+    "cover.mp4": lambda media, path: media.ffmpeg(
+        "-i", media("plain.mp4"), "-i", media("cover.png"),
+        *words("-map 0 -map 1 -c copy -disposition:v:1 attached_pic"), path,
+    ),
+    "own_entries.mkv": lambda media, path: media.ffmpeg(
+        "-i", media("plain.mp4"), "-c", "copy", "-attach", media("cover.png"), "-metadata:s:t", "mimetype=image/png",
+        "-metadata:s:t", "filename=sleeve.png", "-metadata", "reel=14b", path,
+    ),
+    "timecode.mov": lambda media, path: media.ffmpeg(
+        "-i", media("plain.mp4"), "-c", "copy", "-timecode", "10:20:30:05", path
+    ),
+    "german_swedish.mkv": lambda media, path: media.ffmpeg(
+        "-i", media("plain.mp4"), *sound(), *words("-map 0 -map 1 -c:v copy -c:a aac"),
+        *words("-metadata:s:a:0 language=deu -metadata:s:a:1 language=swe"), path,
+    ),
+    "late_5s.mkv": lambda media, path: media.ffmpeg(
+        "-i", media("plain.mp4"), "-c", "copy", "-output_ts_offset", 5.5, path
+    ),
+    "reordered.avi": lambda media, path: media.ffmpeg(
+        *picture(seconds=1), *sound(1), *X264, "-bf", 2, "-c:a", "libmp3lame", path
+    ),
+    "wmav2.wmv": _with_sound("wmav2", video="wmv2"),
+    "pcm_s24le.mov": _with_sound("pcm_s24le"),
+    "libopus.mkv": _with_sound("libopus"),
+    "truehd.mkv": _with_sound("truehd", "-strict", "-2"),
+    "ac3_side.mkv": _with_sound("ac3", "-af", "pan=5.1(side)|c0=c0|c1=c0|c2=c0|c3=c0|c4=c0|c5=c0"),
+    "unplaced.mkv": _with_sound("pcm_s16le", "-af", "pan=7.1|c0=c0|c1=c0|c2=c0|c3=c0|c4=c0|c5=c0|c6=c0|c7=c0"),
     "sound_only.mka": lambda media, path: media.ffmpeg(*sound(), "-c:a", "aac", path),
 }  # fmt: skip
 
@@ -236,3 +284,47 @@ def packet_hashes() -> Callable[..., list[str]]:
         return [line for line in out.splitlines() if line.startswith("MD5")]
 
     return hashes
+
+
+class Made(NamedTuple):
+    reader: PyavReader
+    spec: VideoSpec
+    segments: list[SegmentFile]
+    pts: Sequence[int]
+    target: Path
+
+    def join(self, cut: Cut | None = None) -> JoinReport:
+        container = container_of(self.target)
+        return join(self.segments, self.reader.info, self.target, spec=self.spec, container=container, cut=cut)
+
+    def prove(self, joined: JoinReport, cut: Cut | None = None):
+        container = container_of(self.target)
+        return prove(self.target, self.reader, joined, spec=self.spec, container=container, pts=self.pts, cut=cut)
+
+
+def _segments_of(source: Path, target: Path, *, first: int = 0, last: int | None = None, **options: object) -> Made:
+    """Every frame of the source written at its own size into segments of 9 frames."""
+    settings = Settings.of(options)
+    reader = open_reader(source, settings)
+    video = reader.info.video
+    spec = make_spec(reader, settings, target, width=video.width, height=video.height)
+    if spec.encoding.encoder in ("libx264", "libx265"):
+        spec = replace(spec, encoding=replace(spec.encoding, speed="ultrafast"))
+    pts: list[int] = []
+    segments: list[SegmentFile] = []
+    with ExitStack() as stack:
+        for frame in islice(reader.frames(), first, last):
+            if len(pts) % 9 == 0:
+                stack.close()
+                path = target.with_name(f"{target.stem}.{len(pts)}{spec.segment_suffix}")
+                writer = stack.enter_context(VideoWriter(path, spec))
+                segments.append(SegmentFile(path, frame.pts))
+            writer.write(frame.rgb(), frame.pts - segments[-1].first_pts, alpha=frame.alpha())
+            pts.append(frame.pts)
+    return Made(reader, spec, segments, pts, target)
+
+
+@pytest.fixture(scope="session")
+def segments_of() -> Callable[..., Made]:
+    """Upscaling without a model: `segments_of(source, target, **options)` can be joined and proved."""
+    return _segments_of

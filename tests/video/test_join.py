@@ -2,65 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from contextlib import ExitStack
-from dataclasses import replace
 from fractions import Fraction
-from itertools import islice
-from pathlib import Path
-from typing import NamedTuple
 
 import av
 import pytest
 
 from dossr_video.errors import JobError, ProofError, TargetError
-from dossr_video.settings import Settings
-from dossr_video.video.containers import container_of
 from dossr_video.video.probe import probe
-from dossr_video.video.proof import _alike, prove
+from dossr_video.video.proof import _alike
 from dossr_video.video.reader import PyavReader
-from dossr_video.video.remux import Cut, JoinReport, SegmentFile, join
-from dossr_video.video.triage import open_reader
-from dossr_video.video.writer import VideoSpec, VideoWriter, make_spec
-
-
-class Made(NamedTuple):
-    reader: PyavReader
-    spec: VideoSpec
-    segments: list[SegmentFile]
-    pts: Sequence[int]
-    target: Path
-
-    def join(self, cut: Cut | None = None) -> JoinReport:
-        container = container_of(self.target)
-        return join(self.segments, self.reader.info, self.target, spec=self.spec, container=container, cut=cut)
-
-    def prove(self, joined: JoinReport, cut: Cut | None = None):
-        container = container_of(self.target)
-        return prove(self.target, self.reader, joined, spec=self.spec, container=container, pts=self.pts, cut=cut)
-
-
-def segments_of(source: Path, target: Path, *, first: int = 0, last: int | None = None, **options: object) -> Made:
-    """Every frame of the source written at its own size into segments of 9 frames."""
-    settings = Settings.of(options)
-    reader = open_reader(source, settings)
-    video = reader.info.video
-    spec = make_spec(reader, settings, target, width=video.width, height=video.height)
-    if spec.encoding.encoder in ("libx264", "libx265"):
-        spec = replace(spec, encoding=replace(spec.encoding, speed="ultrafast"))
-    pts: list[int] = []
-    segments: list[SegmentFile] = []
-    with ExitStack() as stack:
-        for frame in islice(reader.frames(), first, last):
-            if len(pts) % 9 == 0:
-                stack.close()
-                path = target.with_name(f"{target.stem}.{len(pts)}{spec.segment_suffix}")
-                writer = stack.enter_context(VideoWriter(path, spec))
-                segments.append(SegmentFile(path, frame.pts))
-            writer.write(frame.rgb(), frame.pts - segments[-1].first_pts, alpha=frame.alpha())
-            pts.append(frame.pts)
-    return Made(reader, spec, segments, pts, target)
-
+from dossr_video.video.remux import Cut
 
 CASES = [
     ("full.mkv", ".mp4"), ("full.mkv", ".mkv"), ("vfr.mp4", ".mp4"), ("vfr.mp4", ".mkv"), ("plain.ts", ".mp4"),
@@ -71,7 +22,7 @@ CASES = [
 
 
 @pytest.mark.parametrize(("name", "suffix"), CASES)
-def test_everything_is_kept_and_proved(media, tmp_path, name, suffix):
+def test_everything_is_kept_and_proved(media, segments_of, tmp_path, name, suffix):
     made = segments_of(media(name), tmp_path / f"result{suffix}")
     joined = made.join()
     proof = made.prove(joined)
@@ -92,7 +43,7 @@ def test_everything_is_kept_and_proved(media, tmp_path, name, suffix):
         ("vfr.mp4", ".mp4", "libsvtav1"),
     ],
 )
-def test_every_encoder_keeps_times_tags_and_alpha(media, tmp_path, name, suffix, encoder):
+def test_every_encoder_keeps_times_tags_and_alpha(media, segments_of, tmp_path, name, suffix, encoder):
     made = segments_of(media(name), tmp_path / f"result{suffix}", encoder=encoder)
     joined = made.join()
     proof = made.prove(joined)
@@ -102,7 +53,7 @@ def test_every_encoder_keeps_times_tags_and_alpha(media, tmp_path, name, suffix,
     assert (alpha is not None) == made.reader.info.video.alpha
 
 
-def test_ffmpeg_sees_the_same_sound_subtitles_and_chapters(media, tmp_path, packet_hashes):
+def test_ffmpeg_sees_the_same_sound_subtitles_and_chapters(media, segments_of, tmp_path, packet_hashes):
     made = segments_of(media("full.mkv"), tmp_path / "result.mkv")
     made.join()
     for streams in ("a:0", "a:1", "s:0", "s:1"):
@@ -117,21 +68,21 @@ def test_ffmpeg_sees_the_same_sound_subtitles_and_chapters(media, tmp_path, pack
         assert attachment.data == b"\x00\x01\x00\x00" + bytes(range(256))
 
 
-def test_what_the_target_cannot_hold_is_named(media, tmp_path):
+def test_what_the_target_cannot_hold_is_named(media, segments_of, tmp_path):
     joined = segments_of(media("full.mkv"), tmp_path / "result.mp4").join()
     assert joined.kept == "kept: 2 audio, 2 subtitles, 2 chapters"
     assert [line.split(":")[0] for line in joined.lost] == ["attachment stream 5 (probe.ttf)"]
     assert all("mov_text" in warning for warning in joined.warnings)
 
 
-def test_webm_gets_opus_and_webvtt(media, tmp_path):
+def test_webm_gets_opus_and_webvtt(media, segments_of, tmp_path):
     made = segments_of(media("full.mkv"), tmp_path / "result.webm")
     proof = made.prove(made.join())
     assert proof.passed, proof.summary
     assert [s.codec for s in probe(made.target).streams] == ["opus", "opus", "webvtt", "webvtt"]
 
 
-def test_a_cut_takes_the_sound_alike(media, tmp_path):
+def test_a_cut_takes_the_sound_alike(media, segments_of, tmp_path):
     made = segments_of(media("full.mkv"), tmp_path / "result.mp4", first=13, last=38)
     unit = made.spec.time_base
     cut = Cut(made.pts[0] * unit, made.pts[-1] * unit + Fraction(1, 25))
@@ -145,7 +96,7 @@ def test_a_cut_takes_the_sound_alike(media, tmp_path):
     assert [chapter.title for chapter in probe(made.target).chapters] == ["Intro", "Main é"]
 
 
-def test_segments_of_other_options_do_not_join(media, tmp_path):
+def test_segments_of_other_options_do_not_join(media, segments_of, tmp_path):
     made = segments_of(media("plain.mp4"), tmp_path / "result.mp4")
     other = segments_of(media("plain.mp4"), tmp_path / "other.mp4", pix_fmt="yuv444p")
     mixed = made._replace(segments=[made.segments[0], other.segments[1]])
@@ -154,14 +105,14 @@ def test_segments_of_other_options_do_not_join(media, tmp_path):
     assert not made.target.exists()
 
 
-def test_a_folder_that_is_gone_is_a_target_error(media, tmp_path):
+def test_a_folder_that_is_gone_is_a_target_error(media, segments_of, tmp_path):
     made = segments_of(media("plain.mp4"), tmp_path / "result.mp4")
     with pytest.raises(TargetError):
         made._replace(target=tmp_path / "none" / "result.mp4").join()
 
 
 @pytest.mark.parametrize("broken", ["time", "colour", "sound"])
-def test_the_proof_finds_what_went_wrong(media, tmp_path, broken):
+def test_the_proof_finds_what_went_wrong(media, segments_of, tmp_path, broken):
     made = segments_of(media("plain.mp4"), tmp_path / "result.mp4")
     joined = made.join()
     if broken == "time":

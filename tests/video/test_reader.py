@@ -13,7 +13,7 @@ from dossr_video.video.reader import PyavReader
 
 EXACT = [
     "full.mkv", "vfr.mp4", "plain.ts", "hour.ts", "editlist.mp4", "late.mp4", "opengop.mp4", "hdr10.mp4", "mjpeg.avi",
-    "ffv1_422p10.mkv", "ffv1_rgb.mkv", "odd.mkv", "pal_tff.mpg", "rotated.mp4", "anim.gif",
+    "ffv1_422p10.mkv", "ffv1_rgb.mkv", "odd.mkv", "pal_tff.mpg", "rotated.mp4", "anim.gif", "reordered.avi",
 ]  # fmt: skip
 
 
