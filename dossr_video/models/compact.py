@@ -74,22 +74,19 @@ class CompactModel:
     ) -> None:
         self.name, self.digest, self.defaults, self.device, self.dtype = name, digest, defaults, device, dtype
         self.scale = networks.restorer.scale
-        self.networks = networks.eval().requires_grad_(False).to(device, dtype)
-        # The codec is exact arithmetic on pictures: half precision would lose the last bits for nothing.
-        self.networks.codec.float()
+        self.networks = networks.eval().requires_grad_(False).to(device)
+        # But not the codec, which is exact arithmetic on pictures.
+        for part in (networks.restorer, networks.denoiser):
+            part.to(dtype)
         self.networks.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def restore(self, frames: Tensor, motion: Motion, carry: Carry) -> tuple[Tensor, Carry]:
         pictures = []
         memory = None if carry is None else (carry[0], carry[1])
-        for frame, flow, confidence in zip(frames.to(self.dtype), motion.flow, motion.confidence, strict=True):
-            picture, memory = self.networks.restorer(
-                frame[None].contiguous(memory_format=torch.channels_last),
-                flow[None],
-                confidence[None].to(self.dtype),
-                memory,
-            )
-            pictures.append(picture.float())
+        for frame, flow, confidence in zip(frames, motion.flow, motion.confidence, strict=True):
+            frame = frame[None].contiguous(memory_format=torch.channels_last)
+            picture, memory = self.networks.restorer(frame, flow[None], confidence[None], memory)
+            pictures.append(picture)
         return torch.cat(pictures), memory
 
     def encode(self, pictures: Tensor, posterior_noise: Tensor | None = None) -> Tensor:
@@ -101,8 +98,8 @@ class CompactModel:
 
     def denoise(self, x: Tensor, t: int, condition: Condition) -> Tensor:
         times = torch.full((len(x),), t, device=x.device)
-        clean: Tensor = self.networks.denoiser(x.to(self.dtype), condition.hint.to(self.dtype), times)
-        return clean.float()
+        clean: Tensor = self.networks.denoiser(x, condition.hint, times)
+        return clean
 
     def decode(self, latents: Tensor) -> Tensor:
         return self.networks.codec.decode(latents)

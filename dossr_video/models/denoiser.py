@@ -37,7 +37,10 @@ class _Block(nn.Module):
 
 
 class Denoiser(nn.Module):
-    """x_t and xhat0 (B, 192, h, w), sides even, and t (B,) -> x0 (B, 192, h, w)."""
+    """x_t and xhat0 (B, 192, h, w), sides even, and t (B,) -> x0 (B, 192, h, w).
+
+    Latents are float32 whatever the weights are; only the residual is computed in half precision.
+    """
 
     def __init__(self, *, width: int = 128, deep_width: int = 192) -> None:
         super().__init__()
@@ -53,13 +56,14 @@ class Denoiser(nn.Module):
             nn.init.zeros_(parameter)
 
     def forward(self, x: Tensor, degraded: Tensor, t: Tensor) -> Tensor:
-        time = embed_time(t).to(x)
-        fine = self.fine_in(self.head(torch.cat([x, degraded], dim=1)), time)
+        dtype = self.head.weight.dtype
+        time = embed_time(t).to(dtype)
+        fine = self.fine_in(self.head(torch.cat([x, degraded], dim=1).to(dtype)), time)
         deep = self.down(fine)
         for block in self.deep:
             deep = block(deep, time)
         fine = fine + F.interpolate(self.up(deep), scale_factor=2.0, mode="nearest")
         residual = self.tail(F.silu(self.fine_out(fine, time)))
-        low, high = residual.split([3, CHANNELS - 3], dim=1)
+        low, high = residual.float().split([3, CHANNELS - 3], dim=1)
         # The low band's residual has no mean: no picture changes its mean colour.
         return degraded + torch.cat([low - low.mean((2, 3), keepdim=True), high], dim=1)

@@ -16,7 +16,10 @@ Memory = tuple[Tensor, Tensor]  # last features (B, F, H, W) and the frame they 
 
 
 class Restorer(nn.Module):
-    """One frame at a time: (B, 3, H, W) RGB in [0, 1] -> (B, 3, scale H, scale W), not clamped."""
+    """One frame at a time: (B, 3, H, W) RGB in [0, 1] -> (B, 3, scale H, scale W), not clamped.
+
+    Frames and results are float32 whatever the weights are: half precision has no more than 256 shades.
+    """
 
     def __init__(self, *, features: int = 64, convolutions: int = 16, scale: int = 4) -> None:
         super().__init__()
@@ -37,14 +40,14 @@ class Restorer(nn.Module):
         flow (B, 2, H, W) leads back to the frame before, in pixels; where confidence (B, 1, H, W) is 0 nothing is
         remembered.
         """
-        first = self.head(frames)
+        dtype = self.head.weight.dtype
+        first = self.head(frames.to(dtype))
         if memory is not None:
-            # In float32: half precision cannot tell neighbouring pixels of a wide frame apart.
-            moved = warp(torch.cat(memory, 1).float(), flow, mode="bilinear").to(first.dtype)
-            features, before = moved[:, :-3], moved[:, -3:]
-            first = first + self.memory(confidence * torch.cat([features, before - frames], 1))
+            moved, before = (warp(part.float(), flow, mode="bilinear") for part in memory)
+            seen = confidence * torch.cat([moved, before - frames], 1)
+            first = first + self.memory(seen.to(dtype))
         features = self.trunk(self.head_slope(first))
-        detail = F.pixel_shuffle(self.tail(features), self.scale)
+        detail = F.pixel_shuffle(self.tail(features).float(), self.scale)
         # Without its mean, so that no frame changes its mean colour.
         detail = detail - detail.mean((2, 3), keepdim=True)
         return F.interpolate(frames, scale_factor=self.scale, mode="nearest") + detail, (features, frames)

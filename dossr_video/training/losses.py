@@ -5,11 +5,14 @@ VGG16 features judge the result (LPIPS, DISTS) and stay out of training.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dossr_video.quality.networks import Lpips
+from dossr_video.temporal.flow import box_mean
 
 Maps = list[Tensor]  # (B, C, h, w) each
 
@@ -27,7 +30,7 @@ class AlexNet(nn.Module):
         maps = []
         for stage in self.judge.stages:
             x = stage(x)
-            maps.append(x)
+            maps.append(x.float())  # distances are too small for half precision
         return maps
 
     def lpips(self, pictures: Maps, truth: Maps) -> Tensor:
@@ -53,8 +56,45 @@ class FineFilters(nn.Module):
         self.register_buffer("second", second / second[0].numel() ** 0.5)
 
     def forward(self, pictures: Tensor) -> Maps:
-        fine = F.relu(F.conv2d(pictures, self.first))
-        return [pictures, fine, F.relu(F.conv2d(F.avg_pool2d(fine, 2), self.second))]
+        with torch.autocast(pictures.device.type, enabled=False):  # half precision would drown what is fine
+            fine = F.relu(F.conv2d(pictures, self.first))
+            return [pictures, fine, F.relu(F.conv2d(F.avg_pool2d(fine, 2), self.second))]
+
+
+class Discriminator(nn.Module):
+    """Tells truth from result by fixed features, one small head for each (Sauer et al. 2021, Projected GANs).
+
+    Learning from features instead of pixels, it says something useful after hundreds of steps, not ten thousands.
+    """
+
+    def __init__(self, channels: Sequence[int], *, width: int = 48) -> None:
+        super().__init__()
+        normed = nn.utils.parametrizations.spectral_norm
+        self.heads = nn.ModuleList(
+            nn.Sequential(
+                normed(nn.Conv2d(count, width, 3, padding=1)),
+                nn.LeakyReLU(0.2),
+                normed(nn.Conv2d(width, width, 3, padding=1)),
+                nn.LeakyReLU(0.2),
+                normed(nn.Conv2d(width, 1, 1)),
+            )
+            for count in channels
+        )
+
+    def forward(self, maps: Maps) -> list[Tensor]:
+        """A score for each place of each of the maps: high where it looks like truth."""
+        scores = []
+        for head, features in zip(self.heads, maps, strict=True):
+            # Unit features, as LPIPS takes them: no map speaks louder than another.
+            unit = features / (features.square().mean(1, keepdim=True) + 1e-6).sqrt()
+            scores.append(head(unit).float())
+        return scores
+
+
+def hinge(true_scores: Sequence[Tensor], false_scores: Sequence[Tensor]) -> Tensor:
+    """The discriminator's loss; 2 where it knows nothing."""
+    pairs = zip(true_scores, false_scores, strict=True)
+    return torch.stack([F.relu(1 - true).mean() + F.relu(1 + false).mean() for true, false in pairs]).mean()
 
 
 def texture(pictures: Maps, truth: Maps) -> Tensor:
@@ -85,9 +125,9 @@ def unrest(pictures: Tensor, truth: Tensor) -> Tensor:
     """Fine error of pictures (B, 3, H, W) where the truth is flat: patterns that please AlexNet show up there first."""
 
     def fine(x: Tensor) -> Tensor:
-        return x - F.avg_pool2d(x, 5, stride=1, padding=2, count_include_pad=False)
+        return x - box_mean(x)
 
-    rough = F.avg_pool2d(fine(truth).square().mean(1, keepdim=True), 9, stride=1, padding=4)
+    rough = box_mean(box_mean(fine(truth).square().mean(1, keepdim=True)))
     flat = 1 / (1 + rough / 0.01**2)  # 0.01: two and a half 8-bit codes
     return (flat * fine(pictures - truth).abs()).mean()
 

@@ -17,7 +17,19 @@ from dossr_video.diffusion.solver import diffuse
 from dossr_video.models.compact import CompactNetworks
 from dossr_video.temporal.flow import warp
 from dossr_video.training.batches import Batch, Batches
-from dossr_video.training.losses import AlexNet, FineFilters, grid, seen_alike, texture, unrest
+from dossr_video.training.losses import (
+    AlexNet,
+    Discriminator,
+    FineFilters,
+    Maps,
+    grid,
+    hinge,
+    seen_alike,
+    texture,
+    unrest,
+)
+
+RESTORED = 0.25  # of the pictures are judged as restored, the others as final
 
 
 @dataclass(frozen=True)
@@ -38,22 +50,36 @@ class Stage:
     fine: float = 0.5  # the same of fine random filters
     unrest: float = 15.0  # fine errors where the truth is flat
     grid: float = 10.0  # errors that repeat with the codec's or the pixel shuffle's period
+    adversarial: float = 0.0  # what the discriminator holds against the pictures; 0: it is not trained either
 
 
 class Trainer:
-    """Networks, their running average and the optimiser.
+    """Networks, their running average, a discriminator and the optimisers.
 
-    Everything random follows from the seed and the step, so a resumed run is the uninterrupted one.
+    Everything random follows from the seed and the step, so a resumed run is the uninterrupted one. `dtype` is what
+    autocast computes convolutions in; weights and losses stay in float32.
     """
 
     def __init__(
-        self, networks: CompactNetworks, alexnet: AlexNet, batches: Batches, *, seed: int, average: float = 0.97
+        self,
+        networks: CompactNetworks,
+        alexnet: AlexNet,
+        batches: Batches,
+        *,
+        seed: int,
+        average: float = 0.99,
+        dtype: torch.dtype = torch.float32,
     ) -> None:
         self.networks = networks.train().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.average = copy.deepcopy(networks).requires_grad_(False).eval()
-        self.decay, self.seed, self.step = average, seed, 0
+        self.decay, self.seed, self.dtype, self.step = average, seed, dtype, 0
         self.alexnet, self.filters, self.batches = alexnet, FineFilters(), batches
         self.optimiser = torch.optim.Adam(networks.parameters(), betas=(0.9, 0.99))
+        with torch.random.fork_rng([]):
+            torch.manual_seed(seed)
+            channels = [maps.shape[1] for maps in self._features(torch.zeros(1, 3, 64, 64))]
+            self.discriminator = Discriminator(channels).train()
+        self.opponent = torch.optim.Adam(self.discriminator.parameters(), lr=4e-4, betas=(0.5, 0.99))
 
     def advance(self, stage: Stage) -> dict[str, float]:
         """One step; the losses by name."""
@@ -63,16 +89,32 @@ class Trainer:
             part.requires_grad_(name in stage.parts)
         for group in self.optimiser.param_groups:
             group["lr"] = stage.rate
-        restored, final = self._run(batch, stage, generator)
-        losses = self._losses(batch, restored, final, stage, generator)
+        with torch.autocast("cpu", self.dtype, enabled=self.dtype != torch.float32):
+            restored, final = self._run(batch, stage, generator)
+            losses, seen, wanted = self._losses(batch, restored, final, stage, generator)
         total = torch.stack([getattr(stage, name) * value for name, value in losses.items()]).sum()
         self.optimiser.zero_grad(set_to_none=True)
         total.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_([p for p in self.networks.parameters() if p.grad is not None], 1.0)
         self.optimiser.step()
+        if stage.adversarial:
+            losses["told_apart"] = self._oppose(seen, wanted)
         self.step += 1
         self._average()
         return {name: float(value.detach()) for name, value in losses.items()}
+
+    def _oppose(self, seen: Maps, wanted: Maps) -> Tensor:
+        """One step of the discriminator; its loss."""
+        self.discriminator.requires_grad_(True)
+        with torch.autocast("cpu", self.dtype, enabled=self.dtype != torch.float32):
+            loss = hinge(self.discriminator(wanted), self.discriminator([maps.detach() for maps in seen]))
+        self.opponent.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        self.opponent.step()
+        return loss
+
+    def _features(self, pictures: Tensor) -> Maps:
+        return [*self.alexnet(pictures), *self.filters(pictures)]
 
     def _run(self, batch: Batch, stage: Stage, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """Restored pictures of all frames (T, B, 3, 4h, 4w), and the final ones of the judged frames."""
@@ -94,24 +136,29 @@ class Trainer:
 
     def _losses(
         self, batch: Batch, restored: Tensor, final: Tensor, stage: Stage, generator: torch.Generator
-    ) -> dict[str, Tensor]:
+    ) -> tuple[dict[str, Tensor], Maps, Maps]:
+        """The losses by name; the features of the pictures and of the truth."""
         truth = batch.truth[-stage.judged :]
         losses = {"pixels": charbonnier(final, truth), "steadiness": unsteadiness(final - truth, batch)}
         if "restorer" in stage.parts:
             losses["restored"] = charbonnier(restored, batch.truth)
         # The restored picture is a result too, that of no call: each picture is judged in one of its two forms.
-        coins = torch.rand((*final.shape[:2], 1, 1, 1), generator=generator) < 0.5
+        coins = torch.rand((*final.shape[:2], 1, 1, 1), generator=generator) < RESTORED
         shown = torch.where(coins, restored[-stage.judged :], final)
         losses["grid"] = grid((shown - truth).flatten(0, 1))
         losses["unrest"] = unrest(shown.flatten(0, 1), truth.flatten(0, 1))
         shown, wanted = seen_alike(shown.flatten(0, 1), truth.flatten(0, 1), generator)
-        maps = self.alexnet(shown)
+        maps = self._features(shown)
         with torch.no_grad():
-            true_maps, true_fine = self.alexnet(wanted), self.filters(wanted)
-        losses["features"] = self.alexnet.lpips(maps, true_maps).mean()
-        losses["texture"] = texture(maps, true_maps).mean()
-        losses["fine"] = texture(self.filters(shown), true_fine).mean()
-        return losses
+            true_maps = self._features(wanted.detach())
+        deep = len(self.alexnet.judge.stages)
+        losses["features"] = self.alexnet.lpips(maps[:deep], true_maps[:deep]).mean()
+        losses["texture"] = texture(maps[:deep], true_maps[:deep]).mean()
+        losses["fine"] = texture(maps[deep:], true_maps[deep:]).mean()
+        if stage.adversarial:
+            self.discriminator.requires_grad_(False)
+            losses["adversarial"] = -torch.stack([scores.mean() for scores in self.discriminator(maps)]).mean()
+        return losses, maps, true_maps
 
     @torch.no_grad()
     def _average(self) -> None:
@@ -121,7 +168,7 @@ class Trainer:
 
     def state(self) -> dict[str, Any]:
         """All that `load` needs."""
-        parts = ("networks", "average", "optimiser")
+        parts = ("networks", "average", "optimiser", "discriminator", "opponent")
         return {"step": self.step, **{name: getattr(self, name).state_dict() for name in parts}}
 
     def load(self, state: dict[str, Any]) -> None:

@@ -86,6 +86,18 @@ def test_mean_colour_stays(model: CompactModel, moving: Tensor, found: Motion) -
         assert (pictures.mean((2, 3)) - moving.mean((2, 3))).abs().max() < 0.02 / 255
 
 
+def test_half_precision_keeps_shades(model: CompactModel, moving: Tensor, found: Motion) -> None:
+    half = load_compact(device=torch.device("cpu"), dtype=torch.bfloat16)
+    restored, rough = (m.restore(moving, found, None)[0] for m in (model, half))
+    latents = model.encode(restored)
+    clean = [m.decode(m.denoise(latents, 499, m.condition(restored, latents))) for m in (model, half)]
+    for exact, coarse in ((restored, rough), tuple(clean)):
+        assert exact.dtype == coarse.dtype == torch.float32
+        assert (coarse - exact).abs().mean() < 0.4 / 255
+        assert (coarse - exact).mean((2, 3)).abs().max() < 0.02 / 255  # bfloat16 has 0.5 / 255 near white
+    assert not torch.equal(restored, rough)
+
+
 def test_latents_move_through_pixels(model: CompactModel, moving: Tensor) -> None:
     flow = torch.full((1, 2, 8, 10), 1.5)  # input pixels: 6 of the picture's
     moved = model.decode(model.warp(model.encode(moving[:1]), flow))

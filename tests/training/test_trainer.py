@@ -19,12 +19,12 @@ from dossr_video.quality.networks import Lpips
 from dossr_video.training.batches import Batch, Batches
 from dossr_video.training.degradation import read_recipes
 from dossr_video.training.footage import Footage, split
-from dossr_video.training.losses import AlexNet, grid, seen_alike, texture, unrest
+from dossr_video.training.losses import AlexNet, Discriminator, grid, hinge, seen_alike, texture, unrest
 from dossr_video.training.trainer import Stage, Trainer, mix, unsteadiness
 from dossr_video.training.validation import enlarge, held_out, sheet
 
 RECIPES = Path(__file__).parents[2] / "configs" / "degradation.yaml"
-STAGE = Stage(until=10, parts=("restorer", "denoiser"), rate=2e-3, batch=2, side=16, judged=2)
+STAGE = Stage(until=10, parts=("restorer", "denoiser"), rate=2e-3, batch=2, side=16, judged=2, adversarial=0.03)
 
 
 @pytest.fixture(scope="module")
@@ -55,6 +55,36 @@ def trainer(footage: Footage, alexnet: AlexNet) -> Trainer:
     networks = CompactNetworks(Restorer(features=8, convolutions=2), Denoiser(width=16, deep_width=16))
     batches = Batches(footage, read_recipes(RECIPES), seed=0, frames=3, side=24, window=3, renew=0.5)
     return Trainer(networks, alexnet, batches, seed=0)
+
+
+def test_bfloat16_trains_alike(footage: Footage, alexnet: AlexNet) -> None:
+    runs = [trainer(footage, alexnet) for _ in range(2)]
+    runs[1].dtype = torch.bfloat16
+    for _ in range(3):
+        exact, rough = (run.advance(STAGE) for run in runs)
+    for name in ("pixels", "features", "texture", "fine"):
+        assert exact[name] == pytest.approx(rough[name], rel=0.05)
+    assert exact != rough
+    assert all(parameter.dtype == torch.float32 for parameter in runs[1].networks.parameters())
+
+
+def test_discriminator_learns_the_difference(alexnet: AlexNet) -> None:
+    torch.manual_seed(0)
+    judge = Discriminator([8, 8])
+    optimiser = torch.optim.Adam(judge.parameters(), lr=2e-3)
+    sharp = torch.rand(4, 3, 48, 48)
+    soft = nn.functional.avg_pool2d(sharp, 3, stride=1, padding=1)
+    true, false = alexnet(sharp), alexnet(soft)
+    losses = []
+    for _ in range(30):
+        loss = hinge(judge(true), judge(false))
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        losses.append(float(loss.detach()))
+    assert abs(losses[0] - 2) < 0.3
+    assert losses[-1] < 1
+    assert all(t.mean() > f.mean() for t, f in zip(judge(true), judge(false), strict=True))
 
 
 def test_loss_falls(footage: Footage, alexnet: AlexNet) -> None:
