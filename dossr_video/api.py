@@ -17,10 +17,11 @@ from dossr_video.jobs.progress import OnProgress
 from dossr_video.jobs.remote import run_job_at
 from dossr_video.jobs.report import Report
 from dossr_video.models.base import DomainShiftModel
+from dossr_video.models.raft import load_flow
 from dossr_video.models.registry import load_model
-from dossr_video.pipeline import Work, chunk_length, upscaled
+from dossr_video.pipeline import Read, chunk_length, upscaled, with_motion
 from dossr_video.settings import Settings
-from dossr_video.temporal.flow import DisFlow, luma, motion
+from dossr_video.temporal.flow import FlowEstimator, luma
 from dossr_video.temporal.shots import SIZE, find_shots
 
 Frames = TypeVar("Frames", Tensor, NDArray[np.uint8])
@@ -49,12 +50,17 @@ def upscale(
 
 
 def upscale_frames(
-    frames: Frames, *, model: DomainShiftModel | None = None, settings: Settings | None = None
+    frames: Frames,
+    *,
+    model: DomainShiftModel | None = None,
+    flow: FlowEstimator | None = None,
+    settings: Settings | None = None,
 ) -> Frames:
     """Restore and enlarge consecutive frames in memory; cuts among them are found and respected.
 
     Takes and gives either RGB float tensors (T, 3, H, W) in [0, 1] or uint8 arrays (T, H, W, 3). `model` comes from
-    `load_model`; without it the settings name one, which is loaded at every call. Raises ValueError for other shapes.
+    `load_model`; without it the settings name one, which is loaded at every call. `flow` is optical flow of your own in
+    the place of the one the settings name. Raises ValueError for other shapes.
     """
     settings = settings or Settings()
     if model is None:
@@ -66,6 +72,7 @@ def upscale_frames(
             negative_prompt=settings.negative_prompt,
             cfg_scale=settings.cfg_scale,
         )
+    flow = flow or load_flow(settings.flow, device=model.device)
     pictures: Tensor = _to_tensor(frames)
     starts = [*find_shots(_small_lumas(pictures)), len(pictures)]
     height, width = pictures.shape[-2:]
@@ -73,7 +80,7 @@ def upscale_frames(
     length = chunk_length(width, height, settings, scale=model.scale)
     results: list[Tensor] = []
     for shot, (start, stop) in enumerate(pairwise(starts)):
-        work = _work(pictures, start, stop, length)
+        work = with_motion(_cut(pictures, start, stop, length), flow, deflicker=settings.deflicker)
         results += [result.pictures for result in upscaled(work, model, settings, size, shot, _ignore)]
     enlarged = torch.cat(results) if results else pictures.new_zeros(0, 3, *size)
     if isinstance(frames, Tensor):
@@ -81,13 +88,10 @@ def upscale_frames(
     return enlarged.mul(255).round().byte().permute(0, 2, 3, 1).contiguous().numpy()
 
 
-def _work(pictures: Tensor, start: int, stop: int, length: int) -> Iterator[Work]:
-    estimator = DisFlow()
+def _cut(pictures: Tensor, start: int, stop: int, length: int) -> Iterator[Read]:
     for first in range(start, stop, length):
         indices = tuple(range(first, min(first + length, stop)))
-        part = pictures[first : first + len(indices)]
-        moved = motion(pictures[first - 1] if first > start else None, part, estimator)
-        yield Work(Chunk(part, indices, indices), moved, ((),) * len(indices))
+        yield Chunk(pictures[first : indices[-1] + 1], indices, indices), ((),) * len(indices), None
 
 
 def _target_size(width: int, height: int, settings: Settings) -> tuple[int, int]:

@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import TYPE_CHECKING, TypeVar
 
@@ -25,7 +25,8 @@ from dossr_video.models.base import DomainShiftModel
 from dossr_video.models.tiled import TiledModel
 from dossr_video.segments import Segment, SegmentResult
 from dossr_video.settings import Settings
-from dossr_video.temporal.flow import DisFlow, motion
+from dossr_video.temporal.exposure import ExposureState, even_out
+from dossr_video.temporal.flow import FlowEstimator, motion
 from dossr_video.upscaler import ShotState, resize, upscale_chunk
 from dossr_video.video.reader import Frame, VideoReader
 
@@ -73,6 +74,7 @@ def run_segment(
     reader: VideoReader,
     writer: VideoWriter,
     model: DomainShiftModel,
+    flow: FlowEstimator,
     settings: Settings,
     on_frames: Callable[[int], None],
 ) -> SegmentResult:
@@ -87,7 +89,7 @@ def run_segment(
     size = (writer.spec.height, writer.spec.width)
     length = chunk_length(reader.info.video.width, reader.info.video.height, settings, scale=model.scale)
     with (
-        prefetched(read_chunks(segment, reader, length)) as work,
+        prefetched(with_motion(read_chunks(segment, reader, length), flow, deflicker=settings.deflicker)) as work,
         prefetched(upscaled(work, model, settings, size, segment.shot, warnings.append)) as results,
     ):
         for result in results:
@@ -109,19 +111,30 @@ def chunk_length(width: int, height: int, settings: Settings, *, scale: int) -> 
     return max(1, min(CHUNK, CHUNK_BYTES // bytes_each))
 
 
-def read_chunks(segment: Segment, reader: VideoReader, length: int) -> Iterator[Work]:
-    """Chunks of `length` different frames with their motion; repeats are only noted."""
-    estimator = DisFlow()
-    previous: Tensor | None = None
+Read = tuple[Chunk, tuple[Shown, ...], Tensor | None]  # the last: opacity (T, 1, H, W)
+
+
+def read_chunks(segment: Segment, reader: VideoReader, length: int) -> Iterator[Read]:
+    """Chunks of `length` different frames; repeats are only noted."""
     frames = _planned_frames(segment, reader)
     while batch := list(islice(frames, length)):
         indices, shown, decoded = zip(*batch, strict=True)
         pictures = torch.stack([frame.rgb() for frame in decoded])
-        chunk = Chunk(pictures, tuple(frame.pts for frame in decoded), indices)
         opacity = [alpha for frame in decoded if (alpha := frame.alpha()) is not None]
-        alpha = torch.stack(opacity) if opacity else None
-        yield Work(chunk, motion(previous, pictures, estimator), shown, alpha)
-        previous = pictures[-1]
+        chunk = Chunk(pictures, tuple(frame.pts for frame in decoded), indices)
+        yield chunk, shown, torch.stack(opacity) if opacity else None
+
+
+def with_motion(chunks: Iterable[Read], flow: FlowEstimator, *, deflicker: bool) -> Iterator[Work]:
+    """The chunks of one shot with the motion between their frames, and with an even exposure where that is wanted."""
+    previous: Tensor | None = None
+    exposure = ExposureState()
+    for chunk, shown, alpha in chunks:
+        frames, moved = chunk.frames, motion(previous, chunk.frames, flow)
+        if deflicker:
+            frames, exposure = even_out(frames, previous, moved, exposure)
+        yield Work(replace(chunk, frames=frames), moved, shown, alpha)
+        previous = chunk.frames[-1]
 
 
 def _planned_frames(segment: Segment, reader: VideoReader) -> Iterator[tuple[int, Shown, Frame]]:

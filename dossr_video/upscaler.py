@@ -1,6 +1,6 @@
 """One shot: chunks of frames and their motion in, enlarged frames out, state passed along.
 
-    restore -> encode -> sample (N network calls, blended along the motion) -> decode -> colour fix
+    restore -> encode -> sample (N network calls, guided along the motion) -> decode -> colour fix -> blend
 
 Everything here is a function of its arguments, so a chunk that failed for want of memory is simply done again smaller.
 """
@@ -20,7 +20,7 @@ from dossr_video.diffusion.schedule import make_schedule
 from dossr_video.frames import Chunk, Motion
 from dossr_video.models.base import Carry, DomainShiftModel
 from dossr_video.settings import Settings
-from dossr_video.temporal.blend import BlendState, make_guide
+from dossr_video.temporal.blend import BlendState, Guide, blend_pictures, blend_weights
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,9 +79,9 @@ def _sample(
     noise = make_noise(
         state.noise, motion, indices, (channels, height, width), kind=settings.noise, seed=settings.seed, shot=shot
     )
-    guide = make_guide(
-        state.blend, motion, mode=settings.blend, strength=settings.blend_strength, calls=calls, codec=model
-    )
+    strength = settings.blend_strength
+    weights = blend_weights(strength, calls, settings.blend_calls) if settings.blend == "latent" else {}
+    guide = Guide(state.blend.latents, motion, weights, move=model.warp)
     condition = model.condition(restored, degraded)  # of the posterior's mean: the hint is never a sample
     if settings.posterior == "sample":
         degraded = model.encode(restored, noise(POSTERIOR).to(model.device))
@@ -96,7 +96,11 @@ def _sample(
         guide=guide,
     )
     pictures = color_fix(model.decode(latents), restored, settings.color_fix or model.defaults.color_fix)
-    return pictures.clamp(0, 1), replace(state, noise=noise.state(), blend=guide.state())
+    picture = None
+    if settings.blend == "pixel":  # of what is seen: a lossy codec is passed once, and its landing noise is blended too
+        pictures = blend_pictures(pictures.clamp(0, 1), state.blend.picture, motion, strength=strength)
+        picture = pictures[-1:].clone()  # not a view that keeps the whole chunk
+    return pictures.clamp(0, 1), replace(state, noise=noise.state(), blend=BlendState(guide.latents, picture))
 
 
 def pad(images: Tensor, multiple: int) -> Tensor:

@@ -18,7 +18,7 @@ from dossr_video.settings import Settings
 class Executor(Protocol):
     """Runs tasks somewhere. Which worker does which, and in what order, does not change the result."""
 
-    weights: str  # sha256 of the model's weights
+    weights: str  # sha256 of the weights
     dtype: str  # what `auto` became: a run on another machine must go on with the same
     workers: int  # tasks that run at the same time
 
@@ -45,7 +45,7 @@ class LocalExecutor:
         """Loads the model once for each device; raises ModelError."""
         self._workers = [Worker(settings, device=device) for device in devices(settings.device)]
         model = self._workers[0].model
-        self.weights = model.digest
+        self.weights = self._workers[0].weights
         self.dtype = str(model.dtype).removeprefix("torch.")
         self.workers = len(self._workers)
 

@@ -35,8 +35,8 @@ class RemoteWorker:
 
     def identity(self) -> tuple[str, str]:
         """Digest of the weights, and number type."""
-        model = self._loaded().model
-        return model.digest, str(model.dtype).removeprefix("torch.")
+        worker = self._loaded()
+        return worker.weights, str(worker.model.dtype).removeprefix("torch.")
 
     def run(self, task: Task) -> SegmentResult:
         self._written = 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from pathlib import Path
 import torch
 
 from dossr_video.jobs import durable
+from dossr_video.models.raft import RaftFlow, load_flow
 from dossr_video.models.registry import load_model
 from dossr_video.pipeline import run_segment
 from dossr_video.segments import Segment, SegmentResult
@@ -33,7 +35,7 @@ class Worker:
     """Holds the model; whatever runs it, in this process or another, gets the same files."""
 
     def __init__(self, settings: Settings, *, device: str) -> None:
-        """Raises ModelError when the model cannot be loaded."""
+        """Raises ModelError when the model or the optical flow cannot be loaded."""
         if settings.threads is not None:
             torch.set_num_threads(settings.threads)
         self.settings = settings
@@ -45,8 +47,16 @@ class Worker:
             negative_prompt=settings.negative_prompt,
             cfg_scale=settings.cfg_scale,
         )
+        self.flow = load_flow(settings.flow, device=self.model.device)
         self._reader: PyavReader | None = None
         self._read: tuple[Path, int, int] | None = None  # path, bytes, date of what the reader reads
+
+    @property
+    def weights(self) -> str:
+        """sha256 of the weights of all networks."""
+        if not isinstance(self.flow, RaftFlow):
+            return self.model.digest
+        return hashlib.sha256(f"{self.model.digest} {self.flow.digest}".encode()).hexdigest()
 
     def run(self, task: Task, *, on_frames: Callable[[int], None]) -> SegmentResult:
         """Make the segment's file; it has its name only when it is whole and on the disk.
@@ -62,6 +72,7 @@ class Worker:
                     reader=reader,
                     writer=writer,
                     model=self.model,
+                    flow=self.flow,
                     settings=self.settings,
                     on_frames=on_frames,
                 )

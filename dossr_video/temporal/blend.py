@@ -1,10 +1,10 @@
-"""Blending each frame's predicted clean latents with the frame before it, moved along the motion."""
+"""Blending each frame, or its predicted clean latents, with the frame before it, moved along the motion."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -15,78 +15,55 @@ from dossr_video.temporal.flow import box_mean, warp
 
 Warp = Callable[[Tensor, Tensor], Tensor]  # images (1, C, h, w), flow (1, 2, H, W) in input pixels -> moved images
 
-Mode = Literal["latent", "pixel", "off"]
+Calls = Literal["first", "last", "all"]
 
 PASS = 0.8  # of what a 5 x 5 high-pass filter gives, what it passes again: 0.65 to 0.75 on pictures, 1 on noise
 GAIN = 1.5  # at most, of detail that blending averages
 TINY = 1e-8  # energy of a detail of 1e-4
-
-
-class Codec(Protocol):
-    """The part of a model that blending needs; see models.base."""
-
-    def encode(self, pictures: Tensor) -> Tensor: ...
-    def decode(self, latents: Tensor) -> Tensor: ...
-    def warp(self, latents: Tensor, flow: Tensor) -> Tensor: ...
+RANGE = 2.0  # at most, of contrast between two frames
+CONTRAST = 0.01  # deviation of blocks below which a channel has no contrast to match
+BLOCK = 16  # cells a side
 
 
 @dataclass(frozen=True, eq=False)
 class BlendState:
     """What a chunk leaves to the next of its shot; the default begins a shot."""
 
-    blended: Mapping[int, Tensor] = field(default_factory=dict)  # the last frame's (1, C, h, w) by network call
+    latents: Mapping[int, Tensor] = field(default_factory=dict)  # the last frame's (1, C, h, w) by network call
+    picture: Tensor | None = None  # the last frame's (1, 3, sH, sW)
 
 
-def make_guide(state: BlendState, motion: Motion, *, mode: Mode, strength: float, calls: int, codec: Codec) -> Guide:
-    """The guide of one chunk for `sample`, out of `calls` network calls."""
-    return Guide(state, motion, codec, blend_weights(mode, strength, calls), pixels=mode == "pixel")
-
-
-def blend_weights(mode: Mode, strength: float, calls: int) -> dict[int, float]:
-    """Blending strength by network call; 0 where absent.
-
-    Moved latents lose detail that only later calls bring back, so they are blended at the first; moved pictures do
-    not, and the last call is the one that is seen. Measurements: docs/TEMPORAL.md.
-    """
-    if mode == "off" or strength == 0 or calls == 0:
-        return {}
-    return {1 if mode == "latent" else calls: strength}
+def blend_weights(strength: float, calls: int, which: Calls) -> dict[int, float]:
+    """Strength of blending latents by network call 1 ... `calls`; 0 where absent."""
+    chosen = {"first": range(1, 2), "last": range(calls, calls + 1), "all": range(1, calls + 1)}[which]
+    return dict.fromkeys(chosen, strength)
 
 
 class Guide:
     """Blends the clean latents of some network calls with the frame before; remembers what the next chunk needs."""
 
     def __init__(
-        self, state: BlendState, motion: Motion, codec: Codec, weights: Mapping[int, float], *, pixels: bool
+        self, before: Mapping[int, Tensor], motion: Motion, weights: Mapping[int, float], *, move: Warp
     ) -> None:
-        self._before, self._motion, self._codec, self._weights, self._pixels = state, motion, codec, weights, pixels
-        self._blended: dict[int, Tensor] = {}
+        """`before` holds BlendState.latents of the chunk before; `move` knows how the codec's latents move."""
+        self._before, self._motion, self._weights, self._move = before, motion, weights, move
+        self.latents: dict[int, Tensor] = {}  # for the next chunk of the shot, once all calls are made
 
     def __call__(self, x0: Tensor, call: int) -> Tensor:
         """Clean latents (T, C, h, w) of network call 1 ... N -> the ones to go on with."""
-        strength = self._weights.get(call)
-        if strength is None:
+        if call not in self._weights:
             return x0
-        before = self._before.blended.get(call)
-        if not self._pixels:
-            blended = blend_latents(x0, before, self._motion, strength=strength, move=self._codec.warp)
-            self._blended[call] = blended[-1:].clone()  # not a view that keeps the whole chunk
-            return blended
-        fields = self._codec.decode(x0)
-        blended = blend_pictures(fields, before, self._motion, strength=strength)
-        self._blended[call] = blended[-1:].clone()
-        # The change alone passes through the encoder, so that a lossy one costs nothing where nothing is blended.
-        return x0 + (self._codec.encode(blended) - self._codec.encode(fields))
-
-    def state(self) -> BlendState:
-        """For the next chunk of the shot, once all calls are made."""
-        return BlendState(self._blended)
+        before = self._before.get(call)
+        blended = blend_latents(x0, before, self._motion, strength=self._weights[call], move=self._move)
+        self.latents[call] = blended[-1:].clone()  # not a view that keeps the whole chunk
+        return blended
 
 
 def blend_pictures(pictures: Tensor, previous: Tensor | None, motion: Motion, *, strength: float) -> Tensor:
-    """Pictures (T, 3, sH, sW) drawn towards the blended picture before each, as sharp as they were.
+    """Pictures (T, 3, sH, sW) drawn towards the blended picture before each, as sharp and as bright as they were.
 
-    y[i] = x[i] + m b (warp(y[i-1]) - x[i]), m the motion's confidence, b the strength in [0, 1]. `previous`
+    y[i] = x[i] + m b (warp(y[i-1]) - x[i]), m the motion's confidence, b the strength in [0, 1], and the moved picture
+    at the exposure of this one: what blending evens out is detail, never light. `previous`
     (1, 3, sH, sW) is y of the frame before the first: the last of the chunk before, or None at a shot's start. Only
     frames before are looked at, so a chunk's length does not change the result.
     """
@@ -117,7 +94,8 @@ def _blend(
             flow, confidence = motion.flow[i : i + 1].to(frame.device), motion.confidence[i : i + 1].to(frame.device)
             weight = strength * _resized(confidence, frame.shape[-2:])
             # In float32: local energies are too small for half precision.
-            frame = towards(frame.float(), move(previous, flow).float(), weight).to(frame)
+            moved = _as_exposed(move(previous, flow).float(), frame.float(), weight)
+            frame = towards(frame.float(), moved, weight).to(frame)
         blended.append(frame)
         previous = frame
     return torch.cat(blended)
@@ -128,6 +106,22 @@ def _resized(confidence: Tensor, size: torch.Size) -> Tensor:
     if size[0] < confidence.shape[-2]:
         return -F.adaptive_max_pool2d(-confidence, tuple(size))
     return F.interpolate(confidence, size=tuple(size), mode="bilinear", align_corners=False)
+
+
+def _as_exposed(moved: Tensor, frame: Tensor, weight: Tensor) -> Tensor:
+    """Moved (1, C, h, w) with every channel's mean and coarse contrast, where it is blended, as in `frame`.
+
+    Else blending would draw out a fade, and flatten in still places an exposure that flickers on in moving ones.
+    """
+    total = weight.sum((2, 3), keepdim=True) + TINY
+    mean, wanted = ((weight * images).sum((2, 3), keepdim=True) / total for images in (moved, frame))
+    # Of coarse blocks, for the noise that blending takes out is no contrast.
+    size = [-(-side // BLOCK) for side in frame.shape[-2:]]
+    share, *blocks = (F.interpolate(x, size=size, mode="area") for x in (weight, moved - mean, frame - wanted))
+    contrast, wanted_contrast = ((share * block.square()).sum((2, 3), keepdim=True) for block in blocks)
+    floor = CONTRAST**2 * share.sum((2, 3), keepdim=True) + TINY
+    gain = ((wanted_contrast + floor) / (contrast + floor)).sqrt().clamp(1 / RANGE, RANGE)
+    return (moved - mean) * gain + wanted
 
 
 def _towards(frame: Tensor, moved: Tensor, weight: Tensor) -> Tensor:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import cv2
 import numpy as np
 import pytest
@@ -9,7 +11,7 @@ import torch
 from torch import Tensor
 
 from dossr_video.frames import Motion
-from dossr_video.temporal.blend import BlendState, blend_latents, blend_pictures, make_guide
+from dossr_video.temporal.blend import Guide, blend_latents, blend_pictures, blend_weights
 from dossr_video.temporal.flow import DisFlow, box_mean, motion, warp
 
 H, W = 48, 64
@@ -124,24 +126,11 @@ def test_two_different_things_are_not_mixed() -> None:
     assert sharpness(blended[1:]) > 0.9 * sharpness(b[None])
 
 
-class Halves:
-    """A codec whose latents are the picture at half size, lossy."""
-
-    def encode(self, pictures: Tensor) -> Tensor:
-        return torch.nn.functional.avg_pool2d(pictures, 2)
-
-    def decode(self, latents: Tensor) -> Tensor:
-        return torch.nn.functional.interpolate(latents, scale_factor=2)
-
-    def warp(self, latents: Tensor, flow: Tensor) -> Tensor:
-        return warp(latents, flow)
-
-
 def test_latents_are_blended_each_channel_for_itself() -> None:
     torch.manual_seed(0)
     latents = torch.randn(6, 5, H // 2, W // 2)
     latents[:, 2] = latents[:1, 2]
-    blended = blend_latents(latents, None, still(6), strength=0.5, move=Halves().warp)
+    blended = blend_latents(latents, None, still(6), strength=0.5, move=warp)
     assert torch.allclose(blended[:, 2], latents[:, 2], atol=1e-5)
     assert unsteadiness(blended) < 0.5 * unsteadiness(latents)
     assert sharpness(blended) == pytest.approx(sharpness(latents), rel=0.1)
@@ -150,9 +139,16 @@ def test_latents_are_blended_each_channel_for_itself() -> None:
 def test_a_large_cell_is_as_sure_as_its_least_sure_pixel() -> None:
     latents, moved = torch.randn(2, 4, H // 4, W // 4), still(2)
     moved.confidence[1, 0, 9, 13] = 0
-    blended = blend_latents(latents, None, moved, strength=0.5, move=Halves().warp)
+    blended = blend_latents(latents, None, moved, strength=0.5, move=warp)
     assert torch.equal(blended[1, :, 2, 3], latents[1, :, 2, 3])
     assert not torch.equal(blended[1, :, 2, 4], latents[1, :, 2, 4])
+
+
+def test_weights_of_the_calls() -> None:
+    assert blend_weights(0.5, 3, "first") == {1: 0.5}
+    assert blend_weights(0.5, 3, "last") == {3: 0.5}
+    assert blend_weights(0.5, 3, "all") == {1: 0.5, 2: 0.5, 3: 0.5}
+    assert blend_weights(0.5, 1, "first") == blend_weights(0.5, 1, "last") == blend_weights(0.5, 1, "all")
 
 
 @pytest.mark.parametrize("cut", [1, 3, 5])
@@ -162,16 +158,32 @@ def test_the_guide_carries_every_call_across_chunks(cut: int) -> None:
     moved = still(6)
     moved.flow[:] = 0.4
 
-    def guide(part: slice, state: BlendState) -> tuple[dict[int, Tensor], BlendState]:
-        its = Motion(moved.flow[part], moved.confidence[part])
-        guided = make_guide(state, its, mode="latent", strength=0.5, calls=3, codec=Halves())
-        return {call: guided(x0[part], call) for call, x0 in calls.items()}, guided.state()
+    def guide(part: slice, before: Mapping[int, Tensor]) -> tuple[dict[int, Tensor], Mapping[int, Tensor]]:
+        guided = Guide(before, Motion(moved.flow[part], moved.confidence[part]), {1: 0.5, 3: 0.5}, move=warp)
+        return {call: guided(x0[part], call) for call, x0 in calls.items()}, guided.latents
 
-    whole, _ = guide(slice(0, 6), BlendState())
-    first, state = guide(slice(0, cut), BlendState())
+    whole, _ = guide(slice(0, 6), {})
+    first, state = guide(slice(0, cut), {})
     second, _ = guide(slice(cut, 6), state)
-    assert any(not torch.equal(whole[call], calls[call]) for call in calls)
+    assert [torch.equal(whole[call], calls[call]) for call in calls] == [False, True, False]
     for call in calls:
         assert torch.equal(torch.cat([first[call], second[call]]), whole[call])
-    off = make_guide(BlendState(), moved, mode="off", strength=0.5, calls=3, codec=Halves())
-    assert torch.equal(off(calls[1], 1), calls[1])
+
+
+def test_blending_keeps_the_exposure_of_every_frame() -> None:
+    pictures = flickering(8) * torch.tensor([1, 1.06, 0.95, 1, 0.9, 0.8, 0.7, 0.6]).view(-1, 1, 1, 1)
+    blended = blend_pictures(pictures, None, still(8), strength=0.6)
+    assert (blended.mean((2, 3)) - pictures.mean((2, 3))).abs().max() < 0.1 / 255
+    # Coarse contrast and coarse differences are what a lagging fade would leave.
+    coarse, wanted = (torch.nn.functional.avg_pool2d(images, 16) for images in (blended, pictures))
+    assert (coarse.std((2, 3)) / wanted.std((2, 3)) - 1).abs().max() < 0.02
+    assert (coarse - wanted).abs().max() < 4 / 255
+
+
+def test_half_of_the_frame_keeps_its_light_when_the_other_is_not_sure() -> None:
+    pictures = flickering(4) * torch.tensor([1, 0.9, 1.1, 0.9]).view(-1, 1, 1, 1)
+    moved = still(4)
+    moved.confidence[..., W // 2 :] = 0
+    blended = blend_pictures(pictures, None, moved, strength=0.6)
+    for half in (slice(0, W - 8), slice(W + 8, None)):
+        assert (blended[..., half].mean((2, 3)) - pictures[..., half].mean((2, 3))).abs().max() < 0.3 / 255

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -33,26 +34,46 @@ def grainy(seed: int, frames: int, *, mean: float = 0.5) -> Tensor:
     return torch.from_numpy(clip.clip(0, 1)).permute(0, 3, 1, 2).contiguous()
 
 
-@pytest.mark.parametrize("blend", ["pixel", "latent"])
-def test_no_seams_between_chunks(compact: DomainShiftModel, blend: str) -> None:
-    frames = grainy(1, 9)
-    results = [
-        upscale_frames(frames, model=compact, settings=Settings(chunk=chunk, blend=blend, noise="warped"))
-        for chunk in (16, 1, 4, 7)
-    ]
-    whole = results[0].mul(255).round()
-    off = upscale_frames(frames, model=compact, settings=Settings(blend="off", noise="warped")).mul(255).round()
-    assert (whole != off)[1:].float().mean() > 0.2
-    for result in results[1:]:
-        cut = result.mul(255).round()
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"blend": "pixel", "deflicker": True},
+        {"blend": "pixel", "steps": 3, "final": "landing"},
+        {"blend": "latent", "steps": 3, "blend_calls": "all"},
+    ],
+    ids=lambda options: "-".join(map(str, options.values())),
+)
+def test_no_seams_between_chunks(compact: DomainShiftModel, options: dict[str, Any]) -> None:
+    frames = grainy(1, 9) * torch.tensor([1, 0.97, 1.02, 0.99, 1, 1.03, 0.98, 1, 1.01]).view(-1, 1, 1, 1)
+
+    def result(**changed: Any) -> Tensor:
+        settings = Settings(**{"noise": "warped", **options, **changed})
+        return upscale_frames(frames, model=compact, settings=settings).mul(255).round()
+
+    whole = result(chunk=16)
+    assert (whole != result(blend="off"))[1:].float().mean() > 0.2
+    for chunk in (1, 4, 7):
+        cut = result(chunk=chunk)
         # A batched kernel may round differently: one code on a tenth of a percent.
         assert (whole - cut).abs().max() <= 1
         assert (whole != cut).float().mean() <= 1e-3
 
 
+def test_a_frame_keeps_its_light_unless_told_otherwise(compact: DomainShiftModel) -> None:
+    gains = torch.tensor([1, 0.97, 1.02, 0.99, 1, 1.03, 0.98, 1, 1.01]).view(-1, 1, 1, 1)
+    frames = (grainy(1, 9) * gains).clamp(0, 1)
+    kept, evened = (
+        upscale_frames(frames, model=compact, settings=Settings(deflicker=deflicker)).mean((2, 3)) * 255
+        for deflicker in (False, True)
+    )
+    source = frames.mean((2, 3)) * 255
+    assert (kept - source).abs().max() < 0.5
+    assert evened.diff(n=2, dim=0).abs().mean() < 0.5 * source.diff(n=2, dim=0).abs().mean()
+
+
 @pytest.mark.parametrize("noise", ["shared", "warped", "independent"])
 def test_nothing_crosses_a_cut(compact: DomainShiftModel, noise: str) -> None:
-    settings = Settings(noise=noise, steps=2, final="landing")
+    settings = Settings(noise=noise, steps=2, final="landing", deflicker=True)
     after = grainy(2, 3, mean=0.7)
     one, other = (
         upscale_frames(torch.cat([grainy(seed, 6, mean=0.3), after]), model=compact, settings=settings)[6:]
