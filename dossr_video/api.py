@@ -91,7 +91,7 @@ def upscale_frames(
 def _cut(pictures: Tensor, start: int, stop: int, length: int) -> Iterator[Read]:
     for first in range(start, stop, length):
         indices = tuple(range(first, min(first + length, stop)))
-        yield Chunk(pictures[first : indices[-1] + 1], indices, indices), ((),) * len(indices), None
+        yield Chunk(pictures[first : indices[-1] + 1], indices, indices), ((),) * len(indices), None, None
 
 
 def _target_size(width: int, height: int, settings: Settings) -> tuple[int, int]:

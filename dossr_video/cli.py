@@ -94,7 +94,7 @@ def upscale(
     if before_after is not None:
         from dossr_video.report import before_after as draw
 
-        draw(Path(source), Path(target), before_after, start=settings.start)
+        draw(Path(source), Path(target), before_after, settings=settings)
     for warning in report.warnings:
         say(f"warning: {warning}")
     if not quiet:
@@ -116,7 +116,8 @@ def probe(source: Path, target: Path | None, *, settings: Settings, as_json: boo
     from dossr_video.video.triage import triage
 
     info = look(source, max_pixels=settings.max_pixels)
-    treatment = triage(info, settings, target=target)
+    with progress_display(quiet=as_json) as on_progress:
+        treatment = triage(info, settings, target=target, on_frame=lambda frames: on_progress("looking", frames, 0))
     if as_json:
         data = {"source": asdict(info), "treatment": treatment.as_json()}
         click.echo(json.dumps(data, indent=2, default=str))

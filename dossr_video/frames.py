@@ -30,6 +30,33 @@ class Chunk:
         return len(self.pts)
 
 
+@dataclass(frozen=True)
+class Area:
+    """The part of a picture that is restored; what lies around it is only enlarged. In pixels, half-open."""
+
+    left: int
+    top: int
+    right: int
+    bottom: int
+
+    @property
+    def width(self) -> int:
+        return self.right - self.left
+
+    @property
+    def height(self) -> int:
+        return self.bottom - self.top
+
+    def of(self, pictures: Tensor) -> Tensor:
+        """(..., H, W) cut to it."""
+        return pictures[..., self.top : self.bottom, self.left : self.right]
+
+    def scaled(self, across: float, down: float) -> Area:
+        """The same part of a picture of another size."""
+        sides = self.left * across, self.top * down, self.right * across, self.bottom * down
+        return Area(*map(round, sides))
+
+
 @dataclass(frozen=True, eq=False)
 class Motion:
     """Where each pixel of a frame was in the frame before it.

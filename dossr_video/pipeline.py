@@ -20,14 +20,14 @@ import torch
 from torch import Tensor
 
 from dossr_video.errors import ModelError, SourceError
-from dossr_video.frames import Chunk, Motion
+from dossr_video.frames import Area, Chunk, Motion
 from dossr_video.models.base import DomainShiftModel
 from dossr_video.models.tiled import TiledModel
 from dossr_video.segments import Segment, SegmentResult
 from dossr_video.settings import Settings
 from dossr_video.temporal.exposure import ExposureState, even_out
 from dossr_video.temporal.flow import FlowEstimator, motion
-from dossr_video.upscaler import ShotState, resize, upscale_chunk
+from dossr_video.upscaler import ShotState, framed, resize, upscale_chunk
 from dossr_video.video.reader import Frame, VideoReader
 
 if TYPE_CHECKING:
@@ -43,6 +43,14 @@ SMALLEST_TILE = 64  # input pixels
 
 
 @dataclass(frozen=True, eq=False)
+class Around:
+    """Whole frames of which only a part is restored."""
+
+    pictures: Tensor  # (T, 3, H, W) RGB float32 in [0, 1]
+    area: Area
+
+
+@dataclass(frozen=True, eq=False)
 class Work:
     """A chunk on its way to the model."""
 
@@ -50,13 +58,16 @@ class Work:
     motion: Motion
     shown: tuple[Shown, ...]  # one per frame
     alpha: Tensor | None = None  # (T, 1, H, W) in [0, 1]
+    around: Around | None = None  # what the chunk was cut from
 
     def part(self, start: int, stop: int) -> Work:
         """Frames start to stop, half-open."""
         cut = slice(start, stop)
         chunk = Chunk(self.chunk.frames[cut], self.chunk.pts[cut], self.chunk.indices[cut])
         moved = Motion(self.motion.flow[cut], self.motion.confidence[cut])
-        return Work(chunk, moved, self.shown[cut], None if self.alpha is None else self.alpha[cut])
+        alpha = None if self.alpha is None else self.alpha[cut]
+        around = None if self.around is None else Around(self.around.pictures[cut], self.around.area)
+        return Work(chunk, moved, self.shown[cut], alpha, around)
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,7 +122,7 @@ def chunk_length(width: int, height: int, settings: Settings, *, scale: int) -> 
     return max(1, min(CHUNK, CHUNK_BYTES // bytes_each))
 
 
-Read = tuple[Chunk, tuple[Shown, ...], Tensor | None]  # the last: opacity (T, 1, H, W)
+Read = tuple[Chunk, tuple[Shown, ...], Tensor | None, Around | None]  # the third: opacity (T, 1, H, W)
 
 
 def read_chunks(segment: Segment, reader: VideoReader, length: int) -> Iterator[Read]:
@@ -120,20 +131,22 @@ def read_chunks(segment: Segment, reader: VideoReader, length: int) -> Iterator[
     while batch := list(islice(frames, length)):
         indices, shown, decoded = zip(*batch, strict=True)
         pictures = torch.stack([frame.rgb() for frame in decoded])
+        around = None if segment.area is None else Around(pictures, segment.area)
+        inner = pictures if segment.area is None else segment.area.of(pictures)
         opacity = [alpha for frame in decoded if (alpha := frame.alpha()) is not None]
-        chunk = Chunk(pictures, tuple(frame.pts for frame in decoded), indices)
-        yield chunk, shown, torch.stack(opacity) if opacity else None
+        chunk = Chunk(inner, tuple(frame.pts for frame in decoded), indices)
+        yield chunk, shown, torch.stack(opacity) if opacity else None, around
 
 
 def with_motion(chunks: Iterable[Read], flow: FlowEstimator, *, deflicker: bool) -> Iterator[Work]:
     """The chunks of one shot with the motion between their frames, and with an even exposure where that is wanted."""
     previous: Tensor | None = None
     exposure = ExposureState()
-    for chunk, shown, alpha in chunks:
+    for chunk, shown, alpha, around in chunks:
         frames, moved = chunk.frames, motion(previous, chunk.frames, flow)
         if deflicker:
             frames, exposure = even_out(frames, previous, moved, exposure)
-        yield Work(replace(chunk, frames=frames), moved, shown, alpha)
+        yield Work(replace(chunk, frames=frames), moved, shown, alpha, around)
         previous = chunk.frames[-1]
 
 
@@ -172,6 +185,8 @@ def upscaled(
                 pictures, state = done
                 # Opacity has no texture to restore: it is only enlarged.
                 alpha = None if part.alpha is None else resize(part.alpha, *size)
+                if part.around is not None:
+                    pictures = framed(pictures.cpu(), part.around.pictures, part.around.area, size)
                 yield Result(resize(pictures, *size).cpu(), part.shown, alpha)
                 start += len(part.chunk)
                 continue

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from dossr_video.frames import Area
+
 
 @dataclass(frozen=True)
 class Segment:
@@ -22,6 +24,7 @@ class Segment:
     lead_in: int  # frames before start that are computed for their state and not written
     pts: tuple[int, ...]  # of the frames start - lead_in .. stop, in VideoInfo.time_base, strictly rising
     repeats: tuple[bool, ...]  # of the same frames: True where a frame shows the one before it again; the first: False
+    area: Area | None = None  # what the shot's black borders leave, and the noise at the foot of a tape; None: all
 
     def __post_init__(self) -> None:
         window = self.stop - self.start + self.lead_in
@@ -44,7 +47,8 @@ class Segment:
 
     @classmethod
     def of_json(cls, data: Mapping[str, Any]) -> Segment:
-        return cls(**{**data, "pts": tuple(data["pts"]), "repeats": tuple(map(bool, data["repeats"]))})
+        area = None if data["area"] is None else Area(**data["area"])
+        return cls(**{**data, "pts": tuple(data["pts"]), "repeats": tuple(map(bool, data["repeats"])), "area": area})
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from dossr_video.color import color_fix
 from dossr_video.diffusion.noise import POSTERIOR, NoiseState, make_noise
 from dossr_video.diffusion.sampler import sample
 from dossr_video.diffusion.schedule import make_schedule
-from dossr_video.frames import Chunk, Motion
+from dossr_video.frames import Area, Chunk, Motion
 from dossr_video.models.base import Carry, DomainShiftModel
 from dossr_video.settings import Settings
 from dossr_video.temporal.blend import BlendState, Guide, blend_pictures, blend_weights
@@ -119,3 +119,24 @@ def resize(pictures: Tensor, height: int, width: int) -> Tensor:
         return pictures
     shape = (height, width)
     return F.interpolate(pictures, shape, mode="bicubic", align_corners=False, antialias=True).clamp(0, 1)
+
+
+def framed(restored: Tensor, pictures: Tensor, area: Area, size: tuple[int, int]) -> Tensor:
+    """Frames (T, 3, H, W) at the size (height, width): inside `area` what was restored of it, around it enlarged only.
+
+    Each strip around is enlarged by itself, so that black borders stay exactly black beside a bright picture.
+    """
+    height, width = pictures.shape[-2:]
+    down, across = size[0] / height, size[1] / width
+    result = pictures.new_empty(*pictures.shape[:2], *size)
+    strips = (
+        Area(0, 0, width, area.top),
+        Area(0, area.bottom, width, height),
+        Area(0, area.top, area.left, area.bottom),
+        Area(area.right, area.top, width, area.bottom),
+    )
+    for part, content in ((area, restored), *((strip, strip.of(pictures)) for strip in strips)):
+        place = part.scaled(across, down)
+        if place.width and place.height:
+            place.of(result)[:] = resize(content, place.height, place.width)
+    return result

@@ -24,7 +24,7 @@ ALLOWED = {
     "color": set(),
     "temporal": {"diffusion"},
     "models": {"temporal", "diffusion"},
-    "video": set(),
+    "video": {"temporal"},
     "upscaler": {"color", "diffusion", "models", "temporal"},
     "pipeline": {"models", "segments", "temporal", "upscaler", "video"},
     "jobs": {"models", "pipeline", "segments", "temporal", "video"},

@@ -6,20 +6,25 @@ import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import reduce
 from itertools import pairwise
+from operator import and_
 from pathlib import Path
 from typing import Any
 
 from dossr_video.errors import JobError, SourceError
+from dossr_video.frames import Area
 from dossr_video.jobs.fingerprint import Fingerprint
 from dossr_video.segments import Segment
 from dossr_video.settings import Settings
 from dossr_video.temporal.repeats import nearly_equal
 from dossr_video.temporal.shots import Luma, find_shots
+from dossr_video.video.borders import Borders, black_borders, picture_area
+from dossr_video.video.look import glance
 from dossr_video.video.reader import Frame, VideoReader
 from dossr_video.video.triage import open_reader
 
-FORMAT = 1  # of plan.json; raised when an older program could not read it
+FORMAT = 2  # of plan.json; raised when an older program could not read it
 
 PIECE = 150
 """Frames of a piece of a long shot: a minute or two of work where a machine does one or two frames a second, and above
@@ -86,6 +91,7 @@ def make_plan(source: Path, settings: Settings, *, weights: str, on_frame: Calla
     fingerprint = Fingerprint.of(source, settings, weights)  # first: a file that changes meanwhile is then noticed
     pts: list[int] = []
     repeats: list[bool] = []
+    borders: list[Borders | None] = []
 
     def lumas(reader: VideoReader) -> Iterator[Luma]:
         before, kept = b"", None
@@ -98,6 +104,7 @@ def make_plan(source: Path, settings: Settings, *, weights: str, on_frame: Calla
                 kept = kept if repeat else luma
             pts.append(frame.pts)
             repeats.append(repeat)
+            borders.append(black_borders(frame.luma()))
             before = digest
             yield frame.luma_small()
             on_frame(len(pts))
@@ -107,7 +114,18 @@ def make_plan(source: Path, settings: Settings, *, weights: str, on_frame: Calla
         damage = tuple(f"at {d.seconds:.3f} s: {d.what}" for d in reader.damage)
     if not pts:
         raise SourceError(f"{source} has no frames after {settings.start} s", hint="lower --start")
-    return Plan(fingerprint, cut_into_segments(pts, repeats, starts, lead_in=LEAD_IN), damage)
+    video, switching = reader.info.video, glance(reader.info, max_pixels=settings.max_pixels).switching
+    areas = [
+        picture_area(_common(borders[start:stop]), switching, width=video.width, height=video.height)
+        for start, stop in pairwise([*starts, len(pts)])
+    ]
+    return Plan(fingerprint, cut_into_segments(pts, repeats, starts, areas, lead_in=LEAD_IN), damage)
+
+
+def _common(borders: Sequence[Borders | None]) -> Borders:
+    """What is black in every frame that is not black all over."""
+    found = [black for black in borders if black is not None]
+    return reduce(and_, found) if found else Borders()
 
 
 def _within(reader: VideoReader, settings: Settings) -> Iterator[Frame]:
@@ -126,9 +144,14 @@ def _within(reader: VideoReader, settings: Settings) -> Iterator[Frame]:
 
 
 def cut_into_segments(
-    pts: Sequence[int], repeats: Sequence[bool], starts: Sequence[int], *, lead_in: int
+    pts: Sequence[int],
+    repeats: Sequence[bool],
+    starts: Sequence[int],
+    areas: Sequence[Area | None],
+    *,
+    lead_in: int,
 ) -> tuple[Segment, ...]:
-    """Segments of a file whose shots begin at the frames `starts`; every frame is in exactly one."""
+    """Segments of a file whose shots begin at the frames `starts` and fill `areas`; every frame is in exactly one."""
     bounds = [
         (shot, first, start, stop)
         for shot, (first, last) in enumerate(zip(starts, [*starts[1:], len(pts)], strict=True))
@@ -138,7 +161,8 @@ def cut_into_segments(
     for index, (shot, first, start, stop) in enumerate(bounds):
         lead = min(lead_in, start - first)
         window = slice(start - lead, stop)
-        segments.append(Segment(index, shot, start, stop, lead, tuple(pts[window]), (False, *repeats[window][1:])))
+        again = (False, *repeats[window][1:])
+        segments.append(Segment(index, shot, start, stop, lead, tuple(pts[window]), again, areas[shot]))
     return tuple(segments)
 
 

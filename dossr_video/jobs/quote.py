@@ -12,6 +12,8 @@ from dossr_video.jobs.batch import Batch
 from dossr_video.jobs.local import Executor, LocalExecutor
 from dossr_video.jobs.run import run_job
 from dossr_video.settings import Settings
+from dossr_video.video.fields import quick_spans
+from dossr_video.video.probe import probe
 from dossr_video.video.triage import open_reader, output_size
 
 WARM_UP, TIMED = 8, 24  # frames
@@ -90,7 +92,8 @@ def quote(batch: Batch, *, executor: Executor | None = None) -> Quote:
 
 def _look(source: Path, target: Path, settings: Settings) -> _Piece | None:
     """None when the file does not tell how long it is."""
-    with open_reader(source, settings) as reader:
+    info = probe(source, max_pixels=settings.max_pixels)
+    with open_reader(source, settings, fields=quick_spans(info, settings)) as reader:
         video = reader.info.video
         seconds = video.duration or reader.info.duration
         if seconds is None and video.frames is not None:

@@ -21,7 +21,7 @@ from dossr_video.jobs.resources import least_bytes, require_space, write_errors
 from dossr_video.jobs.worker import Task
 from dossr_video.segments import SegmentResult
 from dossr_video.settings import Settings
-from dossr_video.video.probe import SourceInfo
+from dossr_video.video.probe import SourceInfo, probe
 from dossr_video.video.triage import Treatment, open_reader, output_size, triage
 from dossr_video.video.writer import VideoSpec, check_target, make_spec
 
@@ -53,7 +53,13 @@ def run_job(
     """
     began = time.monotonic()
     check_target(target, settings, source=source, force=True)
-    job = _describe(source, target, settings)
+
+    def look(frames: int) -> None:
+        if cancelled():
+            raise Interrupted("stopped while the file was looked at", hint="nothing is left behind")
+        on_progress("looking", frames, 0)
+
+    job = _describe(source, target, settings, look)
     folder = JobFolder.beside(target, suffix=job.spec.segment_suffix)
     with write_errors(target.parent), folder.held():
         if restart:
@@ -87,10 +93,11 @@ class _Job:
     settings: Settings
 
 
-def _describe(source: Path, target: Path, settings: Settings) -> _Job:
+def _describe(source: Path, target: Path, settings: Settings, on_frame: Callable[[int], None]) -> _Job:
     """Options that do not fit the input are refused here, before hours of work."""
-    with open_reader(source, settings) as reader:
-        treatment = triage(reader.info, settings, target=target)
+    info = probe(source, max_pixels=settings.max_pixels)
+    treatment = triage(info, settings, target=target, on_frame=on_frame)
+    with open_reader(source, settings, fields=treatment.fields) as reader:
         width, height = output_size(reader.info.video, settings, target)
         spec = make_spec(reader, settings, target, width=width, height=height)
         return _Job(reader.info, treatment, target, spec, settings)
@@ -166,7 +173,8 @@ def _finish_segments(
         done += frames
         progress.show("upscaling", done, plan.frames)
 
-    tasks = (Task(segment, job.source.path, folder.file_of(segment.index), job.spec) for segment in left)
+    fields = job.treatment.fields
+    tasks = (Task(segment, job.source.path, folder.file_of(segment.index), job.spec, fields) for segment in left)
     executor.run(tasks, on_done=record, on_frames=count, stopping=cancelled)
     if recorded < plan.frames:
         raise Interrupted(

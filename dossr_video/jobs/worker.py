@@ -16,6 +16,7 @@ from dossr_video.models.registry import load_model
 from dossr_video.pipeline import run_segment
 from dossr_video.segments import Segment, SegmentResult
 from dossr_video.settings import Settings
+from dossr_video.video.deinterlace import FieldSpan
 from dossr_video.video.reader import PyavReader
 from dossr_video.video.triage import open_reader
 from dossr_video.video.writer import VideoSpec, VideoWriter
@@ -23,12 +24,13 @@ from dossr_video.video.writer import VideoSpec, VideoWriter
 
 @dataclass(frozen=True)
 class Task:
-    """A segment, the file it is cut from, the file it becomes, and how that is written."""
+    """A segment, the file it is cut from, the file it becomes, how that is written and its fields made whole."""
 
     segment: Segment
     source: Path
     target: Path
     spec: VideoSpec
+    fields: tuple[FieldSpan, ...]
 
 
 class Worker:
@@ -64,7 +66,7 @@ class Worker:
         `on_frames` gets the number of frames written so far; what it raises ends the work.
         """
         temporary = task.target.with_name(f"{task.target.stem}.{secrets.token_hex(4)}.part{task.target.suffix}")
-        reader = self._reader_of(task.source)
+        reader = self._reader_of(task.source, task.fields)
         try:
             with VideoWriter(temporary, task.spec) as writer:
                 result = run_segment(
@@ -87,11 +89,11 @@ class Worker:
             self._reader.close()
             self._reader = None
 
-    def _reader_of(self, source: Path) -> PyavReader:
+    def _reader_of(self, source: Path, fields: tuple[FieldSpan, ...]) -> PyavReader:
         """The reader stays open from segment to segment: where it stopped, the next one often begins."""
         status = source.stat()
         read = (source, status.st_size, status.st_mtime_ns)
         if self._reader is None or self._read != read:
             self.close()
-            self._reader, self._read = open_reader(source, self.settings), read
+            self._reader, self._read = open_reader(source, self.settings, fields=fields), read
         return self._reader

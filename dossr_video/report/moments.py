@@ -12,8 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dossr_video.errors import TargetError
+from dossr_video.settings import Settings
 from dossr_video.video.probe import SourceInfo
-from dossr_video.video.reader import Frame, PyavReader
+from dossr_video.video.reader import Frame, PyavReader, VideoReader
+from dossr_video.video.triage import open_reader
 
 SPAN = 250  # frames from the start in which moments are chosen: a long film need not be decoded to its middle
 
@@ -30,11 +32,11 @@ class Moment:
     after: Picture
 
 
-def moments(source: Path, target: Path, *, count: int, start: float = 0.0) -> list[Moment]:
+def moments(source: Path, target: Path, *, count: int, settings: Settings) -> list[Moment]:
     """At most `count` moments, evenly spread over the first SPAN frames of the result.
 
-    `start` is where the result begins in the source, in seconds from its first frame. Raises SourceError when a file
-    cannot be read, TargetError when the result has fewer frames than it declares and so no moment can be chosen.
+    `settings` made the result: they say where it begins in the source and how fields became frames. Raises SourceError
+    when a file cannot be read, TargetError when the result has fewer frames than it declares: no moment can be chosen.
     """
     with PyavReader(target) as reader:
         length = min(frame_count(reader.info), SPAN)
@@ -42,8 +44,8 @@ def moments(source: Path, target: Path, *, count: int, start: float = 0.0) -> li
         results = list(_at(indices, reader.frames()))
         seconds = [float((frame.pts - reader.info.start / reader.time_base) * reader.time_base) for frame in results]
         pictures = [_picture(frame) for frame in results]
-    with PyavReader(source) as reader:
-        originals = [_picture(frame) for frame in _at(indices, _from(start, reader))]
+    with open_reader(source, settings) as reader:
+        originals = [_picture(frame) for frame in _at(indices, _from(settings.start, reader))]
     if not pictures or not originals:
         raise TargetError(f"{target} has no frame to show beside {source}", hint="run the job again with --restart")
     return [
@@ -63,7 +65,7 @@ def enlarged(picture: Picture, to: Picture) -> Picture:
     return np.asarray(cv2.resize(picture, (to.shape[1], to.shape[0]), interpolation=cv2.INTER_CUBIC), np.uint8)
 
 
-def _from(start: float, reader: PyavReader) -> Iterator[Frame]:
+def _from(start: float, reader: VideoReader) -> Iterator[Frame]:
     origin: list[int] = []
 
     def earlier(frame: Frame) -> bool:

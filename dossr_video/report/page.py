@@ -11,6 +11,7 @@ from pathlib import Path
 from PIL import Image
 
 from dossr_video.report.moments import Moment, Picture, moments
+from dossr_video.settings import Settings
 
 MOMENTS = 3
 QUALITY = 92  # of the JPEG pictures inside
@@ -50,12 +51,12 @@ FIGURE = """<figure>
 </figure>"""
 
 
-def comparison_page(source: Path, target: Path, page: Path, *, facts: Mapping[str, str], start: float = 0.0) -> None:
+def comparison_page(source: Path, target: Path, page: Path, *, facts: Mapping[str, str], settings: Settings) -> None:
     """Write `page`: three moments of the result's first 250 frames under a slider, and a table of `facts`.
 
-    `start` as in `moments`. Raises as `moments` does, and OSError when `page` cannot be written.
+    `settings` as in `moments`. Raises as `moments` does, and OSError when `page` cannot be written.
     """
-    figures = [_figure(moment) for moment in moments(Path(source), Path(target), count=MOMENTS, start=start)]
+    figures = [_figure(moment) for moment in moments(Path(source), Path(target), count=MOMENTS, settings=settings)]
     rows = [f"<tr><th>{html.escape(name)}<td>{html.escape(value)}" for name, value in facts.items()]
     text = PAGE.format(title=html.escape(Path(target).name), figures="\n".join(figures), facts="\n".join(rows))
     page.write_text(text, encoding="utf-8")

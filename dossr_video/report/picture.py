@@ -9,20 +9,21 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from dossr_video.report.moments import Moment, Picture, moments
+from dossr_video.settings import Settings
 
 WIDTH = 1600  # pixels at most
 GAP = 4  # pixels
 INK, PAPER = "white", "black"
 
 
-def before_after(source: Path, target: Path, picture: Path, *, start: float = 0.0) -> None:
+def before_after(source: Path, target: Path, picture: Path, *, settings: Settings) -> None:
     """Write `picture`, a PNG, of the result's middle frame (of its first 250, when it is longer).
 
     Above, the frame: its left half from the source, enlarged by bicubic interpolation, its right half from the result.
-    Below, the most detailed part of each half, before and after. `start` as in `moments`. Raises as `moments` does, and
-    OSError when `picture` cannot be written.
+    Below, the most detailed part of each half, before and after. `settings` as in `moments`. Raises as `moments`
+    does, and OSError when `picture` cannot be written.
     """
-    (moment,) = moments(Path(source), Path(target), count=1, start=start)
+    (moment,) = moments(Path(source), Path(target), count=1, settings=settings)
     draw(moment).save(picture, format="PNG")
 
 

@@ -5,9 +5,8 @@ Every reader keeps the contract of `VideoReader`; tests/video/test_reader.py run
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -23,7 +22,7 @@ from torch import Tensor
 
 from dossr_video.errors import SourceError
 from dossr_video.video import pixels
-from dossr_video.video.deinterlace import WARM_UP, FieldCounts, FieldFilter, FieldPlan, clock_after, measure
+from dossr_video.video.deinterlace import WARM_UP, FieldFilter, FieldSpan, clock_of
 from dossr_video.video.probe import MAX_PIXELS, SourceInfo, check_size, hides_alpha, open_source, picture_stream, probe
 
 if TYPE_CHECKING:
@@ -56,6 +55,7 @@ class Frame:
         self.interlaced: bool = frame.interlaced_frame
         self._frame = frame
         self._to_rgb = to_rgb
+        self._luma: NDArray[np.uint8] | None = None
 
     def rgb(self) -> Tensor:
         """(3, H, W) float32 in [0, 1], R'G'B' as the file's transfer function left it."""
@@ -67,7 +67,9 @@ class Frame:
 
     def luma(self) -> NDArray[np.uint8]:
         """Brightness (H, W), 8 bits, as coded: for analysis, not for pictures."""
-        return luma_of(self._frame)
+        if self._luma is None:
+            self._luma = luma_of(self._frame)
+        return self._luma
 
     def luma_small(self) -> NDArray[np.uint8]:
         """Brightness (48, 80), each value the mean of its area: for finding cuts."""
@@ -130,14 +132,14 @@ class PyavReader:
     pixels around damage would depend on the number of cores.
     """
 
-    def __init__(self, path: str | Path, *, fields: FieldPlan | None = None, max_pixels: int = MAX_PIXELS) -> None:
-        """`fields`: how interlaced pictures are made whole; None: frames as they are. Raises SourceError as `probe`."""
+    def __init__(self, path: str | Path, *, fields: Sequence[FieldSpan] = (), max_pixels: int = MAX_PIXELS) -> None:
+        """`fields`: how interlaced pictures are made whole, span by span; empty: frames as they are.
+
+        Raises SourceError as `probe`.
+        """
         self.info = probe(path, max_pixels=max_pixels)
-        self.fields = fields
-        video = self.info.video
-        self.time_base, self.frame_rate = (
-            (video.time_base, video.frame_rate) if fields is None else clock_after(fields, video)
-        )
+        self.fields = tuple(fields)
+        self.time_base, self.frame_rate = clock_of(self.fields, self.info.video)
         self.damage: list[Damage] = []
         self._max_pixels = max_pixels
         self._to_rgb = pixels.ToRgb(self.info.video.resolved_color)
@@ -172,14 +174,16 @@ class PyavReader:
             return first
         # Seeking lands late in streams without an index (MPEG-PS, TS) and at leading pictures of open GOPs: accept
         # only a pass that began at or before the frame and shows it, else begin farther back, at last from the start.
-        warm_up = 0 if self.fields is None else round(WARM_UP / (self.frame_rate * self.time_base)) * 2
-        for margin in SEEK_MARGINS if self.fields is None or self.fields.seekable else ():
-            target = start_pts - warm_up - int(margin / self.time_base)
+        anchor = self._anchor(start_pts)
+        for margin in SEEK_MARGINS:
+            if anchor is None:
+                break
+            target = anchor - int(margin / self.time_base)
             start = first.peek()
             if start is None or target <= start.pts:
                 break
             attempt = self._open(seek_to=int(target * self.time_base / self.info.video.time_base))
-            if attempt.begins_by(start_pts - warm_up) and attempt.skip_to(start_pts):
+            if attempt.begins_by(anchor) and attempt.skip_to(start_pts):
                 first.close()
                 return attempt
             attempt.close()
@@ -191,29 +195,20 @@ class PyavReader:
             )
         return first
 
+    def _anchor(self, start_pts: int) -> int | None:
+        """Where decoding must begin for the picture at `start_pts` to come out right; None: at the first frame."""
+        ticks = self.info.video.time_base / self.time_base
+        begun = [span for span in self.fields if span.start is None or span.start * ticks <= start_pts]
+        plan = begun[-1].plan if begun else None
+        if plan is None:
+            return start_pts
+        if not plan.seekable:
+            return None if begun[-1].start is None else round(begun[-1].start * ticks)
+        return start_pts - round(2 * WARM_UP / (self.frame_rate * self.time_base))
+
     def _open(self, *, seek_to: int | None = None) -> _Pass:
         container = open_source(self.info.path)
         return _Pass(self, container, picture_stream(container, self.info.path, max_pixels=self._max_pixels), seek_to)
-
-
-def look_at(path: Path, *, start: Fraction, count: int, max_pixels: int = MAX_PIXELS) -> FieldCounts:
-    """What the content of up to `count` consecutive frames says, from about `start` seconds of the file's clock on."""
-    lumas: list[NDArray[np.uint8]] = []
-    flagged = 0
-    with open_source(path) as container:
-        stream = picture_stream(container, path, max_pixels=max_pixels)
-        if start and stream.time_base:
-            container.seek(round(start / stream.time_base), stream=stream)
-        decoder = decoder_of(stream)
-        for packet in container.demux(stream):
-            decoded: list[Any] = []
-            with contextlib.suppress(av.FFmpegError):  # what is damaged is found and told when the file is read
-                decoded = decoder.decode(packet)
-            flagged += sum(frame.interlaced_frame for frame in decoded)
-            lumas += [luma_of(frame) for frame in decoded]
-            if len(lumas) >= count:
-                break
-    return measure(lumas, flagged=flagged)
 
 
 def decoder_of(stream: Any) -> Any:
@@ -265,13 +260,22 @@ class _Pass:
         self._container.close()
 
     def _decode(self) -> Any:
-        fields = self._reader.fields
-        filtered = None if fields is None else FieldFilter(fields, self._reader.info.video)
+        ahead = list(self._reader.fields)
+        filtered: FieldFilter | None = None
         for raw in self._timed():
-            for picture in (raw,) if filtered is None else filtered(raw):
-                yield Frame(picture, picture.pts, picture.duration or 0, self._reader._to_rgb)
-        for picture in () if filtered is None else filtered(None):
-            yield Frame(picture, picture.pts, picture.duration or 0, self._reader._to_rgb)
+            while ahead and (ahead[0].start is None or ahead[0].start <= raw.pts):
+                yield from self._pictures(() if filtered is None else filtered(None), filtered)
+                plan = ahead.pop(0).plan
+                filtered = None if plan is None else FieldFilter(plan, self._reader.info.video)
+            yield from self._pictures((raw,) if filtered is None else filtered(raw), filtered)
+        yield from self._pictures(() if filtered is None else filtered(None), filtered)
+
+    def _pictures(self, pictures: Iterable[Any], source: FieldFilter | None) -> Iterator[Frame]:
+        """Of the stream, or of a filter, at times in the reader's time base."""
+        reader = self._reader
+        ticks = (reader.info.video.time_base if source is None else source.time_base) / reader.time_base
+        for picture in pictures:
+            yield Frame(picture, int(picture.pts * ticks), round((picture.duration or 0) * ticks), reader._to_rgb)
 
     def _timed(self) -> Iterator[Any]:
         """Decoded frames with pts that rise strictly, in the stream's time base."""

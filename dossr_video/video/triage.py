@@ -2,36 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from fractions import Fraction
-from functools import lru_cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from dossr_video.errors import SettingsError
 from dossr_video.settings import Settings
 from dossr_video.video.containers import Container, container_of
-from dossr_video.video.deinterlace import FILM_SHARE, FieldCounts, FieldPlan
+from dossr_video.video.deinterlace import FieldSpan
 from dossr_video.video.encoders import picture_losses
+from dossr_video.video.fields import field_spans
+from dossr_video.video.look import Look, glance
 from dossr_video.video.probe import SourceInfo, VideoInfo, probe
-from dossr_video.video.reader import PyavReader, look_at
+from dossr_video.video.reader import PyavReader
 from dossr_video.video.streams import describe, fates, losses
 from dossr_video.video.writer import make_encoding
-
-PLACES = 3  # of the file that are looked at, spread evenly
-LOOK = 48  # frames at each
-NTSC = range(2995, 3002)  # hundredths of a frame per second: where 3:2 pulldown is found
-PULLDOWN = (0.3, 0.5)  # share of frames with a repeated field; two of five, give or take
-MAJORITY = 3  # times as many frames one way as the other decide
-ENOUGH = 8  # combed frames at least, to act against the file's own word
-SHORT = 10  # seconds; shorter files are looked at from their beginning
 
 
 @dataclass(frozen=True)
 class Finding:
     """One thing that was found, and what it leads to."""
 
-    topic: str  # "interlacing", "colour", "shape", "depth", "alpha", "time", "streams", "damage"
+    topic: str  # "interlacing", "borders", "colour", "shape", "depth", "alpha", "time", "streams", "damage"
     found: str  # in plain words
     done: str  # in plain words
 
@@ -40,7 +34,7 @@ class Finding:
 class Treatment:
     """What a run does with a file."""
 
-    fields: FieldPlan | None  # None: frames are taken as they are
+    fields: tuple[FieldSpan, ...]  # how each part is made whole; empty: frames are taken as they are
     square_pixels: bool  # whether the result is resampled to square pixels
     findings: tuple[Finding, ...]
     lost: tuple[str, ...]  # what the target cannot hold, one line each; empty without a target
@@ -54,12 +48,18 @@ class Treatment:
         return asdict(self)
 
 
-def triage(source: SourceInfo, settings: Settings, *, target: Path | None = None) -> Treatment:
-    """Decide how a file is treated. Decodes up to PLACES * LOOK frames.
+def triage(
+    source: SourceInfo,
+    settings: Settings,
+    *,
+    target: Path | None = None,
+    on_frame: Callable[[int], None] = lambda count: None,
+) -> Treatment:
+    """Decide how a file is treated. Decodes some frames, or all where they may be interlaced: `on_frame` counts these.
 
     Raises SettingsError under `strict` when the target cannot keep something.
     """
-    fields, interlacing = _fields(source, settings)
+    fields, (found, done) = field_spans(source, settings, on_frame)
     container = container_of(target) if target is not None else None
     square, shape = _shape(source.video, settings, container)
     lost: tuple[str, ...] = ()
@@ -73,8 +73,9 @@ def triage(source: SourceInfo, settings: Settings, *, target: Path | None = None
             hint="name the target .mkv, which holds most, or leave out --strict",
         )
     findings = (
-        interlacing,
+        Finding("interlacing", found, done),
         *shape,
+        *_borders(glance(source, max_pixels=settings.max_pixels)),
         *_colour(source.video),
         *_time(source),
         *(() if container is None else _streams(source, container)),
@@ -82,9 +83,10 @@ def triage(source: SourceInfo, settings: Settings, *, target: Path | None = None
     return Treatment(fields, square, findings, lost)
 
 
-def open_reader(path: Path, settings: Settings) -> PyavReader:
-    """The reader that a run uses: frames as `triage` wants them."""
-    fields, _ = _fields(probe(path, max_pixels=settings.max_pixels), settings)
+def open_reader(path: Path, settings: Settings, *, fields: Sequence[FieldSpan] | None = None) -> PyavReader:
+    """The reader that a run uses: frames as `triage` wants them, or in the `fields` that it has found before."""
+    if fields is None:
+        fields, _ = field_spans(probe(path, max_pixels=settings.max_pixels), settings, lambda count: None)
     return PyavReader(path, fields=fields, max_pixels=settings.max_pixels)
 
 
@@ -110,81 +112,6 @@ def _sides(width: Fraction, height: Fraction, *, even: bool) -> tuple[int, int]:
     return round(width), round(height)
 
 
-def _fields(source: SourceInfo, settings: Settings) -> tuple[FieldPlan | None, Finding]:
-    status = source.path.stat()
-    counts = _content(source.path, status.st_size, status.st_mtime_ns, settings.max_pixels)
-    return decide_fields(source.video, counts, settings)
-
-
-@lru_cache(maxsize=64)
-def _content(path: Path, size: int, modified: int, max_pixels: int) -> FieldCounts:
-    """The content of frames at PLACES places of the file; `size` and `modified` tell a changed file from the old."""
-    source = probe(path, max_pixels=max_pixels)
-    length = source.duration or Fraction(0)
-    if length <= SHORT:
-        return look_at(path, start=Fraction(0), count=PLACES * LOOK, max_pixels=max_pixels)
-    total = FieldCounts()
-    for place in range(PLACES):
-        start = source.start + length * place / PLACES if place else Fraction(0)
-        total += look_at(path, start=start, count=LOOK, max_pixels=max_pixels)
-    return total
-
-
-def decide_fields(video: VideoInfo, counts: FieldCounts, settings: Settings) -> tuple[FieldPlan | None, Finding]:
-    """From flags, content and options to a plan for the fields, and the reason."""
-    declared = video.field_order in ("tff", "bff") or counts.flagged * 2 > counts.frames
-    order = _order(video, counts)
-    said = "declared interlaced" if declared else "declared progressive"
-    moving = counts.tff + counts.bff + counts.progressive
-    seen = f"{said}; of {moving} frames that move {counts.tff} look top first, {counts.bff} bottom first"
-
-    def finding(found: str, done: str) -> Finding:
-        return Finding("interlacing", f"{found} ({seen})", done)
-
-    if settings.deinterlace in ("frame", "field"):
-        plan = FieldPlan(settings.deinterlace, order)
-        return plan, finding("as wished", f"bwdif, {order}, a picture per {settings.deinterlace}")
-    if settings.deinterlace == "off":
-        return None, finding("as wished", "frames are taken as they are")
-    if settings.cadence == "film" or (settings.cadence == "auto" and _is_pulldown(video, counts)):
-        rate = float(video.frame_rate * FILM_SHARE)
-        return FieldPlan("film", order), finding(
-            f"3:2 pulldown: {counts.repeated} frames repeat a field",
-            f"undone, {order}, to {rate:.3f} pictures a second",
-        )
-    combed = counts.tff + counts.bff
-    if declared and counts.progressive > MAJORITY * combed:
-        return None, finding(
-            "flagged interlaced, but both fields of a frame show one moment (PsF)", "taken as they are"
-        )
-    if declared or _is_combed(counts):
-        return FieldPlan("field", order), finding(
-            "interlaced" if declared else "interlaced without saying so",
-            f"bwdif, {order}, a picture per field: {float(video.frame_rate * 2):.3f} a second",
-        )
-    return None, finding("progressive", "frames are taken as they are")
-
-
-def _is_combed(counts: FieldCounts) -> bool:
-    """Whether the content is interlaced whatever the file says."""
-    first, second = max(counts.tff, counts.bff), min(counts.tff, counts.bff)
-    return first >= ENOUGH and first > MAJORITY * (counts.progressive + second)
-
-
-def _order(video: VideoInfo, counts: FieldCounts) -> Literal["tff", "bff"]:
-    """Which field comes first: the content where it is clear, then the file's word, then what the codec always does."""
-    if max(counts.tff, counts.bff) > MAJORITY * min(counts.tff, counts.bff):
-        return "tff" if counts.tff > counts.bff else "bff"
-    if video.field_order == "bff" or (video.field_order is None and video.codec == "dvvideo" and video.height == 480):
-        return "bff"
-    return "tff"
-
-
-def _is_pulldown(video: VideoInfo, counts: FieldCounts) -> bool:
-    share = counts.repeated / max(counts.frames, 1)
-    return int(video.frame_rate * 100) in NTSC and PULLDOWN[0] <= share <= PULLDOWN[1]
-
-
 def _shape(video: VideoInfo, settings: Settings, container: Container | None) -> tuple[bool, list[Finding]]:
     findings: list[Finding] = []
     square = False
@@ -201,6 +128,16 @@ def _shape(video: VideoInfo, settings: Settings, container: Container | None) ->
             Finding("shape", f"shown turned by {video.rotation} degrees", "the same matrix is written to the result")
         )
     return square, findings
+
+
+def _borders(look: Look) -> list[Finding]:
+    plain = "enlarged plainly, not restored"
+    found = []
+    if look.borders:
+        found.append(Finding("borders", f"black lines or columns: {look.borders}", f"black of a whole shot: {plain}"))
+    if look.switching:
+        found.append(Finding("borders", f"head switching of a tape: the last {look.switching} lines", plain))
+    return found
 
 
 def _colour(video: VideoInfo) -> list[Finding]:

@@ -71,7 +71,7 @@ def test_a_start_after_the_end_is_refused(clip: Path, tiny: Settings) -> None:
 def test_every_frame_is_in_exactly_one_segment(lengths: list[int]) -> None:
     starts = [sum(lengths[:i]) for i in range(len(lengths))]
     total = sum(lengths)
-    segments = cut_into_segments(range(total), [False] * total, starts, lead_in=LEAD_IN)
+    segments = cut_into_segments(range(total), [False] * total, starts, [None] * len(starts), lead_in=LEAD_IN)
     assert [i for s in segments for i in range(s.start, s.stop)] == list(range(total))
     assert [s.index for s in segments] == list(range(len(segments)))
     for segment in segments:
@@ -86,7 +86,7 @@ def test_every_frame_is_in_exactly_one_segment(lengths: list[int]) -> None:
 
 
 def test_a_piece_computes_its_first_frame_though_it_repeats_the_one_before() -> None:
-    segments = cut_into_segments(range(400), [False] + [True] * 399, [0], lead_in=LEAD_IN)
+    segments = cut_into_segments(range(400), [False] + [True] * 399, [0], [None], lead_in=LEAD_IN)
     assert len(segments) > 1
     assert all(s.repeats[0] is False and all(s.repeats[1:]) for s in segments)
 

@@ -15,6 +15,8 @@ from dossr_video.quality.pairs import encode
 from dossr_video.report import before_after, comparison_page
 from dossr_video.report.moments import SPAN, moments
 from dossr_video.report.picture import WIDTH, draw, most_detailed
+from dossr_video.settings import Settings
+from dossr_video.video.triage import open_reader
 
 
 def counting(frames: int, height: int, width: int) -> NDArray[np.uint8]:
@@ -38,7 +40,7 @@ def brightness(picture: NDArray[np.uint8]) -> float:
 
 
 def test_moments_show_the_same_frames(files: tuple[Path, Path]) -> None:
-    found = moments(*files, count=3)
+    found = moments(*files, count=3, settings=Settings())
     assert [round(brightness(m.after)) - 40 for m in found] == [1, 4, 7]
     assert [round(brightness(m.before)) - 40 for m in found] == [1, 4, 7]
     assert [m.seconds for m in found] == pytest.approx([0.04, 0.16, 0.28])
@@ -48,25 +50,25 @@ def test_moments_show_the_same_frames(files: tuple[Path, Path]) -> None:
 
 def test_a_result_that_begins_later_is_held_against_the_right_frame(files: tuple[Path, Path], tmp_path: Path) -> None:
     encode(counting(9, 192, 256)[3:], tmp_path / "cut.mkv", crf=None)
-    (moment,) = moments(files[0], tmp_path / "cut.mkv", count=1, start=0.12)
+    (moment,) = moments(files[0], tmp_path / "cut.mkv", count=1, settings=Settings(start=0.12))
     assert brightness(moment.after) == pytest.approx(40 + 6, abs=0.5)
     assert brightness(moment.before) == pytest.approx(brightness(moment.after), abs=0.5)
 
 
 def test_more_moments_than_frames_are_as_many_as_frames(files: tuple[Path, Path]) -> None:
-    assert len(moments(*files, count=50)) == 9
+    assert len(moments(*files, count=50, settings=Settings())) == 9
 
 
 def test_long_films_are_not_decoded_to_their_middle(tmp_path: Path) -> None:
     encode(counting(SPAN + 150, 16, 16), tmp_path / "long.mkv", crf=None)
-    (moment,) = moments(tmp_path / "long.mkv", tmp_path / "long.mkv", count=1)
+    (moment,) = moments(tmp_path / "long.mkv", tmp_path / "long.mkv", count=1, settings=Settings())
     assert moment.seconds == pytest.approx(SPAN / 2 / 25)
 
 
 def test_the_picture_is_split_between_source_and_result(tmp_path: Path) -> None:
     encode(np.full((3, 48, 64, 3), 40, np.uint8), tmp_path / "dark.mkv", crf=None)
     encode(np.full((3, 192, 256, 3), 200, np.uint8), tmp_path / "bright.mkv", crf=None)
-    before_after(tmp_path / "dark.mkv", tmp_path / "bright.mkv", tmp_path / "picture.png")
+    before_after(tmp_path / "dark.mkv", tmp_path / "bright.mkv", tmp_path / "picture.png", settings=Settings())
     with Image.open(tmp_path / "picture.png") as image:
         picture = np.asarray(image)
     assert picture.shape[1] == 256
@@ -79,7 +81,7 @@ def test_the_picture_is_split_between_source_and_result(tmp_path: Path) -> None:
 def test_a_wide_picture_is_shrunk(tmp_path: Path) -> None:
     encode(np.full((1, 32, 440, 3), 90, np.uint8), tmp_path / "source.mkv", crf=None)
     encode(np.full((1, 128, 1760, 3), 90, np.uint8), tmp_path / "target.mkv", crf=None)
-    before_after(tmp_path / "source.mkv", tmp_path / "target.mkv", tmp_path / "picture.png")
+    before_after(tmp_path / "source.mkv", tmp_path / "target.mkv", tmp_path / "picture.png", settings=Settings())
     with Image.open(tmp_path / "picture.png") as image:
         assert image.width == WIDTH
 
@@ -89,13 +91,13 @@ def test_the_most_detailed_part_is_found() -> None:
 
 
 def test_the_details_show_the_most_detailed_parts(files: tuple[Path, Path]) -> None:
-    (moment,) = moments(*files, count=1)
+    (moment,) = moments(*files, count=1, settings=Settings())
     details = np.asarray(draw(moment))[moment.after.shape[0] :]
     assert details[20:, 66:124].max() > 200  # "after" of the left half, below its label: the checkerboard
 
 
 def test_the_page_stands_alone(files: tuple[Path, Path], tmp_path: Path) -> None:
-    comparison_page(*files, tmp_path / "page.html", facts={"weights": "<none> & all"})
+    comparison_page(*files, tmp_path / "page.html", facts={"weights": "<none> & all"}, settings=Settings())
     text = (tmp_path / "page.html").read_text()
     pictures = re.findall(r'src="data:image/jpeg;base64,([^"]+)"', text)
     assert len(pictures) == 6
@@ -107,5 +109,20 @@ def test_the_page_stands_alone(files: tuple[Path, Path], tmp_path: Path) -> None
 
 def test_a_missing_source_is_an_error_and_leaves_no_picture(files: tuple[Path, Path], tmp_path: Path) -> None:
     with pytest.raises(SourceError):
-        before_after(tmp_path / "none.mkv", files[1], tmp_path / "picture.png")
+        before_after(tmp_path / "none.mkv", files[1], tmp_path / "picture.png", settings=Settings())
     assert not (tmp_path / "picture.png").exists()
+
+
+def test_fields_that_became_frames_show_the_same_moment(tmp_path: Path) -> None:
+    """A bar that moves 8 pixels a field: one field off would be seen."""
+    fields = np.full((40, 96, 320, 3), 60, np.uint8)
+    for time, picture in enumerate(fields):
+        picture[:, 8 * time : 8 * time + 16] = 220
+    woven = fields[0::2].copy()
+    woven[:, 1::2] = fields[1::2, 1::2]
+    encode(woven, tmp_path / "source.mkv", crf=None)
+    with open_reader(tmp_path / "source.mkv", Settings()) as reader:
+        assert reader.frame_rate == 50
+    encode(fields, tmp_path / "target.mkv", crf=None)
+    for moment in moments(tmp_path / "source.mkv", tmp_path / "target.mkv", count=6, settings=Settings()):
+        assert np.abs(moment.before.astype(int) - moment.after).mean() < 4

@@ -131,6 +131,40 @@ def _telecine(media: Media, path: Path) -> None:
     )  # fmt: skip
 
 
+def _mixed(media: Media, path: Path) -> None:
+    """Video in fields, telecined film, progressive video, video in fields: 36 frames each, at 29.97."""
+    fields = "interlace=scan=tff:lowpass=0"
+    parts = [
+        *picture("320x240", "60000/1001", 1.2), *picture("320x240", "24000/1001", 1.2),
+        *picture("320x240", "30000/1001", 1.2), *picture("320x240", "60000/1001", 1.2),
+    ]  # fmt: skip
+    graph = (
+        f"[0]{fields}[a];[1]hue=h=90,telecine=pattern=23:first_field=top[b];[2]hue=h=200:s=3[c];[3]{fields}[d];"
+        "[a][b][c][d]concat=n=4,setfield=tff"
+    )
+    media.ffmpeg(
+        *parts, "-filter_complex", graph, *X264, "-flags", "+ildct+ilme", "-x264-params", "tff=1",
+        "-r", "30000/1001", path,
+    )  # fmt: skip
+
+
+def _letterbox(media: Media, path: Path) -> None:
+    """A second with 24 black lines above and below, and one that fills the frame."""
+    graph = "[0]pad=128:96:0:24:black[a];[1]hue=h=120,negate[b];[a][b]concat"
+    media.ffmpeg(*picture("128x48", seconds=1), *picture("128x96", seconds=1), "-filter_complex", graph, *X264, path)
+
+
+def _switching(filters: str) -> Make:
+    """The last 8 of 240 lines as a tape recorder leaves them where it switches heads."""
+
+    def make(media: Media, path: Path) -> None:
+        scene = "[0]rotate=0.4,format=yuv420p,split[a][b]"
+        graph = f"{scene};[b]crop=320:8:0:232,{filters}[foot];[a][foot]overlay=0:232"
+        media.ffmpeg(*picture("320x240"), "-filter_complex", graph, *words("-c:v mpeg2video -q:v 2"), path)
+
+    return make
+
+
 def _rotated(media: Media, path: Path) -> None:
     media.ffmpeg("-i", media("plain.mp4"), "-c", "copy", "-metadata:s:v:0", "rotate=90", path)
 
@@ -194,6 +228,10 @@ MAKERS: dict[str, Make] = {
     "unflagged.mkv": _interlaced("tff", *words("-c:v ffv1 -field_order progressive -pix_fmt yuv420p")),
     "psf.mkv": _encoded("720x576", *X264, "-flags", "+ildct+ilme", "-x264-params", "tff=1", seconds=1),
     "telecine.mpg": _telecine,
+    "mixed.mp4": _mixed,
+    "letterbox.mp4": _letterbox,
+    "switching.mpg": _switching("noise=alls=90:allf=t"),
+    "skewed.mpg": _switching("pad=340:8:12:0:black,crop=320:8:0:0"),
     "rotated.mp4": _rotated,
     "mjpeg.avi": _encoded("160x96", *words("-c:v mjpeg -q:v 3 -pix_fmt yuvj420p")),
     "ffv1_422p10.mkv": _encoded("160x96", *words("-c:v ffv1 -level 3 -pix_fmt yuv422p10le")),

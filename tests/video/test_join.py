@@ -17,7 +17,7 @@ CASES = [
     ("full.mkv", ".mp4"), ("full.mkv", ".mkv"), ("vfr.mp4", ".mp4"), ("vfr.mp4", ".mkv"), ("plain.ts", ".mp4"),
     ("hour.ts", ".mkv"), ("editlist.mp4", ".mp4"), ("late.mp4", ".mp4"), ("late.mp4", ".mkv"), ("rotated.mp4", ".mp4"),
     ("hdr10.mp4", ".mp4"), ("mjpeg.avi", ".mp4"), ("odd.mkv", ".mp4"), ("anim.gif", ".mp4"), ("truncated.mp4", ".mp4"),
-    ("corrupt.mkv", ".mkv"), ("pal_tff.mpg", ".mp4"), ("telecine.mpg", ".mkv"),
+    ("corrupt.mkv", ".mkv"), ("pal_tff.mpg", ".mp4"), ("telecine.mpg", ".mkv"), ("mixed.mp4", ".mp4"),
 ]  # fmt: skip
 
 

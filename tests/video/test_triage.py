@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
@@ -11,7 +12,7 @@ import pytest
 
 from dossr_video.errors import SettingsError
 from dossr_video.settings import Settings
-from dossr_video.video.deinterlace import FieldPlan, measure
+from dossr_video.video.deinterlace import FieldPlan, FieldSpan, measure
 from dossr_video.video.probe import probe
 from dossr_video.video.reader import PyavReader
 from dossr_video.video.triage import open_reader, output_size, triage
@@ -31,14 +32,17 @@ from dossr_video.video.triage import open_reader, output_size, triage
     ],
 )
 def test_interlacing_is_judged_by_flags_and_content(media, name, plan):
-    assert triage(probe(media(name)), Settings.of({})).fields == plan
+    expected = () if plan is None else (FieldSpan(None, plan),)
+    assert triage(probe(media(name)), Settings.of({})).fields == expected
 
 
 def test_the_user_may_overrule(media):
     source = probe(media("pal_tff.mpg"))
-    assert triage(source, Settings.of({"deinterlace": "off"})).fields is None
-    assert triage(source, Settings.of({"deinterlace": "frame"})).fields == FieldPlan("frame", "tff")
-    assert triage(probe(media("plain.mp4")), Settings.of({"cadence": "film"})).fields == FieldPlan("film", "tff")
+    assert triage(source, Settings.of({"deinterlace": "off"})).fields == ()
+    assert triage(source, Settings.of({"deinterlace": "frame"})).fields == (FieldSpan(None, FieldPlan("frame", "tff")),)
+    assert triage(probe(media("plain.mp4")), Settings.of({"cadence": "film"})).fields == (
+        FieldSpan(None, FieldPlan("film", "tff")),
+    )
 
 
 def test_vertical_motion_is_not_taken_for_fields():
@@ -74,14 +78,30 @@ def test_pulldown_is_undone_to_the_film_it_was(media):
     assert {(b.pts - a.pts) * reader.time_base for a, b in pairwise(frames)} == {Fraction(1001, 24000)}
 
 
-@pytest.mark.parametrize("name", ["pal_tff.mpg", "telecine.mpg"])
+@pytest.mark.parametrize("name", ["pal_tff.mpg", "telecine.mpg", "mixed.mp4"])
 def test_filtered_frames_are_the_same_wherever_reading_starts(media, name):
     with open_reader(media(name), Settings.of({})) as reader:
         whole = [(frame.pts, frame.digest()) for frame in reader.frames()]
-    for index in (1, len(whole) // 2, len(whole) - 1):
+    for index in (1, len(whole) // 3, len(whole) // 2, len(whole) - 1):
         with open_reader(media(name), Settings.of({})) as reader:
             frame = next(reader.frames(whole[index][0]))
         assert (frame.pts, frame.digest()) == whole[index]
+
+
+def test_mixed_material_is_treated_shot_by_shot(media):
+    treatment = triage(probe(media("mixed.mp4")), Settings.of({}))
+    plans = [FieldPlan("field", "tff"), FieldPlan("film", "tff"), None, FieldPlan("field", "tff")]
+    assert [span.plan for span in treatment.fields] == plans
+    assert "mixed content, 4 parts" in treatment.explain()[0]
+    with open_reader(media("mixed.mp4"), Settings.of({})) as reader:
+        pts = [frame.pts * reader.time_base for frame in reader.frames()]
+        assert reader.frame_rate == Fraction(60000, 1001)
+    steps = Counter(b - a for a, b in pairwise(pts))
+    assert steps.keys() == {Fraction(1001, 60000), Fraction(1001, 24000), Fraction(1001, 30000)}
+    starts = [span.start * Fraction(1, 30000) for span in treatment.fields[1:]]
+    assert set(starts) <= set(pts)
+    assert len([time for time in pts if time < starts[0]]) == 72
+    assert len([time for time in pts if starts[1] <= time < starts[2]]) == 36
 
 
 def test_shape_is_kept_as_a_tag_or_resampled(media):
@@ -109,4 +129,4 @@ def test_the_explanation_is_plain_and_complete(media):
     assert "interlaced" in text
     assert "a picture per field: 50.000 a second" in text
     assert "pixels of 16:15; kept as a tag" in text
-    assert treatment.as_json()["fields"] == {"mode": "field", "order": "tff"}
+    assert treatment.as_json()["fields"] == ({"start": None, "plan": {"mode": "field", "order": "tff"}},)
