@@ -36,7 +36,6 @@ from dossr_video.quality.networks import Networks
 from dossr_video.training.batches import Batches, Sample
 from dossr_video.training.degradation import read_recipes
 from dossr_video.training.footage import Footage, split
-from dossr_video.training.losses import AlexNet
 from dossr_video.training.ncnn import NcnnNetwork
 from dossr_video.training.trainer import Stage, Trainer
 from dossr_video.training.validation import figures, held_out, sheet
@@ -109,7 +108,7 @@ def main() -> int:
     pictures = torch.cat([sample.truth[:1] for sample in samples]).float() / 255
     trainer = Trainer(
         warm_start(options.warm_start, pictures),
-        AlexNet(judges.lpips_a),
+        judges.lpips_a,
         Batches(Footage(training, footage.clips), recipes, seed=options.seed, frames=options.frames),
         seed=options.seed,
         dtype=getattr(torch, options.dtype),

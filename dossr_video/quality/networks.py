@@ -11,7 +11,7 @@ The weights come from a folder made by `scripts/fetch_metric_weights.py`:
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from zipfile import BadZipFile
@@ -86,12 +86,24 @@ class Lpips(nn.Module):
 
     @torch.inference_mode()
     def forward(self, pictures: Tensor, truth: Tensor) -> Tensor:
-        x, y = ((p * 2 - 1 - self.shift) / self.scale for p in (pictures, truth))
-        distance = x.new_zeros(len(x))
-        for stage, weight in zip(self.stages, self.weights, strict=True):
-            x, y = stage(x), stage(y)
-            distance += F.conv2d((_unit(x) - _unit(y)) ** 2, weight).mean((1, 2, 3))
-        return distance
+        return self.distance(self.features(pictures), self.features(truth))
+
+    def features(self, pictures: Tensor) -> list[Tensor]:
+        """Five maps (N, C, h, w) in float32, with gradients where the pictures have them."""
+        x = (pictures * 2 - 1 - self.shift) / self.scale
+        maps = []
+        for stage in self.stages:
+            x = stage(x)
+            maps.append(x.float())  # distances are too small for half precision
+        return maps
+
+    def distance(self, pictures: Sequence[Tensor], truth: Sequence[Tensor]) -> Tensor:
+        """LPIPS (N,) of two pictures' features."""
+        parts = [
+            F.conv2d((_unit(x) - _unit(y)) ** 2, weight).mean((1, 2, 3))
+            for x, y, weight in zip(pictures, truth, self.weights, strict=True)
+        ]
+        return torch.stack(parts).sum(0)
 
 
 class Dists(nn.Module):
@@ -182,4 +194,5 @@ def _per_channel(values: tuple[float, float, float]) -> Tensor:
 
 
 def _unit(features: Tensor) -> Tensor:
-    return features / (features.pow(2).sum(1, keepdim=True).sqrt() + 1e-10)
+    # The smaller constant is for the gradient alone, which has no value at 0.
+    return features / ((features.pow(2).sum(1, keepdim=True) + 1e-20).sqrt() + 1e-10)

@@ -11,35 +11,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from dossr_video.quality.networks import Lpips
 from dossr_video.temporal.flow import box_mean
 
 Maps = list[Tensor]  # (B, C, h, w) each
-
-
-class AlexNet(nn.Module):
-    """The trunk and the weights of LPIPS on AlexNet, with gradients."""
-
-    def __init__(self, judge: Lpips) -> None:
-        super().__init__()
-        self.judge = judge
-
-    def forward(self, pictures: Tensor) -> Maps:
-        """Five maps for pictures (B, 3, H, W) in [0, 1]."""
-        x = (pictures * 2 - 1 - self.judge.shift) / self.judge.scale
-        maps = []
-        for stage in self.judge.stages:
-            x = stage(x)
-            maps.append(x.float())  # distances are too small for half precision
-        return maps
-
-    def lpips(self, pictures: Maps, truth: Maps) -> Tensor:
-        """LPIPS distances (B,)."""
-        distances = []
-        for a, b, weight in zip(pictures, truth, self.judge.weights, strict=True):
-            a, b = (m / (m.square().sum(1, keepdim=True) + 1e-10).sqrt() for m in (a, b))
-            distances.append(F.conv2d((a - b).square(), weight).mean((1, 2, 3)))
-        return torch.stack(distances).sum(0)
 
 
 class FineFilters(nn.Module):

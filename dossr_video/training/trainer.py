@@ -15,10 +15,10 @@ from torch import Tensor, nn
 from dossr_video.diffusion.schedule import SHIFT_STEPS, make_point
 from dossr_video.diffusion.solver import diffuse
 from dossr_video.models.compact import CompactNetworks
+from dossr_video.quality.networks import Lpips
 from dossr_video.temporal.flow import warp
 from dossr_video.training.batches import Batch, Batches
 from dossr_video.training.losses import (
-    AlexNet,
     Discriminator,
     FineFilters,
     Maps,
@@ -63,7 +63,7 @@ class Trainer:
     def __init__(
         self,
         networks: CompactNetworks,
-        alexnet: AlexNet,
+        alexnet: Lpips,
         batches: Batches,
         *,
         seed: int,
@@ -114,7 +114,7 @@ class Trainer:
         return loss
 
     def _features(self, pictures: Tensor) -> Maps:
-        return [*self.alexnet(pictures), *self.filters(pictures)]
+        return [*self.alexnet.features(pictures), *self.filters(pictures)]
 
     def _run(self, batch: Batch, stage: Stage, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """Restored pictures of all frames (T, B, 3, 4h, 4w), and the final ones of the judged frames."""
@@ -151,8 +151,8 @@ class Trainer:
         maps = self._features(shown)
         with torch.no_grad():
             true_maps = self._features(wanted.detach())
-        deep = len(self.alexnet.judge.stages)
-        losses["features"] = self.alexnet.lpips(maps[:deep], true_maps[:deep]).mean()
+        deep = len(self.alexnet.stages)
+        losses["features"] = self.alexnet.distance(maps[:deep], true_maps[:deep]).mean()
         losses["texture"] = texture(maps[:deep], true_maps[:deep]).mean()
         losses["fine"] = texture(maps[deep:], true_maps[deep:]).mean()
         if stage.adversarial:

@@ -19,7 +19,7 @@ from dossr_video.quality.networks import Lpips
 from dossr_video.training.batches import Batch, Batches
 from dossr_video.training.degradation import read_recipes
 from dossr_video.training.footage import Footage, split
-from dossr_video.training.losses import AlexNet, Discriminator, grid, hinge, seen_alike, texture, unrest
+from dossr_video.training.losses import Discriminator, grid, hinge, seen_alike, texture, unrest
 from dossr_video.training.trainer import Stage, Trainer, mix, unsteadiness
 from dossr_video.training.validation import enlarge, held_out, sheet
 
@@ -42,22 +42,22 @@ def footage(tmp_path_factory: pytest.TempPathFactory) -> Footage:
 
 
 @pytest.fixture(scope="module")
-def alexnet() -> AlexNet:
+def alexnet() -> Lpips:
     """The right form with random weights: two stages, strides 2 and 1."""
     torch.manual_seed(1)
     stages = [nn.Conv2d(3, 8, 5, stride=2, padding=2), nn.Conv2d(8, 8, 3, padding=1)]
     rectified = [nn.Sequential(stage, nn.ReLU()).requires_grad_(False) for stage in stages]
-    return AlexNet(Lpips(rectified, [torch.full((1, 8, 1, 1), 0.1)] * 2))
+    return Lpips(rectified, [torch.full((1, 8, 1, 1), 0.1)] * 2)
 
 
-def trainer(footage: Footage, alexnet: AlexNet) -> Trainer:
+def trainer(footage: Footage, alexnet: Lpips) -> Trainer:
     torch.manual_seed(2)
     networks = CompactNetworks(Restorer(features=8, convolutions=2), Denoiser(width=16, deep_width=16))
     batches = Batches(footage, read_recipes(RECIPES), seed=0, frames=3, side=24, window=3, renew=0.5)
     return Trainer(networks, alexnet, batches, seed=0)
 
 
-def test_bfloat16_trains_alike(footage: Footage, alexnet: AlexNet) -> None:
+def test_bfloat16_trains_alike(footage: Footage, alexnet: Lpips) -> None:
     runs = [trainer(footage, alexnet) for _ in range(2)]
     runs[1].dtype = torch.bfloat16
     for _ in range(3):
@@ -68,13 +68,13 @@ def test_bfloat16_trains_alike(footage: Footage, alexnet: AlexNet) -> None:
     assert all(parameter.dtype == torch.float32 for parameter in runs[1].networks.parameters())
 
 
-def test_discriminator_learns_the_difference(alexnet: AlexNet) -> None:
+def test_discriminator_learns_the_difference(alexnet: Lpips) -> None:
     torch.manual_seed(0)
     judge = Discriminator([8, 8])
     optimiser = torch.optim.Adam(judge.parameters(), lr=2e-3)
     sharp = torch.rand(4, 3, 48, 48)
     soft = nn.functional.avg_pool2d(sharp, 3, stride=1, padding=1)
-    true, false = alexnet(sharp), alexnet(soft)
+    true, false = alexnet.features(sharp), alexnet.features(soft)
     losses = []
     for _ in range(30):
         loss = hinge(judge(true), judge(false))
@@ -87,14 +87,14 @@ def test_discriminator_learns_the_difference(alexnet: AlexNet) -> None:
     assert all(t.mean() > f.mean() for t, f in zip(judge(true), judge(false), strict=True))
 
 
-def test_loss_falls(footage: Footage, alexnet: AlexNet) -> None:
+def test_loss_falls(footage: Footage, alexnet: Lpips) -> None:
     run = trainer(footage, alexnet)
     run.batches.renew = 0  # the same clips all along: their loss must fall
     losses = [run.advance(STAGE)["pixels"] for _ in range(10)]
     assert np.mean(losses[-3:]) < 0.9 * np.mean(losses[:3])
 
 
-def test_resumed_is_uninterrupted(footage: Footage, alexnet: AlexNet, tmp_path: Path) -> None:
+def test_resumed_is_uninterrupted(footage: Footage, alexnet: Lpips, tmp_path: Path) -> None:
     whole = trainer(footage, alexnet)
     for _ in range(6):
         last = whole.advance(STAGE)
@@ -112,7 +112,7 @@ def test_resumed_is_uninterrupted(footage: Footage, alexnet: AlexNet, tmp_path: 
 
 
 @pytest.mark.parametrize("part", ["restorer", "denoiser"])
-def test_a_stage_trains_its_parts_alone(footage: Footage, alexnet: AlexNet, part: str) -> None:
+def test_a_stage_trains_its_parts_alone(footage: Footage, alexnet: Lpips, part: str) -> None:
     run = trainer(footage, alexnet)
     before = {name: value.clone() for name, value in run.networks.state_dict().items()}
     run.advance(Stage(until=1, parts=(part,), rate=1e-3, batch=1, side=16, judged=2))
@@ -120,7 +120,7 @@ def test_a_stage_trains_its_parts_alone(footage: Footage, alexnet: AlexNet, part
     assert changed == {part}
 
 
-def test_weights_of_a_run_load(footage: Footage, alexnet: AlexNet, tmp_path: Path) -> None:
+def test_weights_of_a_run_load(footage: Footage, alexnet: Lpips, tmp_path: Path) -> None:
     run = trainer(footage, alexnet)
     run.advance(STAGE)
     file = tmp_path / "compact.safetensors"
@@ -194,11 +194,13 @@ def test_unrest_counts_where_the_truth_is_flat() -> None:
     assert float(unrest(flat + pattern, flat)) > 50 * float(unrest(rough + pattern, rough))
 
 
-def test_texture_sees_place_too(alexnet: AlexNet) -> None:
+def test_texture_sees_place_too(alexnet: Lpips) -> None:
     generator = torch.Generator().manual_seed(0)
     truth, other = (torch.rand(1, 3, 64, 64, generator=generator) for _ in range(2))
     noisy = truth + 0.1 * torch.rand(1, 3, 64, 64, generator=generator)
-    distances = [float(texture(alexnet(pictures), alexnet(truth))) for pictures in (truth, noisy, other)]
+    distances = [
+        float(texture(alexnet.features(pictures), alexnet.features(truth))) for pictures in (truth, noisy, other)
+    ]
     assert distances[0] < 1e-5
     assert distances[0] < distances[1] < distances[2]
 
@@ -210,9 +212,13 @@ def test_cuts_are_alike() -> None:
     assert len({first.shape for first, _ in cuts}) > 3
 
 
-def test_features_are_lpips(alexnet: AlexNet) -> None:
-    a, b = torch.rand(2, 2, 3, 32, 32)
-    assert torch.allclose(alexnet.lpips(alexnet(a), alexnet(b)), alexnet.judge(a, b), atol=1e-6)
+def test_lpips_has_gradients_even_where_nothing_is_seen(alexnet: Lpips) -> None:
+    pictures = torch.zeros(1, 3, 32, 32, requires_grad=True)
+    distance = alexnet.distance(alexnet.features(pictures), alexnet.features(torch.rand(1, 3, 32, 32)))
+    distance.sum().backward()
+    assert pictures.grad is not None
+    assert pictures.grad.isfinite().all()
+    assert pictures.grad.abs().max() > 0
 
 
 def test_footage_moves_and_repeats(footage: Footage) -> None:
