@@ -54,7 +54,7 @@ class TimeSettings(BaseModel):
     blend_strength: float = Field(0.6, ge=0.0, le=1.0, description="share of the frame before, where the flow is sure")
     deflicker: bool = Field(False, description="even out an exposure that flickers; fades and changes of light stay")
     flow: str = Field(
-        "fast", description="optical flow: ultrafast, fast or medium, or a file with weights of torchvision's RAFT"
+        "medium", description="optical flow: ultrafast, fast or medium, or a file with weights of torchvision's RAFT"
     )
     dedupe: bool = Field(False, description="compute frames once that differ by no more than a codec's noise")
 

@@ -1,20 +1,26 @@
 #!/usr/bin/env python3
-"""What noise, blending and the recurrent restorer each do for steadiness and quality, as docs/TEMPORAL.md.
+"""What noise, blending, the recurrent restorer and --deflicker each do for steadiness and quality: docs/TEMPORAL.md.
 
-    ablate_temporal.py MEDIA --metric-weights WEIGHTS [--model compact] [--frames 8] [--page docs/TEMPORAL.md]
+    ablate_temporal.py MEDIA --metric-weights WEIGHTS --real CLIP CLIP --page docs/TEMPORAL.md [--cache CACHE]
 
 MEDIA is a folder with the clips that configs/evaluation.yaml names, and WEIGHTS is made by fetch_metric_weights.py. Of
 every pair the middle HEIGHT x WIDTH pixels of the ground truth are judged. Clips given by --real have no ground truth:
-their temporal figures are those of quality/figures.py with the enlarged input in the place of the truth.
+their temporal figures are those of quality/figures.py with the enlarged input in the place of the truth. The tiny
+DoSSR checkpoint of the tests is run too, only to show that the full model goes the same way.
+
+In CACHE, a folder, figures are kept by clip, weights and settings: what they belong to is not computed again, so an
+interrupted run goes on and new weights are all that is measured anew. Empty it when the code changes.
 """
 
 from __future__ import annotations
 
 import argparse
+import hashlib
+import json
 import platform
 import time
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -29,15 +35,21 @@ from dossr_video import Settings, upscale_frames
 from dossr_video.frames import Motion
 from dossr_video.models.base import Carry, DomainShiftModel
 from dossr_video.models.registry import load_model
-from dossr_video.quality.figures import Clip, judge
+from dossr_video.quality.figures import Clip, colour_shift, judge
 from dossr_video.quality.networks import Networks
 from dossr_video.quality.pairs import SCALE, make_pair, read_clip
 
-LIST = Path(__file__).parent.parent / "configs" / "evaluation.yaml"
+REPOSITORY = Path(__file__).parent.parent
+LIST = REPOSITORY / "configs" / "evaluation.yaml"
+TINY = REPOSITORY / "tests" / "data" / "golden" / "tiny" / "tiny.ckpt"
 HEIGHT, WIDTH = 128, 192  # of the ground truth
+TINY_SIDE, TINY_FRAMES = 128, 3  # of the ground truth; no network of the tiny model takes less
 
 TEMPORAL = ("tlpips", "ewarp", "flicker")
-COLUMNS = ("psnr", "lpips", *TEMPORAL, "sharp")
+COLUMNS = ("psnr", "lpips", *TEMPORAL, "sharp", "colour", "seconds")
+CHANGES = (*TEMPORAL, "sharp", "seconds")
+
+Figures = dict[str, float | None]
 
 
 class Forgetful:
@@ -59,21 +71,54 @@ class Row:
     blend: str
     strength: float = 0.6
     recurrent: bool = True
+    deflicker: bool = False
+    steps: int | None = None
+    at: str = "first"  # which calls of `steps`
 
     @property
-    def name(self) -> str:
+    def settings(self) -> Settings:
+        return Settings.of(
+            {
+                "noise": self.noise,
+                "blend": self.blend,
+                "blend_strength": self.strength,
+                "blend_calls": self.at,
+                "deflicker": self.deflicker,
+                "steps": self.steps,
+            }
+        )
+
+    @property
+    def cells(self) -> str:
+        """noise | blending | recurrent"""
         blend = self.blend if self.blend == "off" else f"{self.blend} {self.strength}"
+        if self.steps and self.blend == "latent":
+            blend += f", {self.at} call{'s' * (self.at == 'all')}"
+        blend += ", `--deflicker`" * self.deflicker
         return f"{self.noise} | {blend} | {'on' if self.recurrent else 'off'}"
 
 
-BASE = Row("independent", "off")
+BASE, DEFAULT = Row("independent", "off"), Row("shared", "pixel")
+EVENED = replace(DEFAULT, deflicker=True)
+NOISES, BLENDS = ("independent", "shared", "warped"), ("off", "latent", "pixel")
 ROWS = (
-    *(Row(noise, blend) for noise in ("independent", "shared", "warped") for blend in ("off", "latent", "pixel")),
-    Row("shared", "pixel", strength=0.4),
-    Row("shared", "pixel", strength=0.8),
-    *(Row(noise, blend, recurrent=False) for noise, blend in (("independent", "off"), ("shared", "pixel"))),
+    *(Row(noise, blend) for noise in NOISES for blend in BLENDS),
+    *(Row(noise, blend, recurrent=False) for noise in NOISES for blend in BLENDS),
+    replace(DEFAULT, strength=0.4),
+    replace(DEFAULT, strength=0.8),
+    EVENED,
 )
-REAL_ROWS = (BASE, Row("shared", "off"), Row("shared", "pixel"))
+CALLS = tuple(
+    row
+    for steps in (3, 5)
+    for row in (
+        *(Row(noise, "off", steps=steps) for noise in NOISES),
+        *(Row("shared", "latent", steps=steps, at=at) for at in ("first", "last", "all")),
+        *(Row(noise, "pixel", steps=steps) for noise in NOISES),
+    )
+)
+REAL = (BASE, Row("shared", "off"), DEFAULT, EVENED)
+SMALL = tuple(Row(noise, blend, steps=2) for noise in NOISES for blend in BLENDS)
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,39 +128,44 @@ class Case:
     truth: Clip
 
 
+Measured = dict[str, dict[Row, Figures]]  # by case
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("media", type=Path)
     parser.add_argument("--metric-weights", type=Path, required=True)
     parser.add_argument("--real", type=Path, nargs="*", default=[], help="clips without ground truth")
     parser.add_argument("--model", default="compact")
-    parser.add_argument("--steps", type=int, help="network calls; default: the model's own")
     parser.add_argument("--frames", type=int, default=8)
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--page", type=Path)
+    parser.add_argument("--page", type=Path, required=True)
+    parser.add_argument("--cache", type=Path)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     cv2.setNumThreads(options.threads)
     model = load_model(options.model, device="cpu", dtype="float32")
+    tiny = load_model(str(TINY), device="cpu", dtype="float32")
     networks = Networks.load(options.metric_weights)
 
-    pairs = [measured(case, ROWS, model, networks, options.steps) for case in evaluation_pairs(options)]
-    real = [measured(case, REAL_ROWS, model, networks, options.steps) for case in real_clips(options)]
-    text = page(pairs, real, options)
-    print(text)
-    if options.page:
-        head = options.page.read_text().split("## Figures")[0] if options.page.exists() else "# Consistency in time\n\n"
-        options.page.write_text(head + text)
+    with TemporaryDirectory() as temporary:
+        cache = options.cache or Path(temporary)
+        cache.mkdir(parents=True, exist_ok=True)
+        cases = list(evaluation_pairs(options))
+        pairs = {case.name: measured(case, (*ROWS, *CALLS), model, networks, cache) for case in cases}
+        real = {case.name: measured(case, REAL, model, networks, cache) for case in real_clips(options)}
+        corner = Case("corner", *(clip[:TINY_FRAMES] for clip in crops(cases[0], TINY_SIDE)))
+        small = {corner.name: measured(corner, SMALL, tiny, networks, cache)}
+    head = options.page.read_text().split("## Figures")[0]
+    options.page.write_text(head + page(pairs, real, small, options))
 
 
 def evaluation_pairs(options: argparse.Namespace) -> Iterator[Case]:
     content = yaml.safe_load(LIST.read_text())
-    for name, pair in content["pairs"].items():
-        clip = read_clip(options.media / pair["clip"], frames=content["frames"])
+    for name, recipe in content["pairs"].items():
+        clip = read_clip(options.media / recipe.pop("clip"), frames=content["frames"])
         with TemporaryDirectory() as folder:
-            truth, source = make_pair(
-                clip, Path(folder), name, height=pair["height"], kind=pair["kind"], seed=pair["seed"]
-            )
+            truth, source = make_pair(clip, Path(folder), name, **recipe)
             yield Case(
                 name,
                 middle(read_clip(source, frames=options.frames), HEIGHT // SCALE, WIDTH // SCALE),
@@ -130,75 +180,95 @@ def real_clips(options: argparse.Namespace) -> Iterator[Case]:
         yield Case(path.stem, source, np.stack(enlarged))
 
 
+def crops(case: Case, side: int) -> tuple[Clip, Clip]:
+    return middle(case.source, side // SCALE, side // SCALE), middle(case.truth, side, side)
+
+
 def middle(clip: Clip, height: int, width: int) -> Clip:
     top, left = (clip.shape[1] - height) // 2, (clip.shape[2] - width) // 2
     return np.ascontiguousarray(clip[:, top : top + height, left : left + width])
 
 
 def measured(
-    case: Case, rows: tuple[Row, ...], model: DomainShiftModel, networks: Networks, steps: int | None
-) -> tuple[str, dict[Row, dict[str, float | None]]]:
-    """Figures of every row, and processor seconds a frame."""
-    results, seconds = {}, {}
+    case: Case, rows: Sequence[Row], model: DomainShiftModel, networks: Networks, cache: Path
+) -> dict[Row, Figures]:
+    """Figures of every row, and processor seconds a frame; those already in `cache` are read from it."""
+    clips = case.source.tobytes() + case.truth.tobytes()
+    files = {row: cache / f"{digest(clips + f'{model.digest} {row}'.encode())}.json" for row in rows}
+    results: dict[str, Clip] = {}
+    runs: dict[Row, tuple[str, float]] = {}
     for row in rows:
-        settings = Settings(noise=row.noise, blend=row.blend, blend_strength=row.strength, steps=steps)
+        if files[row].exists():
+            continue
         used: Any = model if row.recurrent else Forgetful(model)
         began = time.process_time()
-        results[row.name] = upscale_frames(case.source, model=used, settings=settings)
-        seconds[row.name] = (time.process_time() - began) / len(case.source)
-        print(case.name, row.name, f"{seconds[row.name]:.3f} s", flush=True)
-    figures = judge(results, case.truth, networks)
-    return case.name, {row: {**vars(figures[row.name]), "seconds": seconds[row.name]} for row in rows}
+        result = upscale_frames(case.source, model=used, settings=row.settings)
+        runs[row] = digest(result.tobytes()), (time.process_time() - began) / len(case.source)
+        results[runs[row][0]] = result  # noise changes nothing at one call: what is equal is judged once
+        print(case.name, row.steps or "", row.cells, f"{runs[row][1]:.3f} s", flush=True)
+    figures = judge(results, case.truth, networks) if results else {}
+    for row, (name, seconds) in runs.items():
+        colour = colour_shift(results[name], case.source)
+        files[row].write_text(json.dumps({**asdict(figures[name]), "colour": colour, "seconds": seconds}))
+    return {row: json.loads(file.read_text()) for row, file in files.items()}
 
 
-Measured = list[tuple[str, dict[Row, dict[str, float | None]]]]
+def digest(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
 
 
-def page(pairs: Measured, real: Measured, options: argparse.Namespace) -> str:
-    calls = f"{options.steps} network calls" if options.steps else "its own number of network calls"
-    names = ", ".join(name for name, _ in pairs)
+def page(pairs: Measured, real: Measured, small: Measured, options: argparse.Namespace) -> str:
+    """The page from its Figures on."""
     what = (
         f"Written by `scripts/ablate_temporal.py` on {platform.machine()} with {options.threads} thread: model "
-        f"`{options.model}`, {calls}, the first {options.frames} frames, the middle {WIDTH}x{HEIGHT} pixels of the "
-        f"result, mean over {names}. Seconds are processor seconds a frame, on a machine that does other work too."
+        f"`{options.model}` in float32, the first {options.frames} frames, the middle {WIDTH}x{HEIGHT} pixels of the "
+        f"result, mean over {', '.join(pairs)}. docs/QUALITY.md tells what the columns mean; seconds are those of the "
+        "processor for a frame, on a machine that does other work too."
     )
-    lines = ["## Figures", "", what, "", *table(ROWS, mean(pairs, ROWS), (*COLUMNS, "seconds")), ""]
-    lines += ["Change from the first row to `shared | pixel 0.6 | on`:", "", *changes(pairs, Row("shared", "pixel"))]
+    means = mean(pairs)
+    lines = ["## Figures", "", what, "", "At the model's own number of network calls:", ""]
+    lines += table(ROWS, means, COLUMNS)
+    for row in (DEFAULT, EVENED):
+        lines += ["", f"Change from `{BASE.cells}` to `{row.cells.replace('`', '')}`:", "", *changes(pairs, row)]
+    for steps in sorted({row.steps for row in CALLS if row.steps}):
+        rows = [row for row in CALLS if row.steps == steps]
+        lines += ["", f"At {steps} calls:", "", *table(rows, means, COLUMNS)]
     if real:
-        lines += ["", f"Without ground truth: {', '.join(name for name, _ in real)}.", ""]
-        lines += table(REAL_ROWS, mean(real, REAL_ROWS), TEMPORAL)
+        lines += ["", f"Without ground truth, {' and '.join(real)}:", "", *table(REAL, mean(real), TEMPORAL)]
+    note = f"The full model's code with the tests' tiny untrained weights at 2 calls, {TINY_FRAMES} frames: it runs."
+    lines += ["", note, "", *table(SMALL, mean(small), ("ewarp", "seconds"))]
     return "\n".join(lines) + "\n"
 
 
-def mean(cases: Measured, rows: tuple[Row, ...]) -> dict[Row, dict[str, float | None]]:
+def mean(cases: Measured) -> dict[Row, Figures]:
     """Mean over the cases that have the figure."""
-    result: dict[Row, dict[str, float | None]] = {}
-    for row in rows:
-        columns = cases[0][1][row].keys()
-        known = {c: [v for _, figures in cases if (v := figures[row][c]) is not None] for c in columns}
+    result: dict[Row, Figures] = {}
+    for row, first in next(iter(cases.values())).items():
+        known = {c: [v for figures in cases.values() if (v := figures[row][c]) is not None] for c in first}
         result[row] = {column: float(np.mean(values)) if values else None for column, values in known.items()}
     return result
 
 
-def table(
-    rows: tuple[Row, ...], figures: Mapping[Row, Mapping[str, float | None]], columns: tuple[str, ...]
-) -> list[str]:
-    lines = ["| noise | blending | recurrent | " + " | ".join(columns) + " |", "| --- " * (3 + len(columns)) + "|"]
-    return lines + [f"| {row.name} | " + " | ".join(number(figures[row][c]) for c in columns) + " |" for row in rows]
+def table(rows: Sequence[Row], figures: Mapping[Row, Figures], columns: Sequence[str]) -> list[str]:
+    lines = [
+        "| noise | blending | recurrent | " + " | ".join(columns) + " |",
+        "| --- " * 3 + "| ---: " * len(columns) + "|",
+    ]
+    return lines + [f"| {row.cells} | " + " | ".join(number(figures[row][c]) for c in columns) + " |" for row in rows]
 
 
 def changes(cases: Measured, row: Row) -> list[str]:
-    lines = ["| pair | lpips | tlpips | ewarp | flicker | sharp | seconds |", "| --- " * 7 + "|"]
-    for name, figures in [*cases, ("mean", mean(cases, ROWS))]:
+    lines = ["| pair | lpips | " + " | ".join(CHANGES) + " |", "| --- | ---: " + "| ---: " * len(CHANGES) + "|"]
+    for name, figures in {**cases, "mean": mean(cases)}.items():
         before, after = figures[BASE], figures[row]
         cells = [f"{(after['lpips'] or 0) - (before['lpips'] or 0):+.4f}"]
-        cells += [change(before[column], after[column]) for column in (*TEMPORAL, "sharp", "seconds")]
+        cells += [change(before[column], after[column]) for column in CHANGES]
         lines.append(f"| {name} | " + " | ".join(cells) + " |")
     return lines
 
 
 def change(before: float | None, after: float | None) -> str:
-    return "" if not before or after is None else f"{100 * (after / before - 1):+.0f} %"
+    return "" if not before or after is None else f"{100 * (after / before - 1):+.1f} %"
 
 
 def number(value: float | None) -> str:

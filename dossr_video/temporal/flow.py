@@ -109,8 +109,7 @@ def _between(before: Tensor | None, now: Tensor, estimator: FlowEstimator) -> Mo
         return Motion(now.new_zeros(1, 2, *now.shape[-2:]), now.new_zeros(1, 1, *now.shape[-2:]))
     frame, earlier = now[None], before[None]
     backward, forward = estimator(frame, earlier), estimator(earlier, frame)
-    grey, earlier_grey = luma(frame), luma(earlier)
-    moved, unmoved = mismatch(grey, warp(earlier_grey, backward, mode="bilinear")), mismatch(grey, earlier_grey)
+    moved, unmoved = mismatch(frame, warp(earlier, backward, mode="bilinear")), mismatch(frame, earlier)
     # Flow wanders in flat areas and under changes of exposure: what stands still explains as well, stands still.
     still = unmoved <= STILL * moved
     agreed = torch.where(still, 1.0, consistency(backward, forward))
@@ -129,10 +128,13 @@ def consistency(backward: Tensor, forward: Tensor) -> Tensor:
     return (2 - 2 * error / bound).clamp(0, 1)
 
 
-def mismatch(greys: Tensor, others: Tensor) -> Tensor:
-    """Mean absolute difference over 5 x 5 pixels of lumas (T, 1, H, W), a change of exposure taken out."""
-    difference = greys - others
-    return box_mean((difference - _median(difference)).abs())
+def mismatch(frames: Tensor, others: Tensor) -> Tensor:
+    """Mean absolute difference over 5 x 5 pixels and all colours of frames (T, C, H, W), exposure taken out.
+
+    In colour: a grey wall behind a blue sky of its brightness is something else.
+    """
+    difference = frames - others
+    return box_mean((difference - _median(difference)).abs().mean(1, keepdim=True))
 
 
 def photometric(mismatches: Tensor) -> Tensor:
@@ -141,12 +143,12 @@ def photometric(mismatches: Tensor) -> Tensor:
     The mismatch is held against the frame's median, which is its noise: grain must not cost confidence, a ghost must.
     """
     noise = _median(mismatches).clamp(max=GRAIN)
-    return (2 - mismatches / (2 * noise + 4 / 255)).clamp(0, 1)
+    return (2 - mismatches / (1.8 * noise + 3 / 255)).clamp(0, 1)
 
 
 def _median(images: Tensor) -> Tensor:
-    """(T, 1, H, W) -> (T, 1, 1, 1), from every fourth pixel of every fourth row."""
-    return images[..., ::4, ::4].flatten(1).median(1).values.view(-1, 1, 1, 1)
+    """(T, C, H, W) -> (T, C, 1, 1), from every fourth pixel of every fourth row."""
+    return images[..., ::4, ::4].flatten(2).median(2).values[..., None, None]
 
 
 def box_mean(images: Tensor) -> Tensor:

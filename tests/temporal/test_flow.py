@@ -68,6 +68,19 @@ def test_confidence_ends_where_the_background_appears() -> None:
     assert found.flow[1, :, still].abs().max() == 0
 
 
+def test_a_thing_of_another_colour_but_the_same_brightness_leaves_no_trust_behind() -> None:
+    torch.manual_seed(0)
+    grey = torch.full((2, 3, H, W), 0.35) + 0.25 * texture(4).mean(0)
+    blue = torch.tensor([-0.16, -0.02, 0.52]).view(3, 1, 1)
+    for t in range(2):
+        grey[t, :, 32:64, 40 + 5 * t : 72 + 5 * t] += blue
+    frames = (grey + 0.015 * torch.randn(grey.shape)).clamp(0, 1)
+    assert (luma(frames)[0] - luma(frames)[1]).abs().mean() < 0.02
+    found = motion(None, frames, DisFlow("medium"))
+    assert found.confidence[1, 0, 36:60, 40:44].mean() < 0.1
+    assert found.confidence[1, 0, :24].mean() > 0.9
+
+
 def test_grain_and_exposure_do_not_cost_confidence() -> None:
     torch.manual_seed(0)
     frames = sliding(2, 2, 0) + 0.03 * torch.randn(2, 3, H, W)
