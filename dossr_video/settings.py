@@ -77,6 +77,9 @@ class SourceSettings(BaseModel):
     start: float = Field(0.0, ge=0.0, description="seconds to skip")
     duration: float | None = Field(None, gt=0.0, description="seconds to process")
     max_pixels: int = Field(8192 * 8192, ge=1, description="larger input frames are refused")
+    reader: Literal["pyav", "decord"] = Field(
+        "pyav", description="decord: any frame at once, with coarser chroma; refused where it loses frames or times"
+    )
     deinterlace: Literal["auto", "off", "frame", "field"] = Field(
         "auto", description="auto looks at the content; a picture per frame, or per field, which keeps all motion"
     )

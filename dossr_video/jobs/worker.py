@@ -17,7 +17,7 @@ from dossr_video.pipeline import run_segment
 from dossr_video.segments import Segment, SegmentResult
 from dossr_video.settings import Settings
 from dossr_video.video.deinterlace import FieldSpan
-from dossr_video.video.reader import PyavReader
+from dossr_video.video.reader import VideoReader
 from dossr_video.video.triage import open_reader
 from dossr_video.video.writer import VideoSpec, VideoWriter
 
@@ -50,7 +50,7 @@ class Worker:
             cfg_scale=settings.cfg_scale,
         )
         self.flow = load_flow(settings.flow, device=self.model.device)
-        self._reader: PyavReader | None = None
+        self._reader: VideoReader | None = None
         self._read: tuple[Path, int, int] | None = None  # path, bytes, date of what the reader reads
 
     @property
@@ -89,7 +89,7 @@ class Worker:
             self._reader.close()
             self._reader = None
 
-    def _reader_of(self, source: Path, fields: tuple[FieldSpan, ...]) -> PyavReader:
+    def _reader_of(self, source: Path, fields: tuple[FieldSpan, ...]) -> VideoReader:
         """The reader stays open from segment to segment: where it stopped, the next one often begins."""
         status = source.stat()
         read = (source, status.st_size, status.st_mtime_ns)

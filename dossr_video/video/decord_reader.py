@@ -1,4 +1,7 @@
-"""Random access through decord, for previews and contact sheets; where it is exact, refused else, with the reason."""
+"""Random access through decord, for previews and contact sheets; refused where frames or times would be wrong.
+
+It widens chroma by the nearest sample, so the edges of colours are coarser than PyAV's.
+"""
 
 from __future__ import annotations
 
@@ -36,7 +39,7 @@ class DecordReader:
         self._pts, hidden = _packet_times(self.info)
         reason = refusal(self.info) or ("an edit list hides part of it" if hidden else None)
         if reason is not None:
-            raise SourceError(f"decord does not read {path} exactly: {reason}", hint="leave out --reader decord")
+            raise refused(path, reason)
         try:
             import decord
         except ImportError as error:
@@ -44,13 +47,12 @@ class DecordReader:
         try:
             self._frames: Any = decord.VideoReader(str(path), num_threads=1)
         except decord.DECORDError as error:
-            raise SourceError(f"decord cannot open {path}", hint="leave out --reader decord") from error
+            raise refused(path, "it cannot open the file") from error
         self._to_rgb = pixels.ToRgb(ColorInfo(matrix="gbr", range="pc"))
         if len(self._frames) != len(self._pts):
-            raise SourceError(
-                f"decord finds {len(self._frames)} frames in {path}, the file has {len(self._pts)}",
-                hint="leave out --reader decord",
-            )
+            raise refused(path, f"it finds {len(self._frames)} frames, the file has {len(self._pts)}")
+        if self._frames[0].shape != (self.info.video.height, self.info.video.width, 3):
+            raise refused(path, "it gives its pictures in another size")
 
     def __len__(self) -> int:
         return len(self._pts)
@@ -84,6 +86,10 @@ class DecordReader:
         self._frames = None
 
 
+def refused(path: str | Path, reason: str) -> SourceError:
+    return SourceError(f"decord does not read {path} exactly: {reason}", hint="leave out --reader decord")
+
+
 def refusal(info: SourceInfo) -> str | None:
     """Why decord must not read a file; None where it is exact."""
     video = info.video
@@ -93,6 +99,8 @@ def refusal(info: SourceInfo) -> str | None:
         return f"it was not tried with {video.codec}"
     if video.pix_fmt not in FORMATS:
         return f"it gives 8 bits and no alpha; the file is {video.pix_fmt}"
+    if video.resolved_color.matrix not in ("smpte170m", "bt470bg") and video.color.matrix != "bt709":
+        return "it converts its colours with another matrix"
     if video.rotation:
         return "it turns pictures"
     if video.interlaced or video.field_order in ("tff", "bff"):

@@ -124,6 +124,12 @@ class VideoReader(Protocol):
 
     def close(self) -> None: ...
 
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
 
 class PyavReader:
     """The default reader: everything FFmpeg decodes.

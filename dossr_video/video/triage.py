@@ -11,12 +11,13 @@ from typing import Any
 from dossr_video.errors import SettingsError
 from dossr_video.settings import Settings
 from dossr_video.video.containers import Container, container_of
+from dossr_video.video.decord_reader import DecordReader, refused
 from dossr_video.video.deinterlace import FieldSpan
 from dossr_video.video.encoders import picture_losses
 from dossr_video.video.fields import field_spans
 from dossr_video.video.look import Look, glance
 from dossr_video.video.probe import SourceInfo, VideoInfo, probe
-from dossr_video.video.reader import PyavReader
+from dossr_video.video.reader import PyavReader, VideoReader
 from dossr_video.video.streams import describe, fates, losses
 from dossr_video.video.writer import make_encoding
 
@@ -61,6 +62,8 @@ def triage(
     """
     fields, (found, done) = field_spans(source, settings, on_frame)
     container = container_of(target) if target is not None else None
+    if settings.reader == "decord":
+        open_reader(source.path, settings, fields=fields).close()  # refused, if so, before anything else is done
     square, shape = _shape(source.video, settings, container)
     lost: tuple[str, ...] = ()
     if target is not None and container is not None:
@@ -83,11 +86,18 @@ def triage(
     return Treatment(fields, square, findings, lost)
 
 
-def open_reader(path: Path, settings: Settings, *, fields: Sequence[FieldSpan] | None = None) -> PyavReader:
-    """The reader that a run uses: frames as `triage` wants them, or in the `fields` that it has found before."""
+def open_reader(path: Path, settings: Settings, *, fields: Sequence[FieldSpan] | None = None) -> VideoReader:
+    """The reader that a run uses: frames as `triage` wants them, or in the `fields` that it has found before.
+
+    Raises SourceError as `probe`, and where the reader of the settings would not be exact.
+    """
     if fields is None:
         fields, _ = field_spans(probe(path, max_pixels=settings.max_pixels), settings, lambda count: None)
-    return PyavReader(path, fields=fields, max_pixels=settings.max_pixels)
+    if settings.reader == "pyav":
+        return PyavReader(path, fields=fields, max_pixels=settings.max_pixels)
+    if fields:
+        raise refused(path, "its fields have to be made whole first")
+    return DecordReader(path, max_pixels=settings.max_pixels)
 
 
 def output_size(video: VideoInfo, settings: Settings, target: Path) -> tuple[int, int]:

@@ -228,6 +228,7 @@ MAKERS: dict[str, Make] = {
     "unflagged.mkv": _interlaced("tff", *words("-c:v ffv1 -field_order progressive -pix_fmt yuv420p")),
     "psf.mkv": _encoded("720x576", *X264, "-flags", "+ildct+ilme", "-x264-params", "tff=1", seconds=1),
     "telecine.mpg": _telecine,
+    "untagged_hd.mp4": _encoded("1280x720", *X264, seconds=0.2),
     "mixed.mp4": _mixed,
     "letterbox.mp4": _letterbox,
     "switching.mpg": _switching("noise=alls=90:allf=t"),

@@ -1,6 +1,9 @@
-"""decord keeps the reader's contract where it is accepted, and is refused where it would not."""
+"""decord: any frame at once, and refused where it would break the contract of test_reader_contract.py."""
 
 from __future__ import annotations
+
+import subprocess
+import sys
 
 import pytest
 
@@ -10,14 +13,6 @@ from dossr_video.video.reader import PyavReader
 pytest.importorskip("decord", reason="the optional backend decord is not installed: pip install 'dossr-video[decord]'")
 
 from dossr_video.video.decord_reader import DecordReader
-
-
-@pytest.mark.parametrize("name", ["plain.mp4", "plain.mkv", "vfr.mp4", "late.mp4", "opengop.mp4"])
-def test_the_same_times_and_pictures_as_pyav(media, name):
-    with PyavReader(media(name)) as pyav, DecordReader(media(name)) as decord:
-        for ours, theirs in zip(pyav.frames(), decord.frames(), strict=True):
-            assert ours.pts == theirs.pts
-            assert (ours.rgb().mean((1, 2)) - theirs.rgb().mean((1, 2))).abs().max() < 2 / 255
 
 
 def test_any_frame_at_once(media):
@@ -41,9 +36,24 @@ def test_any_frame_at_once(media):
         ("h264_bff.mkv", "interlaced"),
         ("ffv1_422p10.mkv", "not tried with ffv1"),
         ("alpha.webm", "no alpha"),
+        ("untagged_hd.mp4", "another matrix"),
         ("rotated.mp4", "turns pictures"),
     ],
 )
 def test_refused_with_the_reason_where_it_is_not_exact(media, name, reason):
     with pytest.raises(SourceError, match=reason):
         DecordReader(media(name))
+
+
+def test_the_command_line_refuses_or_obeys(media, tmp_path):
+    command = [sys.executable, "-m", "dossr_video", "--reader", "decord", "--model", "bicubic", "--duration", "0.2"]
+    target = tmp_path / "result.mp4"
+    refused = subprocess.run([*command, media("pal_tff.mpg"), target], capture_output=True, text=True, check=False)
+    assert refused.returncode == 1
+    assert "error: decord does not read" in refused.stderr
+    assert "fields have to be made whole" in refused.stderr
+    assert "hint: leave out --reader decord" in refused.stderr
+    assert list(tmp_path.iterdir()) == []
+    obeyed = subprocess.run([*command, media("plain.mp4"), target], capture_output=True, text=True, check=False)
+    assert obeyed.returncode == 0, obeyed.stderr
+    assert "timestamps exact" in obeyed.stderr
