@@ -95,7 +95,9 @@ def upscale(
         from dossr_video.report import before_after as draw
 
         draw(Path(source), Path(target), before_after, settings=settings)
-    for warning in report.warnings:
+    losses = [f"not kept: {loss}" for loss in report.lost]
+    damage = [f"the source is damaged {place}" for place in report.damage]
+    for warning in (*report.warnings, *losses, *damage):
         say(f"warning: {warning}")
     if not quiet:
         say(f"result: {target}")

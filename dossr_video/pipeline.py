@@ -28,7 +28,8 @@ from dossr_video.settings import Settings
 from dossr_video.temporal.exposure import ExposureState, even_out
 from dossr_video.temporal.flow import FlowEstimator, motion
 from dossr_video.upscaler import ShotState, framed, resize, upscale_chunk
-from dossr_video.video.reader import Frame, VideoReader
+from dossr_video.video.frame import Frame
+from dossr_video.video.reader import VideoReader
 
 if TYPE_CHECKING:
     from dossr_video.video.writer import VideoWriter

@@ -20,8 +20,9 @@ from dossr_video.settings import Settings
 from dossr_video.temporal.repeats import nearly_equal
 from dossr_video.temporal.shots import Luma, find_shots
 from dossr_video.video.borders import Borders, black_borders, picture_area
+from dossr_video.video.frame import Frame
 from dossr_video.video.look import glance
-from dossr_video.video.reader import Frame, VideoReader
+from dossr_video.video.reader import VideoReader
 from dossr_video.video.triage import open_reader
 
 FORMAT = 2  # of plan.json; raised when an older program could not read it
@@ -111,7 +112,7 @@ def make_plan(source: Path, settings: Settings, *, weights: str, on_frame: Calla
 
     with open_reader(source, settings) as reader:
         starts = list(find_shots(lumas(reader)))
-        damage = tuple(f"at {d.seconds:.3f} s: {d.what}" for d in reader.damage)
+        damage = tuple(map(str, sorted(reader.damage, key=lambda found: found.seconds)))
     if not pts:
         raise SourceError(f"{source} has no frames after {settings.start} s", hint="lower --start")
     video, switching = reader.info.video, glance(reader.info, max_pixels=settings.max_pixels).switching

@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 
 from dossr_video.errors import TargetError
 from dossr_video.settings import Settings
+from dossr_video.video.frame import Frame
 from dossr_video.video.probe import SourceInfo
-from dossr_video.video.reader import Frame, PyavReader, VideoReader
+from dossr_video.video.reader import PyavReader, VideoReader
 from dossr_video.video.triage import open_reader
 
 SPAN = 250  # frames from the start in which moments are chosen: a long film need not be decoded to its middle

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import av
 from av.stream import Disposition
 
+from dossr_video.video.damage import Damage, note
 from dossr_video.video.languages import written_in_quicktime
 from dossr_video.video.probe import open_source
 from dossr_video.video.streams import COVER_TYPES, Fate, is_cover
@@ -91,6 +92,23 @@ def carrier_of(fate: Fate, stream: Any, made: OutputContainer, clock: Clock) -> 
     return _Sound(fate, stream, made, clock)
 
 
+def has_adts(stream: Any) -> bool:
+    """Whether every packet of a stream begins with a header that mp4 and Matroska do not hold."""
+    context = stream.codec_context
+    return stream.container.format.name in ("mpegts", "aac") and context is not None and context.name == "aac"
+
+
+def without_adts(content: bytes) -> bytes | None:
+    """A packet of AAC as mp4 and Matroska hold it; None for a damaged one, that no muxer takes (ISO 13818-7 6.2)."""
+    if len(content) < 8 or content[0] != 0xFF or content[1] & 0xF6 != 0xF0 or content[2] >> 2 & 15 > 12:
+        return None
+    whole = content[1] & 1  # without a checksum
+    length = (content[3] & 3) << 11 | content[4] << 3 | content[5] >> 5
+    if length < 7 or (content[6] & 3 and not whole):
+        return None
+    return content[7 if whole else 9 :]
+
+
 def _attach(made: OutputContainer, stream: Any, name: str, mimetype: str, content: bytes) -> None:
     attachment = made.add_attachment(name, mimetype, content)
     attachment.metadata.update(stream.metadata)
@@ -119,12 +137,19 @@ class _Copy:
         self._stream = stream
         self._out = out
         self._clock = clock
+        self._broken: list[Damage] = []
         self._cover = bool(stream.disposition & Disposition.attached_pic)
+        self._adts = has_adts(stream)
         self._last: int | None = None  # dts in the result
 
     def carry(self, packet: Packet[Any]) -> Iterator[Timed]:
         unit = self._stream.time_base
         if packet.size == 0 or not (self._cover or self._clock.keeps(packet, unit)):
+            return
+        if self._adts and without_adts(bytes(packet)) is None:
+            seconds = float((packet.pts or 0) * unit - self._clock.start)
+            note(self._broken, seconds, f"sound of stream {self._stream.index} is damaged and left out")
+            self.warnings = list(map(str, self._broken))
             return
         final = self._out.time_base
         shift = 0 if self._cover else self._clock.ticks(unit)

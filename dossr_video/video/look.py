@@ -16,8 +16,9 @@ import av
 from dossr_video.temporal.shots import find_shots
 from dossr_video.video.borders import Borders, HeadSwitching, black_borders
 from dossr_video.video.deinterlace import FieldCounts, measure_pair, thinned
+from dossr_video.video.frame import luma_of
 from dossr_video.video.probe import SourceInfo, open_source, picture_stream, probe
-from dossr_video.video.reader import PyavReader, decoder_of, luma_of
+from dossr_video.video.reader import PyavReader, decoder_of
 
 PLACES = 3  # of the file that are looked at, spread evenly
 LOOK = 48  # frames at each
@@ -90,7 +91,7 @@ def _glance(path: Path, size: int, modified: int, max_pixels: int) -> Look:
 
 def _frames_at(path: Path, start: Fraction, count: int, max_pixels: int) -> Iterator[Any]:
     """Up to `count` consecutive frames, from about `start` seconds of the file's clock on."""
-    with open_source(path) as container:
+    with open_source(path, max_pixels=max_pixels) as container:
         stream = picture_stream(container, path, max_pixels=max_pixels)
         if start and stream.time_base:
             container.seek(round(start / stream.time_base), stream=stream)

@@ -127,7 +127,7 @@ def probe(path: str | Path, *, max_pixels: int = MAX_PIXELS) -> SourceInfo:
     Refused: what is no file, no video, empty, cut before its index, or larger than `max_pixels` per frame.
     """
     path = Path(path)
-    with open_source(path) as container:
+    with open_source(path, max_pixels=max_pixels) as container:
         stream = picture_stream(container, path, max_pixels=max_pixels)
         frame = _first_frame(container, stream, path, max_pixels=max_pixels)
         clock = container.start_time if container.start_time is not None else 0
@@ -148,8 +148,8 @@ def probe(path: str | Path, *, max_pixels: int = MAX_PIXELS) -> SourceInfo:
         )
 
 
-def open_source(path: Path) -> InputContainer:
-    """Open a file for reading; SourceError says why not."""
+def open_source(path: Path, *, max_pixels: int = MAX_PIXELS) -> InputContainer:
+    """Open a file for reading; SourceError says why not. No frame above `max_pixels` is decoded to look at it."""
     if not path.exists():
         raise SourceError(f"{path} does not exist", hint="check the path")
     if path.is_dir():
@@ -157,9 +157,14 @@ def open_source(path: Path) -> InputContainer:
     if path.stat().st_size == 0:
         raise SourceError(f"{path} is empty", hint="copy or download the file again")
     try:
-        return av.open(str(path), metadata_errors="replace")
+        return av.open(str(path), metadata_errors="replace", options=_decoder_limit(max_pixels))
     except PermissionError as error:
         raise SourceError(f"{path} may not be read: {error.strerror}", hint="change its permissions") from error
+    except MemoryError as error:
+        raise SourceError(
+            f"{path} asks for more streams, or for larger tables, than any video has",
+            hint="the file is damaged or made to do harm; if neither, copy the streams you need into a new one",
+        ) from error
     except (av.FFmpegError, OSError, ValueError) as error:
         raise SourceError(
             f"{path} is not a video, or is cut before its index: {getattr(error, 'strerror', None) or error}",
@@ -180,7 +185,13 @@ def picture_stream(container: InputContainer, path: Path, *, max_pixels: int) ->
     if stream.codec_context is None:
         raise SourceError(f"{path}: nothing here decodes its video codec", hint="convert it with another tool first")
     check_size(stream.codec_context.width, stream.codec_context.height, path, max_pixels=max_pixels)
+    stream.codec_context.options = _decoder_limit(max_pixels)
     return stream
+
+
+def _decoder_limit(max_pixels: int) -> dict[str, str]:
+    """So that no huge frame is decoded only to be refused. Looser than the rule: decoders count margins."""
+    return {"max_pixels": str(max_pixels * 5 // 4 + (1 << 21))}
 
 
 def check_size(width: int, height: int, path: Path, *, max_pixels: int) -> None:
@@ -209,8 +220,8 @@ def _first_frame(container: InputContainer, stream: VideoStream, path: Path, *, 
     except av.FFmpegError as damage:
         error = damage
     raise SourceError(
-        f"{path} holds no decodable frame" + (f": {error}" if error else ""),
-        hint="the file is cut off or damaged; try another copy",
+        f"{path} holds no decodable frame of at most {max_pixels} pixels" + (f": {error}" if error else ""),
+        hint="the file is cut off or damaged: try another copy; or its frames are larger: raise --max-pixels",
     )
 
 
@@ -243,6 +254,8 @@ def _video_info(stream: VideoStream, frame: av.VideoFrame) -> VideoInfo:
 
 
 def _declared_duration(stream: Any) -> Fraction | None:
+    if stream.container.format.name == "avi" and stream.frames:  # its length shrinks with the file
+        return Fraction(stream.frames * stream.time_base)
     if stream.duration is not None:
         return Fraction(stream.duration * stream.time_base)
     # Matroska has no length per stream but in a tag that its writers agree on: 00:01:02.345000000.

@@ -16,12 +16,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dossr_video.errors import ProofError
-from dossr_video.video.carriers import Clock
+from dossr_video.video.carriers import Clock, has_adts, without_adts
 from dossr_video.video.containers import Container
+from dossr_video.video.frame import Frame
 from dossr_video.video.languages import same_language, written_in_quicktime
 from dossr_video.video.pixels import has_alpha
 from dossr_video.video.probe import SourceInfo, StreamInfo, open_source, probe
-from dossr_video.video.reader import Frame, PyavReader, VideoReader
+from dossr_video.video.reader import PyavReader, VideoReader
 from dossr_video.video.remux import Cut, JoinReport, clock_of
 from dossr_video.video.streams import TECHNICAL_KEYS, Fate, describe, fates, is_cover, lost_keys
 from dossr_video.video.writer import VideoSpec
@@ -260,7 +261,6 @@ def _hashes(path: Path, streams: Iterable[StreamInfo], clock: Clock | None) -> d
                 states[stream.index].update(attachment.data)
                 counts[stream.index] = 1
         chosen = [s for s in container.streams if s.index in states and s.type != "attachment"]
-        adts = container.format.name in ("mpegts", "aac")
         for packet in _readable(container, chosen):
             unit = packet.stream.time_base
             if clock is not None and not (unit is None or clock.keeps(packet, unit)):
@@ -268,8 +268,11 @@ def _hashes(path: Path, streams: Iterable[StreamInfo], clock: Clock | None) -> d
             content = bytes(packet)
             if packet.stream.type == "subtitle" and len(content) <= 2:
                 continue  # mov_text fills the time between two subtitles with empty ones
-            if adts and packet.stream.codec_context.name == "aac":
-                content = _without_adts(content)
+            if has_adts(packet.stream):
+                bare = without_adts(content)
+                if bare is None:
+                    continue  # joining leaves it out and says so
+                content = bare
             whole = not _flows(packet.stream.codec_context.codec.canonical_name)
             states[packet.stream.index].update(len(content).to_bytes(4, "little") + content if whole else content)
             counts[packet.stream.index] += 1 if whole else len(content)
@@ -289,10 +292,3 @@ def _readable(container: Any, streams: Sequence[Any]) -> Iterator[Any]:
         yield from (packet for packet in container.demux(streams) if packet.size)
     except av.FFmpegError:
         return
-
-
-def _without_adts(content: bytes) -> bytes:
-    """AAC as mp4 and Matroska hold it: MPEG-TS puts a header of 7 or 9 bytes before every packet."""
-    if len(content) > 7 and content[0] == 0xFF and content[1] & 0xF6 == 0xF0:
-        return content[7 if content[1] & 1 else 9 :]
-    return content

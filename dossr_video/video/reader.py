@@ -5,24 +5,20 @@ Every reader keeps the contract of `VideoReader`; tests/video/test_reader.py run
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol
 
 import av
-import cv2
-import numpy as np
 from av.stream import Discard
-from numpy.typing import NDArray
-from torch import Tensor
 
 from dossr_video.errors import SourceError
 from dossr_video.video import pixels
+from dossr_video.video.damage import Damage, Steps, note
 from dossr_video.video.deinterlace import WARM_UP, FieldFilter, FieldSpan, clock_of
+from dossr_video.video.frame import Frame
 from dossr_video.video.probe import MAX_PIXELS, SourceInfo, check_size, hides_alpha, open_source, picture_stream, probe
 
 if TYPE_CHECKING:
@@ -34,76 +30,6 @@ SEEK_MARGINS = (0.0, 0.5, 2.0, 8.0, 32.0)  # seconds before the wanted frame
 
 
 CUT_OFF = 0.5  # seconds that may miss from the declared length: an edit list or a late start explain no more
-
-
-@dataclass(frozen=True)
-class Damage:
-    """Something in the file that could not be read as it was written."""
-
-    seconds: float  # from the start of the result
-    what: str
-
-
-class Frame:
-    """One decoded picture and its time. Pixels are converted when asked for."""
-
-    def __init__(self, frame: av.VideoFrame, pts: int, duration: int, to_rgb: pixels.ToRgb) -> None:
-        self.pts = pts  # in the reader's time_base
-        self.duration = duration  # ticks the file says it is shown; 0: unknown
-        self.key: bool = frame.key_frame
-        self.corrupt: bool = frame.is_corrupt
-        self.interlaced: bool = frame.interlaced_frame
-        self._frame = frame
-        self._to_rgb = to_rgb
-        self._luma: NDArray[np.uint8] | None = None
-
-    def rgb(self) -> Tensor:
-        """(3, H, W) float32 in [0, 1], R'G'B' as the file's transfer function left it."""
-        return self._to_rgb(self._frame)
-
-    def alpha(self) -> Tensor | None:
-        """Opacity (1, H, W) float32 in [0, 1]; None when the picture has none."""
-        return self._to_rgb.alpha(self._frame)
-
-    def luma(self) -> NDArray[np.uint8]:
-        """Brightness (H, W), 8 bits, as coded: for analysis, not for pictures."""
-        if self._luma is None:
-            self._luma = luma_of(self._frame)
-        return self._luma
-
-    def luma_small(self) -> NDArray[np.uint8]:
-        """Brightness (48, 80), each value the mean of its area: for finding cuts."""
-        return np.asarray(cv2.resize(self.luma(), (80, 48), interpolation=cv2.INTER_AREA), np.uint8)
-
-    def mean_color(self) -> NDArray[np.float64]:
-        """Mean red, green, blue, 0..255."""
-        return self._to_rgb.mean(self._frame)
-
-    def digest(self) -> bytes:
-        """16 bytes that are equal for pictures equal in every sample."""
-        state = hashlib.blake2b(digest_size=16)
-        planes: tuple[Any, ...] = self._frame.planes
-        for memory in planes:
-            lines = np.frombuffer(memory, np.uint8).reshape(-1, memory.line_size)
-            used = _bytes_per_line(self._frame, memory)
-            state.update(np.ascontiguousarray(lines[: memory.height, :used]).data)
-        return state.digest()
-
-
-def luma_of(frame: av.VideoFrame) -> NDArray[np.uint8]:
-    """Brightness of a decoded frame (H, W), 8 bits, as coded; a copy."""
-    name = frame.format.name
-    if not name.startswith(("yuv", "gray")) or pixels.bit_depth(name) != 8:
-        frame = frame.reformat(format="gray", threads=1)
-    return np.asarray(pixels.plane(frame, 0), np.uint8).copy()
-
-
-def _bytes_per_line(frame: av.VideoFrame, memory: Any) -> int:
-    component_bytes = 1 if pixels.bit_depth(frame.format.name) == 8 else 2
-    packed = 1 if len(frame.planes) > 2 or len(frame.format.components) < 2 else None
-    if packed is None:  # packed and semi-planar: FFmpeg pads lines with zeros or not at all
-        return min(int(memory.line_size), frame.format.padded_bits_per_pixel * frame.width // 8 or memory.line_size)
-    return int(memory.width) * component_bytes
 
 
 class VideoReader(Protocol):
@@ -213,7 +139,7 @@ class PyavReader:
         return start_pts - round(2 * WARM_UP / (self.frame_rate * self.time_base))
 
     def _open(self, *, seek_to: int | None = None) -> _Pass:
-        container = open_source(self.info.path)
+        container = open_source(self.info.path, max_pixels=self._max_pixels)
         return _Pass(self, container, picture_stream(container, self.info.path, max_pixels=self._max_pixels), seek_to)
 
 
@@ -287,6 +213,7 @@ class _Pass:
         """Decoded frames with pts that rise strictly, in the stream's time base."""
         video = self._reader.info.video
         period = round(1 / (video.frame_rate * video.time_base))
+        steps = Steps(period)
         last: int | None = None
         for raw in self._decoded():
             check_size(raw.width, raw.height, self._reader.info.path, max_pixels=self._reader._max_pixels)
@@ -295,10 +222,12 @@ class _Pass:
             if pts is None:  # raw streams and some AVI files carry no times: the nominal rate stands in
                 pts = 0 if last is None else last + period
             elif last is not None and pts <= last:
-                self._note(last, f"time stamp {pts} does not rise; the frame is shown one tick after the one before")
+                self._note(last, "a time stamp does not rise; the frame is shown one tick after the one before")
                 pts = last + 1
             if raw.is_corrupt:
                 self._note(pts, "the decoder concealed missing data")
+            elif last is not None and steps.gap(pts - last):
+                self._note(last, f"no pictures are stored for the next {float((pts - last) * video.time_base):.2f} s")
             raw.pts = last = pts
             raw.make_writable()  # a copy: the decoder may go on concealing damage in a picture it has already given
             yield raw
@@ -319,6 +248,8 @@ class _Pass:
                 packet = None
             if packet is None:
                 return
+            if packet.is_corrupt:
+                self._note(packet.pts if packet.pts is not None else last, "a packet is damaged")
             try:
                 frames = self._decoder.decode(packet)
             except av.FFmpegError as error:
@@ -330,6 +261,4 @@ class _Pass:
 
     def _note(self, pts: int, what: str) -> None:
         seconds = float(pts * self._reader.info.video.time_base - self._reader.info.start)
-        damage = Damage(round(seconds, 3), what)
-        if damage not in self._reader.damage:
-            self._reader.damage.append(damage)
+        note(self._reader.damage, seconds, what)

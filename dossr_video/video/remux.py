@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -92,7 +93,13 @@ def join(
             return _Join(segments, source, spec, container, cut).run(given, made, first)
     except av.FFmpegError as error:
         target.unlink(missing_ok=True)
-        raise TargetError(f"{target} cannot be written: {error}", hint="check the free space on the disk") from error
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO)
+        raise TargetError(
+            f"{target} cannot be written: {error.strerror}",
+            hint="check the free space on the disk"
+            if full
+            else "name the target .mkv, which holds most, or report this",
+        ) from error
     except BaseException:
         target.unlink(missing_ok=True)
         raise

@@ -115,6 +115,19 @@ def _hdr(media: Media, path: Path) -> None:
     )  # fmt: skip
 
 
+def _hlg(media: Media, path: Path) -> None:
+    params = (
+        "log-level=none:pools=1:frame-threads=1:repeat-headers=1:colorprim=bt2020:transfer=arib-std-b67:"
+        "colormatrix=bt2020nc:range=limited"
+    )
+    media.ffmpeg(
+        "-f", "lavfi", "-i", "color=size=512x96:rate=25:duration=0.2",
+        "-vf", "format=yuv420p10le,geq=lum='64+876*X/511':cb=512:cr=512",
+        *words("-c:v libx265 -preset ultrafast -crf 4 -tag:v hvc1 -color_primaries bt2020"),
+        *words("-color_trc arib-std-b67 -colorspace bt2020nc -color_range tv"), "-x265-params", params, path,
+    )  # fmt: skip
+
+
 def _interlaced(scan: str, *options: object, size: str = "720x576", rate: str = "50") -> Make:
     def make(media: Media, path: Path) -> None:
         filters = f"interlace=scan={scan},setfield={scan}"
@@ -175,6 +188,21 @@ def _truncated(source: str) -> Make:
         path.write_bytes(content[: int(len(content) * 0.6)])
 
     return make
+
+
+def _hole(media: Media, path: Path) -> None:
+    """The fourth of six clusters is gone."""
+    media.ffmpeg("-i", media("plain.mp4"), "-c", "copy", "-cluster_time_limit", 400, path)
+    content = path.read_bytes()
+    places = [place for place in range(len(content)) if content.startswith(b"\x1f\x43\xb6\x75", place)]
+    path.write_bytes(content[: places[3]] + content[places[4] :])
+
+
+def _corrupt_ts(media: Media, path: Path) -> None:
+    content = bytearray(media("plain.ts").read_bytes())
+    for position in range(len(content) // 3, len(content) // 3 + 300):
+        content[position] = random.Random(position).randrange(256)
+    path.write_bytes(content)
 
 
 def _corrupt(media: Media, path: Path) -> None:
@@ -247,6 +275,11 @@ MAKERS: dict[str, Make] = {
     "truncated.mkv": _truncated("plain.mkv"),
     "no_index.mp4": _truncated("plain.mp4"),
     "corrupt.mkv": _corrupt,
+    "corrupt.ts": _corrupt_ts,
+    "truncated.avi": _truncated("mjpeg_2s.avi"),
+    "mjpeg_2s.avi": _encoded("160x96", *words("-c:v mjpeg -q:v 3 -pix_fmt yuvj420p"), seconds=2),
+    "hole.mkv": _hole,
+    "hlg.mp4": _hlg,
     "cover.png": lambda media, path: media.ffmpeg(
         "-f", "lavfi", "-i", "testsrc2=size=64x48:duration=1", "-frames:v", 1, path
     ),

@@ -143,3 +143,20 @@ def test_the_proof_finds_what_went_wrong(media, segments_of, tmp_path, broken):
 )
 def test_metadata_is_compared_as_containers_write_it(key: str, wanted: str, found: str | None, alike: bool) -> None:
     assert _alike(key, wanted, found) is alike
+
+
+@pytest.mark.parametrize(("suffix", "encoder"), [(".mp4", "libx265"), (".mkv", "libsvtav1"), (".mov", "prores_ks")])
+def test_hlg_stays_ten_bits_of_hlg(media, segments_of, tmp_path, suffix, encoder):
+    made = segments_of(media("hlg.mp4"), tmp_path / f"result{suffix}", encoder=encoder)
+    proof = made.prove(made.join())
+    assert proof.passed, proof.summary
+    video = probe(made.target).video
+    assert video.bit_depth >= 10
+    color = video.color
+    assert (color.primaries, color.transfer, color.matrix) == ("bt2020", "arib-std-b67", "bt2020nc")
+    with PyavReader(media("hlg.mp4")) as source, PyavReader(made.target) as result:
+        before, after = next(source.frames()).rgb(), next(result.frames()).rgb()
+    assert (before - after).abs().max() < 8 / 1023
+    # A ramp of more shades than 8 bits have: no banding that was not there.
+    assert len((after[1, 48] * 1023).round().unique()) > 0.95 * len((before[1, 48] * 1023).round().unique())
+    assert len((before[1, 48] * 1023).round().unique()) > 300
