@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from fractions import Fraction
+from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol
@@ -101,31 +102,37 @@ class PyavReader:
             yield frame
 
     def _open_at(self, start_pts: int | None) -> _Pass:
-        first = self._open()
+        """One container is open at a time: the index of a two-hour file takes 16 MB."""
         if start_pts is None:
-            return first
+            return self._open()
         # Seeking lands late in streams without an index (MPEG-PS, TS) and at leading pictures of open GOPs: accept
         # only a pass that began at or before the frame and shows it, else begin farther back, at last from the start.
         anchor = self._anchor(start_pts)
         for margin in SEEK_MARGINS:
-            if anchor is None:
+            if anchor is None or self._earliest is None:
                 break
             target = anchor - int(margin / self.time_base)
-            start = first.peek()
-            if start is None or target <= start.pts:
+            if target <= self._earliest:
                 break
             attempt = self._open(seek_to=int(target * self.time_base / self.info.video.time_base))
             if attempt.begins_by(anchor) and attempt.skip_to(start_pts):
-                first.close()
                 return attempt
             attempt.close()
-        if not first.skip_to(start_pts):
-            first.close()
+        whole = self._open()
+        if not whole.skip_to(start_pts):
+            whole.close()
             raise SourceError(
                 f"{self.info.path} has no frame at {start_pts} ticks of {self.time_base} s",
                 hint="the file changed since it was planned; start the job anew",
             )
-        return first
+        return whole
+
+    @cached_property
+    def _earliest(self) -> int | None:
+        """Time of the first frame; None where there is none."""
+        first = self._open()
+        first.close()
+        return first.first_pts
 
     def _anchor(self, start_pts: int) -> int | None:
         """Where decoding must begin for the picture at `start_pts` to come out right; None: at the first frame."""
@@ -166,7 +173,7 @@ class _Pass:
             container.seek(seek_to, stream=stream)
         self._frames = self._decode()
         self._ahead: Frame | None = next(self._frames, None)
-        self._first = self._ahead.pts if self._ahead is not None else None
+        self.first_pts = self._ahead.pts if self._ahead is not None else None
 
     def peek(self) -> Frame | None:
         """The next frame, without taking it; None at the end."""
@@ -177,7 +184,7 @@ class _Pass:
 
     def begins_by(self, pts: int) -> bool:
         """Whether the first frame this pass decoded is shown no later than `pts`."""
-        return self._first is not None and self._first <= pts
+        return self.first_pts is not None and self.first_pts <= pts
 
     def skip_to(self, pts: int, *, within: float = float("inf")) -> bool:
         """Drop frames until the one at `pts` is next; False when it is behind, farther than `within` s or absent."""

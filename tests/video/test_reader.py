@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+from dossr_video.video.probe import open_source
 from dossr_video.video.reader import PyavReader
 
 EXACT = [
@@ -49,6 +51,21 @@ def test_a_frame_is_the_same_wherever_reading_starts(media, name):
             end = whole[stop][0] if stop < len(whole) else None
             part = [(frame.pts, frame.digest()) for frame in reader.frames(whole[start][0], end)]
         assert part == whole[start:stop]
+
+
+def test_the_file_is_open_once_at_a_time(media, monkeypatch):
+    """An open container holds the index: 16 MB of a two-hour film."""
+    path = media("full.mkv")
+
+    def open_counted(path: Path, **options: int) -> object:
+        assert not any(link.samefile(path) for link in Path("/proc/self/fd").iterdir() if link.exists())
+        return open_source(path, **options)
+
+    with PyavReader(path) as reader:
+        pts = [frame.pts for frame in reader.frames()]
+        monkeypatch.setattr("dossr_video.video.reader.open_source", open_counted)
+        for start in (20, 5, 40, 1):
+            assert next(reader.frames(pts[start])).pts == pts[start]
 
 
 @pytest.mark.parametrize("name", ["truncated.mp4", "truncated.mkv"])
