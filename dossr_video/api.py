@@ -16,6 +16,7 @@ from dossr_video.frames import Chunk
 from dossr_video.jobs.progress import OnProgress
 from dossr_video.jobs.remote import run_job_at
 from dossr_video.jobs.report import Report
+from dossr_video.memory import Room
 from dossr_video.models.base import DomainShiftModel
 from dossr_video.models.raft import load_flow
 from dossr_video.models.registry import load_model
@@ -78,10 +79,11 @@ def upscale_frames(
     height, width = pictures.shape[-2:]
     size = _target_size(width, height, settings)
     length = chunk_length(width, height, settings, scale=model.scale)
+    room = Room(model, settings)
     results: list[Tensor] = []
     for shot, (start, stop) in enumerate(pairwise(starts)):
         work = with_motion(_cut(pictures, start, stop, length), flow, deflicker=settings.deflicker)
-        results += [result.pictures for result in upscaled(work, model, settings, size, shot, _ignore)]
+        results += [result.pictures for result in upscaled(work, room, settings, size, shot, _ignore)]
     enlarged = torch.cat(results) if results else pictures.new_zeros(0, 3, *size)
     if isinstance(frames, Tensor):
         return enlarged

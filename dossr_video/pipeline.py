@@ -6,7 +6,6 @@ chunks whatever the length of the file.
 
 from __future__ import annotations
 
-import gc
 import queue
 import threading
 import time
@@ -19,10 +18,10 @@ from typing import TYPE_CHECKING, TypeVar
 import torch
 from torch import Tensor
 
-from dossr_video.errors import ModelError, SourceError
+from dossr_video.errors import SourceError
 from dossr_video.frames import Area, Chunk, Motion
+from dossr_video.memory import CHUNK, Room, is_out_of_memory
 from dossr_video.models.base import DomainShiftModel
-from dossr_video.models.tiled import TiledModel
 from dossr_video.segments import Segment, SegmentResult
 from dossr_video.settings import Settings
 from dossr_video.temporal.exposure import ExposureState, even_out
@@ -38,9 +37,7 @@ T = TypeVar("T")
 Shown = tuple[tuple[int, int], ...]  # pts and duration of a frame and of its repeats; () within the lead-in
 
 QUEUE = 2  # items waiting at each border: enough to hide a slow one, no more memory than that
-CHUNK = 8  # frames, where they are small
 CHUNK_BYTES = 2**28  # of a chunk's enlarged pictures, of which half a dozen copies are on their way at a time
-SMALLEST_TILE = 64  # input pixels
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,7 +82,7 @@ def run_segment(
     *,
     reader: VideoReader,
     writer: VideoWriter,
-    model: DomainShiftModel,
+    room: Room,
     flow: FlowEstimator,
     settings: Settings,
     on_frames: Callable[[int], None],
@@ -99,10 +96,10 @@ def run_segment(
     written = computed = 0
     warnings: list[str] = []
     size = (writer.spec.height, writer.spec.width)
-    length = chunk_length(reader.info.video.width, reader.info.video.height, settings, scale=model.scale)
+    length = chunk_length(reader.info.video.width, reader.info.video.height, settings, scale=room.model.scale)
     with (
         prefetched(with_motion(read_chunks(segment, reader, length), flow, deflicker=settings.deflicker)) as work,
-        prefetched(upscaled(work, model, settings, size, segment.shot, warnings.append)) as results,
+        prefetched(upscaled(work, room, settings, size, segment.shot, warnings.append)) as results,
     ):
         for result in results:
             for i, times in enumerate(result.shown):
@@ -168,37 +165,29 @@ def _planned_frames(segment: Segment, reader: VideoReader) -> Iterator[tuple[int
 
 def upscaled(
     work: Iterable[Work],
-    model: DomainShiftModel,
+    room: Room,
     settings: Settings,
     size: tuple[int, int],
     shot: int,
     warn: Callable[[str], None],
 ) -> Iterator[Result]:
     """The work of one shot done, at the size (height, width). Where memory runs out, less is done at a time."""
-    state, length, tile = ShotState(), settings.chunk or CHUNK, settings.tile
-    fitted = model if tile is None else TiledModel(model, tile)
+    state = ShotState()
     for item in work:
         start = 0
         while start < len(item.chunk):
-            part = item.part(start, start + length)
-            done = _attempt(fitted, part, state, settings=settings, shot=shot)
-            if done is not None:
-                pictures, state = done
-                # Opacity has no texture to restore: it is only enlarged.
-                alpha = None if part.alpha is None else resize(part.alpha, *size)
-                if part.around is not None:
-                    pictures = framed(pictures.cpu(), part.around.pictures, part.around.area, size)
-                yield Result(resize(pictures, *size).cpu(), part.shown, alpha)
-                start += len(part.chunk)
+            part = item.part(start, start + room.frames)
+            done = _attempt(room.model, part, state, settings=settings, shot=shot)
+            if done is None:
+                warn(room.shrink(part.chunk))
                 continue
-            release_memory()
-            if len(part.chunk) > 1:
-                length = len(part.chunk) // 2
-            else:
-                tile = smaller_tile(part.chunk, tile)
-                fitted = TiledModel(model, tile)
-            tiles = f" in tiles of {tile} pixels" if tile else ""
-            warn(f"memory ran out at frame {part.chunk.indices[0]}: going on with {length} at a time{tiles}")
+            pictures, state = done
+            # Opacity has no texture to restore: it is only enlarged.
+            alpha = None if part.alpha is None else resize(part.alpha, *size)
+            if part.around is not None:
+                pictures = framed(pictures.cpu(), part.around.pictures, part.around.area, size)
+            yield Result(resize(pictures, *size).cpu(), part.shown, alpha)
+            start += len(part.chunk)
 
 
 def _attempt(
@@ -211,30 +200,6 @@ def _attempt(
         if not is_out_of_memory(error):
             raise
         return None
-
-
-def is_out_of_memory(error: RuntimeError) -> bool:
-    """Whether an accelerator, or the CPU, had no memory left; not every backend has an exception of its own for it."""
-    return isinstance(error, torch.OutOfMemoryError) or any(
-        text in str(error) for text in ("out of memory", "can't allocate memory", "not enough memory")
-    )
-
-
-def release_memory() -> None:
-    gc.collect()
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()
-
-
-def smaller_tile(chunk: Chunk, tile: int | None) -> int:
-    """Half the tile, or of the frame; ModelError below SMALLEST_TILE."""
-    half = (tile or max(chunk.frames.shape[-2:])) // 2
-    if half < SMALLEST_TILE:
-        raise ModelError(
-            f"not even a tile of {SMALLEST_TILE} pixels of one frame fits into memory",
-            hint="close other programs, choose --device cpu or a smaller model",
-        )
-    return half
 
 
 @contextmanager

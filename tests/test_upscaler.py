@@ -13,6 +13,7 @@ from torch import Tensor
 import dossr_video
 from dossr_video.errors import ModelError
 from dossr_video.frames import Chunk, Motion
+from dossr_video.memory import Room
 from dossr_video.models.base import DomainShiftModel
 from dossr_video.models.registry import load_model
 from dossr_video.models.tiled import TiledModel
@@ -35,7 +36,7 @@ def run(model: DomainShiftModel, frames: Tensor, length: int, warn: Callable[[st
     indices = tuple(range(len(frames)))
     whole = Work(Chunk(frames, indices, indices), moved, ((),) * len(indices))
     work = [whole.part(start, start + length) for start in range(0, len(frames), length)]
-    return torch.cat([result.pictures for result in upscaled(work, model, settings, SIZE, 0, warn)])
+    return torch.cat([result.pictures for result in upscaled(work, Room(model, settings), settings, SIZE, 0, warn)])
 
 
 def fail(warning: str) -> None:

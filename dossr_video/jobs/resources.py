@@ -1,11 +1,12 @@
-"""Disk space: what a job needs, and whether it is there."""
+"""Disk space: what a job needs, and whether it is there. Memory: that a long job takes no more than a short one."""
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from dossr_video.errors import TargetError
@@ -48,6 +49,17 @@ def write_errors(folder: Path) -> Iterator[None]:
         raise TargetError(
             f"{folder} cannot be written: {problem}", hint=f"{hint}; finished segments are kept"
         ) from error
+
+
+def share_one_heap() -> None:
+    """Have glibc serve all threads from one heap; call it before there are many. Elsewhere nothing happens.
+
+    It gives each thread a heap of its own, and every segment has new threads: what chunks leave behind in many heaps
+    is a third of a run's memory, and wanders by a hundred megabytes. A heap is never taken back, so this comes first.
+    """
+    most_arenas = -8  # M_ARENA_MAX of malloc.h
+    with suppress(AttributeError, OSError):
+        ctypes.CDLL(None).mallopt(most_arenas, 1)
 
 
 def readable(size: int) -> str:

@@ -11,6 +11,7 @@ from pathlib import Path
 import torch
 
 from dossr_video.jobs import durable
+from dossr_video.memory import Room
 from dossr_video.models.raft import RaftFlow, load_flow
 from dossr_video.models.registry import load_model
 from dossr_video.pipeline import run_segment
@@ -49,6 +50,7 @@ class Worker:
             negative_prompt=settings.negative_prompt,
             cfg_scale=settings.cfg_scale,
         )
+        self.room = Room(self.model, settings)
         self.flow = load_flow(settings.flow, device=self.model.device)
         self._reader: VideoReader | None = None
         self._read: tuple[Path, int, int] | None = None  # path, bytes, date of what the reader reads
@@ -73,7 +75,7 @@ class Worker:
                     task.segment,
                     reader=reader,
                     writer=writer,
-                    model=self.model,
+                    room=self.room,
                     flow=self.flow,
                     settings=self.settings,
                     on_frames=on_frames,

@@ -1,0 +1,67 @@
+"""How much fits into memory at once: found out where it runs out, and kept for the rest of the run."""
+
+from __future__ import annotations
+
+import gc
+
+import torch
+
+from dossr_video.errors import ModelError
+from dossr_video.frames import Chunk
+from dossr_video.models.base import DomainShiftModel
+from dossr_video.models.tiled import TiledModel
+from dossr_video.settings import Settings
+
+CHUNK = 8  # frames, where they are small
+SMALLEST_TILE = 64  # input pixels
+
+
+class Room:
+    """The model, the frames and the tile that are worked on at a time; one for each worker.
+
+    The only thing that segments share: what did not fit once is not tried again.
+    """
+
+    def __init__(self, model: DomainShiftModel, settings: Settings) -> None:
+        self._whole = model
+        self.frames = settings.chunk or CHUNK
+        self.tile = settings.tile  # input pixels a side; None: whole frames
+        self.model = model if self.tile is None else TiledModel(model, self.tile)
+
+    def shrink(self, chunk: Chunk) -> str:
+        """After memory ran out on `chunk`: half the frames at a time, then half the tile; what is done now, in a line.
+
+        Raises ModelError when a tile of SMALLEST_TILE pixels of a single frame did not fit.
+        """
+        release_memory()
+        frame, tiles = chunk.indices[0], ""
+        if len(chunk) > 1:
+            self.frames = len(chunk) // 2
+        else:
+            self.tile = _smaller(self.tile or max(chunk.frames.shape[-2:]))
+            self.model = TiledModel(self._whole, self.tile)
+        if self.tile is not None:
+            tiles = f" in tiles of {self.tile} pixels; with --tile {self.tile} every frame would be done so"
+        return f"memory ran out at frame {frame}: going on with {self.frames} at a time{tiles}"
+
+
+def is_out_of_memory(error: RuntimeError) -> bool:
+    """Whether an accelerator, or the CPU, had no memory left; not every backend has an exception of its own for it."""
+    return isinstance(error, torch.OutOfMemoryError) or any(
+        text in str(error) for text in ("out of memory", "can't allocate memory", "not enough memory")
+    )
+
+
+def release_memory() -> None:
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+
+
+def _smaller(tile: int) -> int:
+    if tile // 2 < SMALLEST_TILE:
+        raise ModelError(
+            f"not even a tile of {SMALLEST_TILE} pixels of one frame fits into memory",
+            hint="close other programs, choose --device cpu or a smaller model",
+        )
+    return tile // 2
