@@ -93,11 +93,11 @@ def _frames_at(path: Path, start: Fraction, count: int, max_pixels: int) -> Iter
     """Up to `count` consecutive frames, from about `start` seconds of the file's clock on."""
     with open_source(path, max_pixels=max_pixels) as container:
         stream = picture_stream(container, path, max_pixels=max_pixels)
-        if start and stream.time_base:
-            container.seek(round(start / stream.time_base), stream=stream)
         decoder = decoder_of(stream)
         # What is damaged is found and told when the file is read.
         with contextlib.suppress(av.FFmpegError):
+            if start and stream.time_base:
+                container.seek(round(start / stream.time_base), stream=stream)
             for packet in container.demux(stream):
                 decoded: list[Any] = []
                 with contextlib.suppress(av.FFmpegError):

@@ -85,7 +85,8 @@ def prove(
     source = reader.info
     result = probe(target, max_pixels=spec.width * spec.height)
     clock = clock_of(source, cut)
-    planned = [fate for fate in fates(source, container) if fate.action != "lose" and fate.stream.kind != "data"]
+    promised = (fate for fate in fates(source, container, cut=cut is not None) if fate.action != "lose")
+    planned = [fate for fate in promised if fate.stream.kind != "data" and fate.stream.index not in joined.empty]
     planned.sort(key=lambda fate: fate.stream.kind == "attachment" or is_cover(fate.stream))  # muxers put them last
     checks = [
         *_pictures(target, reader, spec, container, pts, clock),

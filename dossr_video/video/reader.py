@@ -114,7 +114,10 @@ class PyavReader:
             target = anchor - int(margin / self.time_base)
             if target <= self._earliest:
                 break
-            attempt = self._open(seek_to=int(target * self.time_base / self.info.video.time_base))
+            try:
+                attempt = self._open(seek_to=int(target * self.time_base / self.info.video.time_base))
+            except av.FFmpegError:  # raw streams have nowhere to seek to
+                break
             if attempt.begins_by(anchor) and attempt.skip_to(start_pts):
                 return attempt
             attempt.close()

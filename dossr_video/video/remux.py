@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import math
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from contextlib import ExitStack
 from dataclasses import dataclass
 from fractions import Fraction
@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING, Any
 import av
 
 from dossr_video.errors import JobError, TargetError
-from dossr_video.video.carriers import Carrier, Clock, carrier_of
+from dossr_video.video.carriers import Carrier, Clock, Timed, carrier_of
 from dossr_video.video.containers import Container
 from dossr_video.video.encoders import ENCODERS, picture_losses
 from dossr_video.video.pixels import has_alpha
 from dossr_video.video.probe import SourceInfo, open_source
-from dossr_video.video.streams import MP4_KEYS, TECHNICAL_KEYS, fates, losses, lost_keys
+from dossr_video.video.streams import MP4_KEYS, TECHNICAL_KEYS, describe, fates, losses, lost_keys
 from dossr_video.video.tags import MATRICES, PRIMARIES, RANGES, TRANSFERS, code_point
 from dossr_video.video.writer import VideoSpec
 
@@ -56,6 +56,7 @@ class JoinReport:
     chapters: tuple[tuple[float, str | None], ...]  # start in seconds of the result, title
     lost: tuple[str, ...]  # what the target cannot hold, one line each
     warnings: tuple[str, ...]  # what was converted, or could not be read to its end, one line each
+    empty: Set[int] = frozenset()  # streams of the source that are not there because nothing of them was to be written
 
     @property
     def kept(self) -> str:
@@ -127,11 +128,12 @@ class _Join:
         self._container = container
         self._clock = clock_of(source, cut)
         self._warnings: list[str] = []
+        self._filled: set[int] = set()  # streams of which something was written
         self._chapters: list[Any] = []
 
     def run(self, given: InputContainer, made: OutputContainer, first: InputContainer) -> JoinReport:
         """Declare every stream in the source's order, then interleave their packets by time."""
-        planned = {fate.stream.index: fate for fate in fates(self._source, self._container)}
+        planned = {fate.stream.index: fate for fate in fates(self._source, self._container, cut=self._clock.cut)}
         carriers: dict[int, Carrier] = {}
         picture: Any = None
         for stream in given.streams:
@@ -144,14 +146,19 @@ class _Join:
         self._mux(self._pictures(picture), self._others(given, carriers), made)
         self._warnings += [str(fate) for fate in planned.values() if fate.action == "convert"]
         made.close()
+        # mp4 and mov hold no track without packets; Matroska does.
+        empty = carriers.keys() - self._filled if self._container.format in ("mp4", "mov") else frozenset()
+        self._warnings += [f"{describe(planned[index].stream)}: nothing of it lies in the result" for index in empty]
         return JoinReport(
-            carried=self._count(planned.values()),
+            carried=self._count(fate for fate in planned.values() if fate.stream.index not in empty),
             chapters=tuple(
                 (float(c["start"] * (c["time_base"] or Fraction(1, 1000))), c["metadata"].get("title"))
                 for c in self._chapters
             ),
-            lost=losses(self._source, self._container) + picture_losses(self._source.video, self._spec.encoding),
+            lost=losses(self._source, self._container, cut=self._clock.cut)
+            + picture_losses(self._source.video, self._spec.encoding),
             warnings=tuple(self._warnings),
+            empty=empty,
         )
 
     def _add_picture(self, made: OutputContainer, first: InputContainer) -> Any:
@@ -258,10 +265,15 @@ class _Join:
                 packet = None
             if packet is None:
                 break
-            yield from carriers[packet.stream.index].carry(packet)
-        for carrier in carriers.values():
-            yield from carrier.finish()
+            yield from self._written(packet.stream.index, carriers[packet.stream.index].carry(packet))
+        for index, carrier in carriers.items():
+            yield from self._written(index, carrier.finish())
             self._warnings += carrier.warnings
+
+    def _written(self, index: int, packets: Iterator[Timed]) -> Iterator[Timed]:
+        for packet in packets:
+            self._filled.add(index)
+            yield packet
 
     def _count(self, planned: Any) -> Counter[str]:
         counts = Counter(fate.stream.kind for fate in planned if fate.action != "lose" and fate.stream.kind != "data")

@@ -43,20 +43,20 @@ class Fate:
         return f"{describe(self.stream)}: {self.reason}" if self.reason else describe(self.stream)
 
 
-def fates(source: SourceInfo, container: Container) -> tuple[Fate, ...]:
-    """One per stream of the source but the picture, in the file's order."""
-    return tuple(_fate(stream, source, container) for stream in source.streams)
+def fates(source: SourceInfo, container: Container, *, cut: bool) -> tuple[Fate, ...]:
+    """One per stream of the source but the picture, in the file's order; `cut`: of a part of it."""
+    return tuple(_fate(stream, source, container, cut=cut) for stream in source.streams)
 
 
-def losses(source: SourceInfo, container: Container) -> tuple[str, ...]:
+def losses(source: SourceInfo, container: Container, *, cut: bool) -> tuple[str, ...]:
     """What the container cannot keep of the source, one line each; empty when everything is kept or converted."""
-    lost = [str(fate) for fate in fates(source, container) if fate.action == "lose"]
+    lost = [str(fate) for fate in fates(source, container, cut=cut) if fate.action == "lose"]
     if container.format == "mov":
         forced = [stream for stream in source.of_kind("subtitle") if "forced" in stream.disposition]
         lost += [f"{describe(stream)}: mov has no mark for forced subtitles; .mp4 and .mkv do" for stream in forced]
         lost += [
             f"{describe(fate.stream)}: mov has no code for the language {fate.stream.language}; .mp4 and .mkv do"
-            for fate in fates(source, container)
+            for fate in fates(source, container, cut=cut)
             if fate.action != "lose" and not _spoken_in_quicktime(fate.stream)
         ]
     keys = lost_keys(source, container)
@@ -71,7 +71,7 @@ def _spoken_in_quicktime(stream: StreamInfo) -> bool:
 
 def lost_keys(source: SourceInfo, container: Container) -> frozenset[str]:
     """Entries of the source's metadata that the container cannot hold."""
-    covered = any(is_cover(fate.stream) and fate.action == "copy" for fate in fates(source, container))
+    covered = any(is_cover(fate.stream) and fate.action == "copy" for fate in fates(source, container, cut=False))
     if container.format != "mp4" or not covered:
         return frozenset()
     return frozenset(key for key in source.metadata if key.lower() not in MP4_KEYS | TECHNICAL_KEYS)
@@ -88,7 +88,7 @@ def describe(stream: StreamInfo) -> str:
     return f"{stream.kind} stream {stream.index}" + (f" ({details})" if details else "")
 
 
-def _fate(stream: StreamInfo, source: SourceInfo, container: Container) -> Fate:
+def _fate(stream: StreamInfo, source: SourceInfo, container: Container, *, cut: bool) -> Fate:
     match stream.kind:
         case "audio":
             return _audio(stream, container)
@@ -99,7 +99,7 @@ def _fate(stream: StreamInfo, source: SourceInfo, container: Container) -> Fate:
                 return Fate(stream, "copy")
             return Fate(stream, "lose", reason=f"{container.format} holds no attachments; .mkv does")
         case "video":
-            return _further_video(stream, container)
+            return _further_video(stream, container, cut=cut)
         case _:
             return _data(stream, source, container)
 
@@ -142,13 +142,15 @@ def _subtitle(stream: StreamInfo, container: Container) -> Fate:
     return Fate(stream, "lose", reason=f"{container.format} does not hold {stream.codec} subtitles; .mkv does")
 
 
-def _further_video(stream: StreamInfo, container: Container) -> Fate:
+def _further_video(stream: StreamInfo, container: Container, *, cut: bool) -> Fate:
     cover = is_cover(stream)
     if cover and container.attachments:
         if stream.codec in COVER_TYPES:
             return Fate(stream, "copy")
         return Fate(stream, "lose", reason=f"{container.format} does not hold {stream.codec} covers")
     if stream.codec is not None and _holds(container, stream.codec) and (container.covers or not cover):
+        if cut and not cover:
+            return Fate(stream, "lose", reason="a second picture stream is not cut: that would mean encoding it anew")
         return Fate(stream, "copy", reason="" if cover else "a second picture stream is copied, not upscaled")
     kind = "cover pictures" if cover else f"{stream.codec} video"
     return Fate(stream, "lose", reason=f"{container.format} does not hold {kind}")

@@ -69,7 +69,7 @@ def triage(
     if target is not None and container is not None:
         width, height = output_size(source.video, settings, target)
         encoding = make_encoding(source.video, settings, container, width=width, height=height)
-        lost = losses(source, container) + picture_losses(source.video, encoding)
+        lost = losses(source, container, cut=_is_cut(settings)) + picture_losses(source.video, encoding)
     if lost and settings.strict:
         raise SettingsError(
             f"--strict: {lost[0]}" + (f" ({len(lost)} losses in all)" if len(lost) > 1 else ""),
@@ -81,7 +81,7 @@ def triage(
         *_borders(glance(source, max_pixels=settings.max_pixels)),
         *_colour(source.video),
         *_time(source),
-        *(() if container is None else _streams(source, container)),
+        *(() if container is None else _streams(source, container, cut=_is_cut(settings))),
     )
     return Treatment(fields, square, findings, lost)
 
@@ -150,6 +150,10 @@ def _borders(look: Look) -> list[Finding]:
     return found
 
 
+def _is_cut(settings: Settings) -> bool:
+    return settings.start > 0 or settings.duration is not None
+
+
 def _colour(video: VideoInfo) -> list[Finding]:
     color, meant = video.color, video.resolved_color
     tags = "/".join(tag or "untagged" for tag in (color.primaries, color.transfer, color.matrix, color.range))
@@ -169,9 +173,9 @@ def _time(source: SourceInfo) -> list[Finding]:
     return [Finding("time", f"its clock begins at {float(source.start):.3f} s", "told from zero, sound likewise")]
 
 
-def _streams(source: SourceInfo, container: Container) -> list[Finding]:
+def _streams(source: SourceInfo, container: Container, *, cut: bool) -> list[Finding]:
     done = {"copy": "copied as it is", "convert": "converted", "lose": "left behind"}
     return [
         Finding("streams", describe(fate.stream), done[fate.action] + (f" ({fate.reason})" if fate.reason else ""))
-        for fate in fates(source, container)
+        for fate in fates(source, container, cut=cut)
     ]

@@ -291,6 +291,13 @@ MAKERS: dict[str, Make] = {
         "-i", media("plain.mp4"), "-c", "copy", "-attach", media("cover.png"), "-metadata:s:t", "mimetype=image/png",
         "-metadata:s:t", "filename=sleeve.png", "-metadata", "reel=14b", path,
     ),
+    "two_pictures.mp4": lambda media, path: media.ffmpeg(
+        "-i", media("plain.mp4"), "-i", media("plain.mp4"), *words("-map 0 -map 1:v -c copy"), path
+    ),
+    "late_sound.mkv": lambda media, path: media.ffmpeg(
+        *picture(), "-itsoffset", 1.2, *sound(1), *X264, "-c:a", "aac", path
+    ),
+    "raw.264": _encoded("160x96", *X264, "-bf", 2, "-g", 6, "-f", "h264", seconds=1),
     "timecode.mov": lambda media, path: media.ffmpeg(
         "-i", media("plain.mp4"), "-c", "copy", "-timecode", "10:20:30:05", path
     ),

@@ -76,6 +76,14 @@ def test_truncated_file_gives_what_is_left_and_says_so(media, judged, name):
     assert reader.damage[-1].what.startswith("the file is cut off")
 
 
+def test_a_raw_stream_that_cannot_be_sought_is_read_from_its_start(media):
+    with PyavReader(media("raw.264")) as reader:
+        whole = [(frame.pts, frame.digest()) for frame in reader.frames()]
+    assert len(whole) == 25
+    with PyavReader(media("raw.264")) as reader:
+        assert [(frame.pts, frame.digest()) for frame in reader.frames(whole[15][0])] == whole[15:]
+
+
 def test_sound_longer_than_the_picture_is_no_damage(media):
     with PyavReader(media("long_sound.mp4")) as reader:
         assert sum(1 for _ in reader.frames()) == 10

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+from fractions import Fraction
 from pathlib import Path
 
 import av
@@ -10,6 +11,7 @@ import pytest
 
 from dossr_video.video.containers import container_of
 from dossr_video.video.probe import probe
+from dossr_video.video.remux import Cut
 from dossr_video.video.streams import losses
 
 
@@ -67,9 +69,9 @@ def test_a_cover_stays_a_cover(media, segments_of, tmp_path, packet_hashes, name
 
 def test_what_goes_with_a_cover_is_named(media):
     source = probe(media("own_entries.mkv"))
-    assert losses(source, container_of(Path("x.mkv"))) == ()
-    assert any(line.startswith("metadata REEL:") for line in losses(source, container_of(Path("x.mp4"))))
-    assert any("cover" in line for line in losses(source, container_of(Path("x.mov"))))
+    assert losses(source, container_of(Path("x.mkv")), cut=False) == ()
+    assert any(line.startswith("metadata REEL:") for line in losses(source, container_of(Path("x.mp4")), cut=False))
+    assert any("cover" in line for line in losses(source, container_of(Path("x.mov")), cut=False))
 
 
 def test_quicktime_has_languages_of_its_own(media, segments_of, tmp_path):
@@ -88,7 +90,9 @@ def test_the_time_code_is_kept(media, segments_of, tmp_path, suffix):
         holders = [container.metadata, *(stream.metadata for stream in container.streams)]
     codes = {v for holder in holders for k, v in holder.items() if k.lower() == "timecode"}
     assert codes == {"10:20:30:05"}
-    assert any("data stream" in line for line in losses(probe(media("timecode.mov")), container_of(Path("x.webm"))))
+    assert any(
+        "data stream" in line for line in losses(probe(media("timecode.mov")), container_of(Path("x.webm")), cut=False)
+    )
 
 
 @pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
@@ -97,3 +101,23 @@ def test_a_late_start_is_kept_and_proved(media, segments_of, tmp_path, suffix):
     proof = made.prove(made.join())
     assert proof.passed, proof.summary
     assert abs(float(probe(made.target).begins) - 5.5) < 0.05
+
+
+def test_a_track_without_anything_in_the_part_is_named(media, segments_of, tmp_path):
+    made = segments_of(media("late_sound.mkv"), tmp_path / "result.mp4", last=10)
+    cut = Cut(Fraction(0), Fraction(10, 25))
+    joined = made.join(cut)
+    assert made.prove(joined, cut).passed
+    assert joined.kept == "kept: no other streams in the source"
+    assert joined.warnings == ("audio stream 1 (aac): nothing of it lies in the result",)
+
+
+def test_a_second_picture_is_kept_whole_or_named(media, segments_of, tmp_path, packet_hashes):
+    made = segments_of(media("two_pictures.mp4"), tmp_path / "result.mp4")
+    assert made.prove(made.join()).passed
+    assert packet_hashes(made.target, "v:1") == packet_hashes(media("two_pictures.mp4"), "v:1")
+    cut = Cut(Fraction(0), Fraction(10, 25))
+    part = segments_of(media("two_pictures.mp4"), tmp_path / "part.mp4", last=10)
+    joined = part.join(cut)
+    assert part.prove(joined, cut).passed
+    assert any("second picture stream is not cut" in line for line in joined.lost)
