@@ -79,6 +79,7 @@ class VideoInfo:
     rotation: int  # degrees counter-clockwise
     field_order: str | None  # "progressive", "tff", "bff"; None: not declared
     interlaced: bool  # whether the first frame is flagged so
+    begins: Fraction  # seconds in the file's clock: its first frame, as declared
     frames: int | None  # declared
     duration: Fraction | None  # seconds, declared
 
@@ -248,6 +249,7 @@ def _video_info(stream: VideoStream, frame: av.VideoFrame) -> VideoInfo:
         rotation=frame.rotation % 360,
         field_order=FIELD_ORDERS.get(context.field_order),
         interlaced=frame.interlaced_frame,
+        begins=(stream.start_time or 0) * stream.time_base,
         frames=stream.frames or None,
         duration=_declared_duration(stream),
     )

@@ -22,6 +22,7 @@ from dossr_video.video.pixels import has_alpha
 from dossr_video.video.probe import SourceInfo, open_source
 from dossr_video.video.streams import MP4_KEYS, TECHNICAL_KEYS, describe, fates, losses, lost_keys
 from dossr_video.video.tags import MATRICES, PRIMARIES, RANGES, TRANSFERS, code_point
+from dossr_video.video.timecode import relabelled
 from dossr_video.video.writer import VideoSpec
 
 if TYPE_CHECKING:
@@ -189,13 +190,20 @@ class _Join:
         return stream
 
     def _timecode(self) -> str | None:
-        """The first time code of the source, wherever it is written."""
-        holders = [self._source.video.stream, *self._source.streams]
-        found = (holder.metadata.get("timecode") for holder in holders)
-        return next((t for t in found if t), self._source.metadata.get("timecode"))
+        """The time code of the result's first frame, from the source's, wherever that is written."""
+        video = self._source.video
+        metadata = (video.stream.metadata, *(s.metadata for s in self._source.streams), self._source.metadata)
+        found = (value for entries in metadata for key, value in entries.items() if key.lower() == "timecode")
+        code = next(found, None)
+        if code is None:
+            return None
+        skipped = max(self._clock.start - video.begins, Fraction(0)) if self._clock.cut else Fraction(0)
+        return relabelled(code, skipped, rate=video.frame_rate, new_rate=self._spec.frame_rate)
 
     def _add_container_data(self, given: InputContainer, made: OutputContainer) -> None:
-        technical = TECHNICAL_KEYS if self._container.format != self._source.container else frozenset({"encoder"})
+        technical = (
+            TECHNICAL_KEYS if self._container.format != self._source.container else frozenset({"encoder", "timecode"})
+        )
         dropped = lost_keys(self._source, self._container)
         kept = {k: v for k, v in self._source.metadata.items() if k.lower() not in technical and k not in dropped}
         made.metadata.update(kept)

@@ -21,9 +21,18 @@ MP4_KEYS = frozenset(
         "season_number", "episode_sort", "keywords",
     }
 )  # fmt: skip
-# Written anew by every muxer: no one loses anything with them.
+# Written anew by every muxer, the time code by us: no one loses anything with them.
 TECHNICAL_KEYS = frozenset(
-    {"encoder", "major_brand", "minor_version", "compatible_brands", "duration", "handler_name", "vendor_id"}
+    {
+        "encoder",
+        "major_brand",
+        "minor_version",
+        "compatible_brands",
+        "duration",
+        "handler_name",
+        "vendor_id",
+        "timecode",
+    }
 )
 
 COVER_TYPES = {"mjpeg": ("jpg", "image/jpeg"), "png": ("png", "image/png"), "gif": ("gif", "image/gif")}

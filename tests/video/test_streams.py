@@ -121,3 +121,11 @@ def test_a_second_picture_is_kept_whole_or_named(media, segments_of, tmp_path, p
     joined = part.join(cut)
     assert part.prove(joined, cut).passed
     assert any("second picture stream is not cut" in line for line in joined.lost)
+
+
+def test_a_cut_begins_at_its_own_time_code(media, segments_of, tmp_path):
+    made = segments_of(media("timecode.mov"), tmp_path / "result.mov", first=22, last=30)
+    cut = Cut(Fraction(22, 25), Fraction(30, 25))
+    assert made.prove(made.join(cut), cut).passed
+    with av.open(str(made.target)) as container:
+        assert container.streams.video[0].metadata["timecode"] == "10:20:31:02"

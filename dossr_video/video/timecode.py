@@ -1,0 +1,34 @@
+"""SMPTE time code: what a frame later in the film is called, and what it is called at another rate."""
+
+from __future__ import annotations
+
+import re
+from fractions import Fraction
+
+_CODE = re.compile(r"(\d\d):([0-5]\d):([0-5]\d)([:;.])(\d\d+)")
+DAY = 24 * 60  # minutes
+
+
+def relabelled(code: str, skipped: Fraction, *, rate: Fraction, new_rate: Fraction) -> str:
+    """The time code `skipped` seconds after `code`, both counted at `rate` frames a second, told at `new_rate`.
+
+    A code with `;` before the frames leaves out two numbers of 30 in every minute but each tenth (SMPTE 12M). What is
+    no time code stays as it is.
+    """
+    parts = _CODE.fullmatch(code)
+    if parts is None:
+        return code
+    hours, minutes, seconds, frames = (int(parts[i]) for i in (1, 2, 3, 5))
+    nominal, new_nominal = round(rate), round(new_rate)
+    left_out = nominal // 15 if parts[4] != ":" and nominal % 30 == 0 else 0  # a minute
+    minutes += 60 * hours
+    count = (60 * minutes + seconds) * nominal + frames - left_out * (minutes - minutes // 10)
+    count += round(skipped * rate)
+    tens, rest = divmod(count, 600 * nominal - 9 * left_out)
+    if left_out:
+        count += left_out * (9 * tens + max(0, rest - left_out) // (60 * nominal - left_out))
+    seconds, frames = divmod(count, nominal)
+    minutes, seconds = divmod(seconds, 60)
+    hours, minutes = divmod(minutes % DAY, 60)
+    mark = parts[4] if left_out and new_nominal % 30 == 0 else ":"
+    return f"{hours:02d}:{minutes:02d}:{seconds:02d}{mark}{frames * new_nominal // nominal:02d}"
