@@ -15,6 +15,7 @@ from dossr_video import Settings, upscale_frames
 from dossr_video.models.base import DomainShiftModel
 from dossr_video.models.dossr import load_dossr
 from dossr_video.models.registry import load_model
+from dossr_video.temporal.flow import box_mean
 
 TINY = Path(__file__).parents[1] / "data" / "golden" / "tiny" / "tiny.ckpt"
 
@@ -57,6 +58,17 @@ def test_no_seams_between_chunks(compact: DomainShiftModel, options: dict[str, A
         # A batched kernel may round differently: one code on a tenth of a percent.
         assert (whole - cut).abs().max() <= 1
         assert (whole != cut).float().mean() <= 1e-3
+
+
+def test_a_long_shot_drifts_neither_in_colour_nor_in_sharpness(compact: DomainShiftModel) -> None:
+    there = grainy(7, 21)
+    period = torch.cat([there[:-1], there[1:].flip(0)])  # 40 frames, there and back
+    noise = 0.02 * torch.randn(120, 3, 32, 40, generator=torch.Generator().manual_seed(0))
+    frames = (period.repeat(3, 1, 1, 1) + noise).clamp(0, 1)
+    result = upscale_frames(frames, model=compact)
+    assert ((result.mean((2, 3)) - frames.mean((2, 3))).abs() * 255).max() < 0.5
+    sharp = (result - box_mean(result)).abs().mean((1, 2, 3)).view(3, 40).mean(1)
+    assert abs(float(sharp[2] / sharp[1]) - 1) < 0.02
 
 
 def test_a_frame_keeps_its_light_unless_told_otherwise(compact: DomainShiftModel) -> None:
