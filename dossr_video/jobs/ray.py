@@ -7,10 +7,14 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from dossr_video.errors import JobError
-from dossr_video.jobs.worker import Task, Worker
+from dossr_video.jobs import durable
+from dossr_video.jobs.actor import Identity, RemoteWorker
+from dossr_video.jobs.fingerprint import SourceMark
+from dossr_video.jobs.worker import Task
 from dossr_video.segments import SegmentResult
 from dossr_video.settings import Settings
 
@@ -21,38 +25,8 @@ except ImportError as missing:
     raise JobError("--ray needs Ray, which is not installed", hint="pip install 'dossr-video[ray]'") from missing
 
 DEATHS = 3  # of workers on one segment, after which it is no accident
+CLEANING = 10.0  # seconds that the workers have to clean up after a job
 POLL = 0.5  # seconds between two looks at how far the workers are
-
-
-class RemoteWorker:
-    """A worker in a process of its own. While it runs a task, a second thread tells how far it is."""
-
-    def __init__(self, settings: Settings, device: str) -> None:
-        self._settings = settings
-        self._device = device
-        self._worker: Worker | None = None  # made by the first call, where its errors come back as they are
-        self._written = 0
-
-    def identity(self) -> tuple[str, str]:
-        """Digest of the weights, and number type."""
-        worker = self._loaded()
-        return worker.weights, str(worker.model.dtype).removeprefix("torch.")
-
-    def run(self, task: Task) -> SegmentResult:
-        self._written = 0
-        return self._loaded().run(task, on_frames=self._count)
-
-    def written(self) -> int:
-        """Frames of the running task."""
-        return self._written
-
-    def _count(self, written: int) -> None:
-        self._written = written
-
-    def _loaded(self) -> Worker:
-        if self._worker is None:
-            self._worker = Worker(self._settings, device=self._device)
-        return self._worker
 
 
 @dataclass(eq=False)
@@ -67,7 +41,7 @@ class _Member:
 
 
 class RayExecutor:
-    """See Executor. Source, target and weights lie on paths that all machines share.
+    """See Executor. All machines see the source, or can fetch it from its URL; segments come back through Ray.
 
     Ray places the actors, notices their death and starts them again; a task whose actor died goes to whichever is free
     first.
@@ -82,11 +56,12 @@ class RayExecutor:
         self._members = [_Member(actor) for actor in _start_actors(settings)]
         self.workers = len(self._members)
         try:
-            self.weights, self.dtype = ray.get(self._members[0].actor.identity.remote())
+            self._identity: Identity = ray.get(self._members[0].actor.identity.remote())
         except RayTaskError as error:
             for member in self._members:
                 ray.kill(member.actor)
             raise error.cause from error
+        self.weights, self.dtype = self._identity.weights, self._identity.dtype
 
     def run(
         self,
@@ -96,7 +71,7 @@ class RayExecutor:
         on_frames: Callable[[int], None],
         stopping: Callable[[], bool],
     ) -> None:
-        run = _Run(self._members, deque(tasks), on_done, on_frames)
+        run = _Run(self._members, deque(tasks), self._identity, on_done, on_frames)
         try:
             while run.goes_on(stopping()):
                 run.step()
@@ -105,6 +80,8 @@ class RayExecutor:
                 ray.kill(member.actor, no_restart=False)
                 member.task, member.call, member.look = None, member.actor.written.remote(), None
             raise
+        forgotten = [member.actor.forget.remote() for member in self._members]
+        ray.wait(forgotten, num_returns=len(forgotten), timeout=CLEANING)
         if run.failure is not None:
             raise run.failure
 
@@ -116,6 +93,7 @@ class _Run:
         self,
         members: list[_Member],
         waiting: deque[Task],
+        identity: Identity,
         on_done: Callable[[SegmentResult], None],
         on_frames: Callable[[int], None],
     ) -> None:
@@ -124,6 +102,8 @@ class _Run:
         self._waiting = waiting
         self._on_done = on_done
         self._on_frames = on_frames
+        self._identity = identity
+        self._mark = lru_cache(SourceMark.of)
         self._deaths: Counter[int] = Counter()
 
     def goes_on(self, stopping: bool) -> bool:
@@ -137,7 +117,7 @@ class _Run:
         for member in self._members:
             if member.call is None and self._waiting:
                 member.task, member.shown = self._waiting.popleft(), 0
-                member.call = member.actor.run.remote(member.task)
+                member.call = member.actor.run.remote(member.task, self._mark(member.task.source), self._identity)
         calls = [member.call for member in self._members if member.call is not None]
         ready, _ = ray.wait(calls, num_returns=len(calls), timeout=POLL)
         for member in self._members:
@@ -151,6 +131,8 @@ class _Run:
         member.call = member.task = member.look = None
         try:
             answer = ray.get(call)
+            if task is not None:
+                _bring(member.actor, task)
         except RayTaskError as error:
             self.failure = self.failure or error.cause
         except RayActorError as error:
@@ -185,6 +167,18 @@ class _Run:
                 self._on_frames(written - member.shown)
                 member.shown = written
             member.look = None
+
+
+def _bring(actor: Any, task: Task) -> None:
+    """Take a finished segment's file from its worker; it has its name only when it is whole and on the disk."""
+    temporary = task.target.with_name(f"{task.target.stem}.part{task.target.suffix}")
+    try:
+        with temporary.open("wb") as file:
+            while content := ray.get(actor.piece.remote(task, file.tell())):
+                file.write(content)
+        durable.settle(temporary, task.target)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def _connect(address: str) -> None:

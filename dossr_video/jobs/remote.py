@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import secrets
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -40,7 +41,7 @@ def run_job_at(
 
     A source behind a URL is fetched into the user's cache (XDG_CACHE_HOME), and the job of a result behind one is done
     there, so an interrupted job goes on where its cache is. The result is uploaded when it is whole; then its part of
-    the cache goes away. The machines of a Ray cluster must share that cache.
+    the cache goes away. A machine of a Ray cluster that does not share the cache fetches the source by itself.
     """
     here = fetched(source) if is_url(source) else Path(source)
     there = _place(target) if is_url(target) else Path(target)
@@ -55,6 +56,7 @@ def run_job_at(
         on_progress=on_progress,
         cancelled=cancelled,
         executor=executor,
+        source_url=source if is_url(source) else None,
         publish=(lambda whole: uploaded(whole, target)) if is_url(target) else None,
     )
     for name, place in ((source, here), (target, there)):
@@ -71,10 +73,13 @@ def fetched(url: str) -> Path:
         system, path = fsspec.core.url_to_fs(url)
         now = str(system.ukey(path))
         if not (copy.exists() and mark.exists() and mark.read_text(encoding="utf-8") == now):
-            temporary = copy.with_name("fetching")
-            system.get_file(path, str(temporary))
-            os.utime(temporary, (0, 0))  # the same on every machine: the fingerprint holds it
-            temporary.replace(copy)
+            temporary = copy.with_name(f"fetching.{secrets.token_hex(4)}")
+            try:
+                system.get_file(path, str(temporary))
+                os.utime(temporary, (0, 0))  # the same on every machine: the fingerprint holds it
+                temporary.replace(copy)
+            finally:
+                temporary.unlink(missing_ok=True)
             mark.write_text(now, encoding="utf-8")
     except Exception as error:  # every kind of store has exceptions of its own
         raise SourceError(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -36,6 +36,7 @@ def run_job(
     on_progress: OnProgress = lambda stage, done, total: None,
     cancelled: Callable[[], bool] = lambda: False,
     executor: Executor | None = None,
+    source_url: str | None = None,
     publish: Callable[[Path], None] | None = None,
 ) -> Report:
     """Upscale a file; called again after any interruption, go on where it stopped.
@@ -43,7 +44,8 @@ def run_job(
     `on_progress` gets the stage, the frames done and the frames in all (0: not known yet). Once `cancelled` says so,
     the running segments are finished and Interrupted is raised. `force` overwrites the target; `restart` drops what an
     earlier run finished. `executor`, made for the same model and machine settings, serves several jobs and loads the
-    model once. `publish` puts the whole result in its place; None: it gets the name `target`.
+    model once. `source_url` is where `source` was fetched from, for machines that do not see it. `publish` puts the
+    whole result in its place; None: it gets the name `target`.
 
     Work in progress lies in `TARGET.dossr/`, which is removed with the last step, and also when no segment in it is
     finished. It grows to the size of the result, and while the segments are joined to twice that.
@@ -71,7 +73,8 @@ def run_job(
             progress = Progress(folder.progress, on_progress)
             plan = _agreed_plan(folder, job, executor.weights, progress, cancelled)
             resumed = len(folder.finished())
-            _finish_segments(folder, plan, job, executor, progress, cancelled)
+            tasks = _tasks(folder, plan, job, source_url)
+            _finish_segments(folder, plan, job, tasks, executor, progress, cancelled)
             progress.show("joining", plan.frames, plan.frames)
             report = _join(folder, plan, job, resumed=resumed, began=began)
             if publish is None:
@@ -139,19 +142,28 @@ def _agreed_plan(
     return plan
 
 
+def _tasks(folder: JobFolder, plan: Plan, job: _Job, url: str | None) -> list[Task]:
+    """What is left of the plan."""
+    finished, fields = folder.finished(), job.treatment.fields
+    return [
+        Task(segment, job.source.path, folder.file_of(segment.index), job.spec, fields, url)
+        for segment in plan.segments
+        if segment.index not in finished
+    ]
+
+
 def _finish_segments(
     folder: JobFolder,
     plan: Plan,
     job: _Job,
+    tasks: Sequence[Task],
     executor: Executor,
     progress: Progress,
     cancelled: Callable[[], bool],
 ) -> None:
-    """Run what is left of the plan."""
-    finished = folder.finished()
-    left = [segment for segment in plan.segments if segment.index not in finished]
-    done = plan.frames - sum(map(len, left))
-    written = sum(folder.file_of(index).stat().st_size for index in finished)
+    """Run the tasks, which are what is left of the plan."""
+    done = plan.frames - sum(len(task.segment) for task in tasks)
+    written = sum(folder.file_of(index).stat().st_size for index in folder.finished())
     recorded = done
     progress.show("upscaling", done, plan.frames)
     # A bound from below before hours of work; what the result really takes is known from the first segment on.
@@ -173,8 +185,6 @@ def _finish_segments(
         done += frames
         progress.show("upscaling", done, plan.frames)
 
-    fields = job.treatment.fields
-    tasks = (Task(segment, job.source.path, folder.file_of(segment.index), job.spec, fields) for segment in left)
     executor.run(tasks, on_done=record, on_frames=count, stopping=cancelled)
     if recorded < plan.frames:
         raise Interrupted(

@@ -32,6 +32,7 @@ class Task:
     target: Path
     spec: VideoSpec
     fields: tuple[FieldSpan, ...]
+    url: str | None = None  # where a machine that does not see `source` may fetch it
 
 
 class Worker:

@@ -66,11 +66,11 @@ def test_two_workers_give_what_one_gives(
 def test_a_worker_killed_in_the_middle_of_a_segment_costs_nothing_but_time(
     executor: RayExecutor, clip: Path, tiny: Settings, content: Content, whole: dict[str, Any], tmp_path: Path
 ) -> None:
-    folder, victim = tmp_path / "out.mp4.dossr" / "segments", pids(executor)[1]
+    member, victim = executor._members[1], pids(executor)[1]
     killed = threading.Event()
 
     def kill() -> None:
-        while not any(folder.glob("*.part.mp4")):
+        while member.task is None:
             time.sleep(0.001)
         os.kill(victim, signal.SIGKILL)
         killed.set()
