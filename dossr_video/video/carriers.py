@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from av.container import OutputContainer
     from av.packet import Packet
 
+JUMP = Fraction(1, 2)  # seconds back that no reordering explains
 LAYOUTS = ("mono", "stereo", "3.0", "quad", "5.0", "5.1", "6.1", "7.1")  # by channels, where the file names no places
 
 Timed = tuple[float, "Packet[Any]"]  # seconds in the result, for interleaving
@@ -92,6 +94,18 @@ def carrier_of(fate: Fate, stream: Any, made: OutputContainer, clock: Clock) -> 
     return _Sound(fate, stream, made, clock)
 
 
+def has_start_codes(stream: Any) -> bool:
+    """Whether a stream is H.264 or HEVC as broadcasts hold it (ISO 14496-10 annex B)."""
+    context = stream.codec_context
+    return context.name in ("h264", "hevc") and not (context.extradata or b"").startswith(b"\1")
+
+
+def with_lengths(content: bytes) -> bytes:
+    """A packet of H.264 or HEVC as mp4 and Matroska hold it: the length of each unit in place of its start code."""
+    units = re.split(b"\0?\0\0\1", content)[1:]
+    return b"".join(len(unit).to_bytes(4, "big") + unit for unit in units)
+
+
 def has_adts(stream: Any) -> bool:
     """Whether every packet of a stream begins with a header that mp4 and Matroska do not hold."""
     context = stream.codec_context
@@ -141,6 +155,7 @@ class _Copy:
         self._cover = bool(stream.disposition & Disposition.attached_pic)
         self._adts = has_adts(stream)
         self._last: int | None = None  # dts in the result
+        self._jumped = 0  # ticks of the result that are added since the clock jumped back, as the picture's is
 
     def carry(self, packet: Packet[Any]) -> Iterator[Timed]:
         unit = self._stream.time_base
@@ -158,6 +173,9 @@ class _Copy:
             stamp = 0 if self._last is None else round((self._last + 1) * final / unit) + shift
         pts = round((stamp - shift) * unit / final)
         dts = pts if packet.dts is None else round((packet.dts - shift) * unit / final)
+        if self._last is not None and (self._last - (dts + self._jumped)) * final > JUMP:
+            self._jumped = self._last + max(1, round((packet.duration or 0) * unit / final)) - dts
+        pts, dts = pts + self._jumped, dts + self._jumped
         if self._last is not None and dts <= self._last:
             dts = self._last + 1
         self._last = dts

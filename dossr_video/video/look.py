@@ -77,6 +77,8 @@ def _glance(path: Path, size: int, modified: int, max_pixels: int) -> Look:
     for place in places:
         before = None
         for frame in _frames_at(path, place, count, max_pixels):
+            if (frame.width, frame.height) != (source.video.width, source.video.height):
+                continue  # the reader brings it to the size of the others
             luma = luma_of(frame)
             thin = thinned(luma)
             fields += FieldCounts(frames=1, flagged=int(frame.interlaced_frame))

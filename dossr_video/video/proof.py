@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dossr_video.errors import ProofError
-from dossr_video.video.carriers import Clock, has_adts, without_adts
+from dossr_video.video.carriers import Clock, has_adts, has_start_codes, with_lengths, without_adts
 from dossr_video.video.containers import Container
 from dossr_video.video.frame import Frame
 from dossr_video.video.languages import same_language, written_in_quicktime
@@ -200,7 +200,7 @@ def _same_language(given: str | None, found: str | None, container: Container) -
 
 
 def _chapters(joined: JoinReport, result: SourceInfo) -> Check:
-    found = [(float(chapter.start), chapter.title) for chapter in result.chapters]
+    found = [(float(chapter.start), chapter.title or None) for chapter in result.chapters]
     same = len(found) == len(joined.chapters) and all(
         abs(a - b) <= 0.002 and t == u for (a, t), (b, u) in zip(found, joined.chapters, strict=True)
     )
@@ -269,6 +269,8 @@ def _hashes(path: Path, streams: Iterable[StreamInfo], clock: Clock | None) -> d
             content = bytes(packet)
             if packet.stream.type == "subtitle" and len(content) <= 2:
                 continue  # mov_text fills the time between two subtitles with empty ones
+            if has_start_codes(packet.stream):
+                content = with_lengths(content)
             if has_adts(packet.stream):
                 bare = without_adts(content)
                 if bare is None:

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 SEEK_MARGINS = (0.0, 0.5, 2.0, 8.0, 32.0)  # seconds before the wanted frame
 
 
+JUMP = Fraction(1, 2)  # seconds back that no reordering explains
 CUT_OFF = 0.5  # seconds that may miss from the declared length: an edit list or a late start explain no more
 
 
@@ -223,14 +224,22 @@ class _Pass:
         """Decoded frames with pts that rise strictly, in the stream's time base."""
         video = self._reader.info.video
         period = round(1 / (video.frame_rate * video.time_base))
+        pix_fmt: str | None = None
         steps = Steps(period)
         last: int | None = None
+        shift = 0  # what jumps of the clock have added up to
         for raw in self._decoded():
             check_size(raw.width, raw.height, self._reader.info.path, max_pixels=self._reader._max_pixels)
+            pix_fmt = pix_fmt or raw.format.name
             # AVI numbers its packets: with reordered pictures only the order in which the decoder gives them is right.
             pts = raw.dts if self._reader.info.container == "avi" else raw.pts
+            pts = None if pts is None else pts + shift
             if pts is None:  # raw streams and some AVI files carry no times: the nominal rate stands in
                 pts = 0 if last is None else last + period
+            elif last is not None and last - pts > JUMP / video.time_base:
+                self._note(last, "the clock jumps back; told as if it went on")
+                shift += last + period - pts
+                pts = last + period
             elif last is not None and pts <= last:
                 self._note(last, "a time stamp does not rise; the frame is shown one tick after the one before")
                 pts = last + 1
@@ -239,6 +248,10 @@ class _Pass:
             elif last is not None and steps.gap(pts - last):
                 self._note(last, f"no pictures are stored for the next {float((pts - last) * video.time_base):.2f} s")
             raw.pts = last = pts
+            if (raw.width, raw.height, raw.format.name) != (video.width, video.height, pix_fmt):
+                self._note(pts, f"the picture becomes {raw.width}x{raw.height} {raw.format.name}; brought to the first")
+                raw = raw.reformat(video.width, video.height, pix_fmt, interpolation="BICUBIC")
+                raw.pts = pts
             raw.make_writable()  # a copy: the decoder may go on concealing damage in a picture it has already given
             yield raw
         if last is not None and video.duration is not None:

@@ -148,12 +148,14 @@ class _Join:
         self._warnings += [str(fate) for fate in planned.values() if fate.action == "convert"]
         made.close()
         # mp4 and mov hold no track without packets; Matroska does.
-        empty = carriers.keys() - self._filled if self._container.format in ("mp4", "mov") else frozenset()
+        strict = self._container.format in ("mp4", "mov")
+        unfilled = [index for index in carriers if index not in self._filled]
+        empty = frozenset(index for index in unfilled if strict and planned[index].stream.kind != "subtitle")
         self._warnings += [f"{describe(planned[index].stream)}: nothing of it lies in the result" for index in empty]
         return JoinReport(
             carried=self._count(fate for fate in planned.values() if fate.stream.index not in empty),
             chapters=tuple(
-                (float(c["start"] * (c["time_base"] or Fraction(1, 1000))), c["metadata"].get("title"))
+                (float(c["start"] * (c["time_base"] or Fraction(1, 1000))), c["metadata"].get("title") or None)
                 for c in self._chapters
             ),
             lost=losses(self._source, self._container, cut=self._clock.cut)
@@ -209,6 +211,15 @@ class _Join:
         made.metadata.update(kept)
         moved = (self._clock.chapter(chapter) for chapter in given.chapters())
         self._chapters = [chapter for chapter in moved if chapter is not None]
+        if self._container.format in ("mp4", "mov"):
+            self._chapters = [
+                {**c, "metadata": {"title": "", **c["metadata"]}} for c in self._chapters
+            ]
+            if self._chapters and self._chapters[0]["start"] > 0:
+                first = self._chapters[0]
+                before = {**first, "id": 0, "start": 0, "end": first["start"], "metadata": {"title": ""}}
+                self._chapters.insert(0, before)
+                self._warnings.append("a chapter without a title is put before the first: mp4 and mov begin at zero")
         if self._chapters:
             made.set_chapters(self._chapters)
 

@@ -226,6 +226,35 @@ def _with_sound(codec: str, *options: object, video: str = "libx264") -> Make:
     return make
 
 
+def _late_chapter(media: Media, path: Path) -> None:
+    """Two chapters from half a second on, the second without a title."""
+    chapters = (
+        ";FFMETADATA1\n[CHAPTER]\nTIMEBASE=1/1000\nSTART=500\nEND=1000\ntitle=x\n"
+        "[CHAPTER]\nTIMEBASE=1/1000\nSTART=1000\nEND=2000\n"
+    )
+    (media.folder / "late.txt").write_text(chapters)
+    media.ffmpeg(
+        "-i", media("plain.mp4"), "-i", media.folder / "late.txt", *words("-map 0 -map_chapters 1 -c copy"), path
+    )  # fmt: skip
+
+
+def _two_sizes(media: Media, path: Path) -> None:
+    """A broadcast whose picture becomes smaller on the way."""
+    parts = []
+    for size in ("160x96", "96x64"):
+        media.ffmpeg(*picture(size, seconds=1), *X264, media.folder / f"{size}.ts")
+        parts.append((media.folder / f"{size}.ts").read_bytes())
+    path.write_bytes(b"".join(parts))
+
+
+def _empty_text(media: Media, path: Path) -> None:
+    (media.folder / "nothing.srt").write_text("")
+    media.ffmpeg(
+        "-i", media("plain.mp4"), "-f", "srt", "-i", media.folder / "nothing.srt",
+        *words("-map 0 -map 1 -c copy -c:s srt"), path,
+    )  # fmt: skip
+
+
 ALPHA = "format=rgba,geq=r='r(X,Y)':g='g(X,Y)':b='b(X,Y)':a='255*X/W'"
 VP9 = words("-c:v libvpx-vp9 -deadline realtime -cpu-used 8 -threads 1 -auto-alt-ref 0")
 ODD = "format=yuv444p,crop=161:97:0:0:exact=1"
@@ -298,6 +327,14 @@ MAKERS: dict[str, Make] = {
         *picture(), "-itsoffset", 1.2, *sound(1), *X264, "-c:a", "aac", path
     ),
     "raw.264": _encoded("160x96", *X264, "-bf", 2, "-g", 6, "-f", "h264", seconds=1),
+    "late_chapter.mkv": _late_chapter,
+    "two_clocks.ts": lambda media, path: path.write_bytes(2 * media("plain.ts").read_bytes()),
+    "two_sizes.ts": _two_sizes,
+    "two_programs.ts": lambda media, path: media.ffmpeg(
+        *picture(seconds=1), *picture("96x96", seconds=1), *sound(1), *words("-map 0 -map 2 -map 1"), *X264,
+        "-c:a", "mp2", path,
+    ),
+    "empty_text.mkv": _empty_text,
     "timecode.mov": lambda media, path: media.ffmpeg(
         "-i", media("plain.mp4"), "-c", "copy", "-timecode", "10:20:30:05", path
     ),

@@ -18,6 +18,8 @@ CASES = [
     ("hour.ts", ".mkv"), ("editlist.mp4", ".mp4"), ("late.mp4", ".mp4"), ("late.mp4", ".mkv"), ("rotated.mp4", ".mp4"),
     ("hdr10.mp4", ".mp4"), ("mjpeg.avi", ".mp4"), ("odd.mkv", ".mp4"), ("anim.gif", ".mp4"), ("truncated.mp4", ".mp4"),
     ("corrupt.mkv", ".mkv"), ("pal_tff.mpg", ".mp4"), ("telecine.mpg", ".mkv"), ("mixed.mp4", ".mp4"),
+    ("two_clocks.ts", ".mp4"), ("two_clocks.ts", ".mkv"), ("two_sizes.ts", ".mp4"), ("two_programs.ts", ".mp4"),
+    ("empty_text.mkv", ".mp4"), ("late_chapter.mkv", ".mkv"),
 ]  # fmt: skip
 
 
@@ -160,3 +162,37 @@ def test_hlg_stays_ten_bits_of_hlg(media, segments_of, tmp_path, suffix, encoder
     # A ramp of more shades than 8 bits have: no banding that was not there.
     assert len((after[1, 48] * 1023).round().unique()) > 0.95 * len((before[1, 48] * 1023).round().unique())
     assert len((before[1, 48] * 1023).round().unique()) > 300
+
+
+def test_chapters_keep_their_times_where_the_first_begins_late(media, segments_of, tmp_path):
+    made = segments_of(media("late_chapter.mkv"), tmp_path / "result.mp4")
+    joined = made.join()
+    assert made.prove(joined).passed
+    assert [(chapter.start, chapter.title or None) for chapter in probe(made.target).chapters] == [
+        (0, None),
+        (Fraction(1, 2), "x"),
+        (1, None),
+    ]
+    assert any("put before the first" in warning for warning in joined.warnings)
+
+
+def test_a_clock_that_begins_anew_goes_on_with_its_sound(media, segments_of, tmp_path):
+    made = segments_of(media("two_clocks.ts"), tmp_path / "result.mp4")
+    made.join()
+    with av.open(str(made.target)) as container:
+        times = [packet.pts * packet.time_base for packet in container.demux(video=0) if packet.size]
+    assert len(times) == 100
+    assert 3.9 < max(times) - min(times) < 4.1
+    with av.open(str(made.target)) as container:
+        sound = [packet.pts * packet.time_base for packet in container.demux(audio=0) if packet.size]
+    assert 3.9 < sound[-1] - sound[0] < 4.1
+    assert [damage.what for damage in made.reader.damage if "jumps" in damage.what] == [
+        "the clock jumps back; told as if it went on"
+    ]
+
+
+def test_pictures_of_another_size_are_brought_to_the_first(media):
+    with PyavReader(media("two_sizes.ts")) as reader:
+        shapes = {frame.rgb().shape for frame in reader.frames()}
+        assert shapes == {(3, 96, 160)}
+        assert any("becomes 96x64" in damage.what for damage in reader.damage)
