@@ -142,7 +142,7 @@ def measure() -> str:
 
     from dossr_video.jobs.catalogue import Catalogue, Entry
     from dossr_video.video.encoders import EncoderSettings
-    from dossr_video.video.probe import HdrInfo
+    from dossr_video.video.info import HdrInfo
     from dossr_video.video.tags import ColorInfo
     from dossr_video.video.writer import VideoSpec, VideoWriter
 

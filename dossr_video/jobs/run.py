@@ -21,7 +21,8 @@ from dossr_video.jobs.resources import least_bytes, require_space, write_errors
 from dossr_video.jobs.worker import Task
 from dossr_video.segments import SegmentResult
 from dossr_video.settings import Settings
-from dossr_video.video.probe import SourceInfo, probe
+from dossr_video.video.info import SourceInfo
+from dossr_video.video.probe import probe
 from dossr_video.video.triage import Treatment, open_reader, output_size, triage
 from dossr_video.video.writer import VideoSpec, check_target, make_spec
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from dossr_video.errors import TargetError
 from dossr_video.settings import Settings
 from dossr_video.video.frame import Frame
-from dossr_video.video.probe import SourceInfo
+from dossr_video.video.info import SourceInfo
 from dossr_video.video.reader import PyavReader, VideoReader
 from dossr_video.video.triage import open_reader
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -52,17 +52,6 @@ class Clock:
         if self.stop is not None and (begin + (self.ticks(unit) if self.cut else 0)) * unit >= self.stop:
             return False
         return end >= 0 if self.cut or packet.is_discard else True
-
-    def chapter(self, chapter: Mapping[str, Any]) -> Any:
-        """A chapter in the result's time, clipped; None when it lies outside."""
-        unit = chapter["time_base"] or Fraction(1, 1000)
-        shift = self.ticks(unit)
-        start, end = chapter["start"] - shift, chapter["end"] - shift
-        if self.stop is not None:
-            end = min(end, round(self.stop / unit) - shift)
-        if end <= 0 or start >= end:
-            return None
-        return {**chapter, "start": max(start, 0), "end": end}
 
 
 class Carrier(Protocol):

@@ -17,7 +17,8 @@ from dossr_video.errors import SourceError
 from dossr_video.video import pixels
 from dossr_video.video.damage import Damage
 from dossr_video.video.frame import Frame
-from dossr_video.video.probe import MAX_PIXELS, SourceInfo, open_source, picture_stream, probe
+from dossr_video.video.info import SourceInfo
+from dossr_video.video.probe import MAX_PIXELS, open_source, picture_stream, probe
 from dossr_video.video.tags import ColorInfo
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
-from dossr_video.video.probe import VideoInfo
+from dossr_video.video.info import VideoInfo
 
 Luma = NDArray[Any]
 

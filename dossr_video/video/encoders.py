@@ -11,7 +11,7 @@ import av
 
 from dossr_video.errors import SettingsError
 from dossr_video.video import pixels
-from dossr_video.video.probe import HdrInfo, VideoInfo
+from dossr_video.video.info import HdrInfo, VideoInfo
 from dossr_video.video.tags import ColorInfo
 
 # SVT-AV1 writes its configuration to stderr, through no one's log; only its errors are wanted.

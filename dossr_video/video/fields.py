@@ -7,8 +7,8 @@ from typing import Literal
 
 from dossr_video.settings import Settings
 from dossr_video.video.deinterlace import FILM_SHARE, FieldCounts, FieldPlan, FieldSpan
+from dossr_video.video.info import SourceInfo, VideoInfo
 from dossr_video.video.look import Shot, glance, survey
-from dossr_video.video.probe import SourceInfo, VideoInfo
 
 NTSC = range(2995, 3002)  # hundredths of a frame per second: where 3:2 pulldown is found
 PULLDOWN = (0.3, 0.5)  # share of frames with a repeated field; two of five, give or take

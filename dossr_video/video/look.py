@@ -17,7 +17,8 @@ from dossr_video.temporal.shots import find_shots
 from dossr_video.video.borders import Borders, HeadSwitching, black_borders
 from dossr_video.video.deinterlace import FieldCounts, measure_pair, thinned
 from dossr_video.video.frame import luma_of
-from dossr_video.video.probe import SourceInfo, open_source, picture_stream, probe
+from dossr_video.video.info import SourceInfo
+from dossr_video.video.probe import open_source, picture_stream, probe
 from dossr_video.video.reader import PyavReader, decoder_of
 
 PLACES = 3  # of the file that are looked at, spread evenly

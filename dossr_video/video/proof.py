@@ -19,9 +19,10 @@ from dossr_video.errors import ProofError
 from dossr_video.video.carriers import Clock, has_adts, has_start_codes, with_lengths, without_adts
 from dossr_video.video.containers import Container
 from dossr_video.video.frame import Frame
+from dossr_video.video.info import SourceInfo, StreamInfo
 from dossr_video.video.languages import same_language, written_in_quicktime
 from dossr_video.video.pixels import has_alpha
-from dossr_video.video.probe import SourceInfo, StreamInfo, open_source, probe
+from dossr_video.video.probe import open_source, probe
 from dossr_video.video.reader import PyavReader, VideoReader
 from dossr_video.video.remux import Cut, JoinReport, clock_of
 from dossr_video.video.streams import TECHNICAL_KEYS, Fate, describe, fates, is_cover, lost_keys

@@ -20,7 +20,8 @@ from dossr_video.video import pixels
 from dossr_video.video.damage import Damage, Steps, note
 from dossr_video.video.deinterlace import WARM_UP, FieldFilter, FieldSpan, clock_of
 from dossr_video.video.frame import Frame
-from dossr_video.video.probe import MAX_PIXELS, SourceInfo, check_size, hides_alpha, open_source, picture_stream, probe
+from dossr_video.video.info import SourceInfo
+from dossr_video.video.probe import MAX_PIXELS, check_size, hides_alpha, open_source, picture_stream, probe
 
 if TYPE_CHECKING:
     from av.container import InputContainer

@@ -16,10 +16,12 @@ import av
 
 from dossr_video.errors import JobError, TargetError
 from dossr_video.video.carriers import Carrier, Clock, Timed, carrier_of
+from dossr_video.video.chapters import fitted_to_mp4, moved_chapters
 from dossr_video.video.containers import Container
 from dossr_video.video.encoders import ENCODERS, picture_losses
+from dossr_video.video.info import SourceInfo
 from dossr_video.video.pixels import has_alpha
-from dossr_video.video.probe import SourceInfo, open_source
+from dossr_video.video.probe import open_source
 from dossr_video.video.streams import MP4_KEYS, TECHNICAL_KEYS, describe, fates, losses, lost_keys
 from dossr_video.video.tags import MATRICES, PRIMARIES, RANGES, TRANSFERS, code_point
 from dossr_video.video.timecode import relabelled
@@ -209,17 +211,10 @@ class _Join:
         dropped = lost_keys(self._source, self._container)
         kept = {k: v for k, v in self._source.metadata.items() if k.lower() not in technical and k not in dropped}
         made.metadata.update(kept)
-        moved = (self._clock.chapter(chapter) for chapter in given.chapters())
-        self._chapters = [chapter for chapter in moved if chapter is not None]
+        self._chapters = moved_chapters(given.chapters(), self._clock)
         if self._container.format in ("mp4", "mov"):
-            self._chapters = [
-                {**c, "metadata": {"title": "", **c["metadata"]}} for c in self._chapters
-            ]
-            if self._chapters and self._chapters[0]["start"] > 0:
-                first = self._chapters[0]
-                before = {**first, "id": 0, "start": 0, "end": first["start"], "metadata": {"title": ""}}
-                self._chapters.insert(0, before)
-                self._warnings.append("a chapter without a title is put before the first: mp4 and mov begin at zero")
+            self._chapters, changes = fitted_to_mp4(self._chapters)
+            self._warnings += changes
         if self._chapters:
             made.set_chapters(self._chapters)
 

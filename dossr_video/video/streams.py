@@ -9,8 +9,8 @@ from typing import Literal
 import av
 
 from dossr_video.video.containers import TEXT_SUBTITLES, Container
+from dossr_video.video.info import SourceInfo, StreamInfo
 from dossr_video.video.languages import written_in_quicktime
-from dossr_video.video.probe import SourceInfo, StreamInfo
 
 # Keys that mp4 and mov write in their own boxes; others survive only as free-form (mdta) tags.
 MP4_KEYS = frozenset(

@@ -15,8 +15,9 @@ from dossr_video.video.decord_reader import DecordReader, refused
 from dossr_video.video.deinterlace import FieldSpan
 from dossr_video.video.encoders import picture_losses
 from dossr_video.video.fields import field_spans
+from dossr_video.video.info import SourceInfo, VideoInfo
 from dossr_video.video.look import Look, glance
-from dossr_video.video.probe import SourceInfo, VideoInfo, probe
+from dossr_video.video.probe import probe
 from dossr_video.video.reader import PyavReader, VideoReader
 from dossr_video.video.streams import describe, fates, losses
 from dossr_video.video.writer import make_encoding

@@ -18,7 +18,7 @@ from dossr_video.settings import Settings
 from dossr_video.video import pixels
 from dossr_video.video.containers import Container, container_of
 from dossr_video.video.encoders import ENCODERS, EncoderSettings, check_settings, choose_pix_fmt
-from dossr_video.video.probe import HdrInfo, VideoInfo
+from dossr_video.video.info import HdrInfo, VideoInfo
 from dossr_video.video.reader import VideoReader
 from dossr_video.video.tags import MATRICES, PRIMARIES, RANGES, TRANSFERS, ColorInfo, code_point
 

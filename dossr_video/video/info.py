@@ -1,0 +1,104 @@
+"""What a file is, as `probe` finds it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from fractions import Fraction
+from pathlib import Path
+
+from dossr_video.video import pixels
+from dossr_video.video.tags import ColorInfo
+
+
+@dataclass(frozen=True)
+class Chapter:
+    start: Fraction  # seconds
+    end: Fraction  # seconds
+    title: str | None
+
+
+@dataclass(frozen=True)
+class StreamInfo:
+    """A stream that is carried along: sound, subtitles, attachments, data, covers, further pictures."""
+
+    index: int  # in the file
+    kind: str  # "audio", "subtitle", "attachment", "data" or "video"
+    codec: str | None  # FFmpeg's name; None for attachments and unknown data
+    language: str | None
+    title: str | None
+    disposition: tuple[str, ...]
+    metadata: Mapping[str, str]
+    sample_rate: int | None = None  # of sound
+    channels: int | None = None  # of sound
+    sample_bits: int | None = None  # of decoded sound
+    layout: str | None = None  # FFmpeg's name of the speakers' places; None: not told, or no sound
+
+
+@dataclass(frozen=True)
+class HdrInfo:
+    """Static HDR metadata (SMPTE ST 2086 and CTA-861.3); None where absent."""
+
+    mastering: tuple[Fraction, ...] | None = None  # x, y of red, green, blue, white; lowest, highest luminance in cd/m2
+    light_level: tuple[int, int] | None = None  # MaxCLL, MaxFALL in cd/m2
+
+
+@dataclass(frozen=True)
+class VideoInfo:
+    """The picture of a file, as stored: not rotated, not stretched."""
+
+    stream: StreamInfo
+    codec: str
+    width: int  # pixels
+    height: int  # pixels
+    time_base: Fraction  # seconds per tick of every pts
+    frame_rate: Fraction  # frames per second, nominal
+    pix_fmt: str  # of decoded frames
+    color: ColorInfo
+    hdr: HdrInfo
+    sample_aspect_ratio: Fraction | None  # width / height of a pixel; None: unknown, shown square
+    display_matrix: tuple[int, ...] | None  # 9 numbers of FFmpeg's AV_PKT_DATA_DISPLAYMATRIX; None: shown as stored
+    rotation: int  # degrees counter-clockwise
+    field_order: str | None  # "progressive", "tff", "bff"; None: not declared
+    interlaced: bool  # whether the first frame is flagged so
+    begins: Fraction  # seconds in the file's clock: its first frame, as declared
+    frames: int | None  # declared
+    duration: Fraction | None  # seconds, declared
+
+    @property
+    def bit_depth(self) -> int:
+        return pixels.bit_depth(self.pix_fmt)
+
+    @property
+    def alpha(self) -> bool:
+        return pixels.has_alpha(self.pix_fmt)
+
+    @property
+    def resolved_color(self) -> ColorInfo:
+        """The tags with what players assume filled in."""
+        return self.color.resolved(width=self.width, height=self.height)
+
+
+@dataclass(frozen=True)
+class SourceInfo:
+    """A file that can be upscaled."""
+
+    path: Path
+    container: str  # FFmpeg's name(s) of the format
+    size: int  # bytes
+    start: Fraction  # seconds; what time zero of the result is in the file's clock
+    begins: Fraction  # seconds in the file's clock: when the earliest of its streams begins
+    duration: Fraction | None  # seconds, declared
+    metadata: Mapping[str, str]
+    chapters: tuple[Chapter, ...]
+    video: VideoInfo
+    streams: tuple[StreamInfo, ...] = field(default=())  # all but the picture
+
+    @property
+    def sample_rates(self) -> tuple[int, ...]:
+        """Of all sound streams."""
+        return tuple(stream.sample_rate for stream in self.streams if stream.sample_rate)
+
+    def of_kind(self, kind: str) -> tuple[StreamInfo, ...]:
+        """The other streams of one kind."""
+        return tuple(stream for stream in self.streams if stream.kind == kind)
