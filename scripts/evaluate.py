@@ -27,7 +27,7 @@ import yaml
 from PIL import Image, ImageDraw
 
 from dossr_video import Settings, upscale_frames
-from dossr_video.models.registry import load_model
+from dossr_video.models.registry import load_model, resolve_dtype
 from dossr_video.quality.cost import Enlarge, multiplications, processor_seconds
 from dossr_video.quality.figures import Clip, colour_shift, judge
 from dossr_video.quality.networks import Networks
@@ -116,14 +116,16 @@ def bicubic(clip: Clip) -> Clip:
 
 def peer(stem: Path) -> Method:
     network = NcnnNetwork(stem).eval().to(memory_format=torch.channels_last)
+    dtype = resolve_dtype("auto", torch.device("cpu"))  # that of our own model, so that seconds compare
 
     @torch.inference_mode()
+    @torch.autocast("cpu", dtype, enabled=dtype != torch.float32)
     def enlarge(clip: Clip) -> Clip:
         pictures = torch.from_numpy(clip).permute(0, 3, 1, 2).float() / 255
         results = [network(p[None].contiguous(memory_format=torch.channels_last))[0].clamp(0, 1) for p in pictures]
-        return (torch.stack(results) * 255).round().byte().permute(0, 2, 3, 1).contiguous().numpy()
+        return (torch.stack(results).float() * 255).round().byte().permute(0, 2, 3, 1).contiguous().numpy()
 
-    return Method(stem.name, digest(stem.with_suffix(".bin").read_bytes()), enlarge)
+    return Method(stem.name, digest(stem.with_suffix(".bin").read_bytes() + str(dtype).encode()), enlarge)
 
 
 def own(name: str, steps: Sequence[int]) -> list[Method]:
@@ -131,7 +133,7 @@ def own(name: str, steps: Sequence[int]) -> list[Method]:
     model = load_model(name)
 
     def method(settings: Settings, label: str) -> Method:
-        identity = digest((model.digest + settings.model_dump_json()).encode())
+        identity = digest(f"{model.digest} {model.dtype} {settings.model_dump_json()}".encode())
         return Method(label, identity, lambda clip: upscale_frames(clip, model=model, settings=settings))
 
     if not steps:
@@ -211,7 +213,8 @@ def page(
             steps=f" --steps {' '.join(map(str, options.steps))}" if options.steps else "",
             frames=options.frames,
             pairs=len(results),
-            machine=f"{processor()}, threads: {options.threads}, torch {torch.__version__}",
+            machine=f"{processor()}, threads: {options.threads}, torch {torch.__version__}, all networks in "
+            f"{str(resolve_dtype('auto', torch.device('cpu'))).removeprefix('torch.')}",
             table="\n".join(table(means, [*COLUMNS, *COSTS], "method")),
             columns="\n".join(f"- **{name}**: {meaning}" for name, meaning in {**COLUMNS, **COSTS}.items()),
             sheet=options.sheet.name,
