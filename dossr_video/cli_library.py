@@ -88,7 +88,8 @@ def batch(
         _print_outcomes(outcomes)
     for outcome in outcomes:
         if outcome.error is not None:
-            say(f"{outcome.verdict}: {outcome.source}: {outcome.error}; {outcome.hint}")
+            where = "" if str(outcome.source) in outcome.error else f"{outcome.source}: "
+            say(f"{outcome.verdict}: {where}{outcome.error}; {outcome.hint}")
     return int(any(outcome.verdict == "failed" for outcome in outcomes))
 
 
@@ -116,7 +117,7 @@ def _print_quote(quote: Quote) -> None:
     for path in quote.unknown:
         click.echo(f"not counted, its length is not known before it is read: {path}")
     for path, reason in quote.refused:
-        click.echo(f"would fail: {path}: {reason}")
+        click.echo(f"would fail: {reason}" if str(path) in reason else f"would fail: {path}: {reason}")
 
 
 def _print_outcomes(outcomes: Sequence[Outcome]) -> None:

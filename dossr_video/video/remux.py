@@ -100,7 +100,7 @@ def join(
         full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO)
         raise TargetError(
             f"{target} cannot be written: {error.strerror}",
-            hint="check the free space on the disk"
+            hint="free some space and give the same command again; finished segments are kept"
             if full
             else "name the target .mkv, which holds most, or report this",
         ) from error

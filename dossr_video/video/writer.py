@@ -170,7 +170,7 @@ class VideoWriter:
             self._discard()
             raise SettingsError(
                 f"{spec.encoding.encoder} refuses {spec.encoding.pix_fmt} {spec.width}x{spec.height}"
-                f" at crf {spec.encoding.crf}, preset {spec.encoding.speed}: {error}",
+                f" at crf {spec.encoding.crf}, preset {spec.encoding.speed}: {getattr(error, 'strerror', error)}",
                 hint="leave out --speed, --crf and --pix-fmt, or give values that this encoder knows",
             ) from error
 
@@ -210,7 +210,10 @@ class VideoWriter:
             raise self._failed(error) from error
 
     def _failed(self, error: av.FFmpegError) -> TargetError:
-        return TargetError(f"{self._path} cannot be written: {error.strerror}", hint="check the free space on the disk")
+        return TargetError(
+            f"{self._path} cannot be written: {error.strerror}",
+            hint="free some space and give the same command again; finished segments are kept",
+        )
 
     def _discard(self) -> None:
         with contextlib.suppress(av.FFmpegError):  # the file goes away in any case
