@@ -67,13 +67,21 @@ def blend_pictures(pictures: Tensor, previous: Tensor | None, motion: Motion, *,
     (1, 3, sH, sW) is y of the frame before the first: the last of the chunk before, or None at a shot's start. Only
     frames before are looked at, so a chunk's length does not change the result.
     """
-    return _blend(pictures, previous, motion, strength, warp, _towards)
+
+    def as_exposed(frame: Tensor, moved: Tensor, weight: Tensor) -> Tensor:
+        return _towards(frame, _as_exposed(moved, frame, weight), weight)
+
+    return _blend(pictures, previous, motion, strength, warp, as_exposed)
 
 
 def blend_latents(latents: Tensor, previous: Tensor | None, motion: Motion, *, strength: float, move: Warp) -> Tensor:
-    """The same for latents (T, C, h, w), every channel for itself; `move` knows how the codec's latents move."""
+    """The same for latents (T, C, h, w), every channel for itself; `move` knows how the codec's latents move.
+
+    Of their exposure only the means are matched: most channels are detail and have no coarse contrast.
+    """
 
     def each_channel(frame: Tensor, moved: Tensor, weight: Tensor) -> Tensor:
+        moved = moved + _mean(frame - moved, weight)
         return _towards(frame.transpose(0, 1), moved.transpose(0, 1), weight).transpose(0, 1)
 
     return _blend(latents, previous, motion, strength, move, each_channel)
@@ -94,8 +102,7 @@ def _blend(
             flow, confidence = motion.flow[i : i + 1].to(frame.device), motion.confidence[i : i + 1].to(frame.device)
             weight = strength * _resized(confidence, frame.shape[-2:])
             # In float32: local energies are too small for half precision.
-            moved = _as_exposed(move(previous, flow).float(), frame.float(), weight)
-            frame = towards(frame.float(), moved, weight).to(frame)
+            frame = towards(frame.float(), move(previous, flow).float(), weight).to(frame)
         blended.append(frame)
         previous = frame
     return torch.cat(blended)
@@ -113,8 +120,7 @@ def _as_exposed(moved: Tensor, frame: Tensor, weight: Tensor) -> Tensor:
 
     Else blending would draw out a fade, and flatten in still places an exposure that flickers on in moving ones.
     """
-    total = weight.sum((2, 3), keepdim=True) + TINY
-    mean, wanted = ((weight * images).sum((2, 3), keepdim=True) / total for images in (moved, frame))
+    mean, wanted = _mean(moved, weight), _mean(frame, weight)
     # Of coarse blocks, for the noise that blending takes out is no contrast.
     size = [-(-side // BLOCK) for side in frame.shape[-2:]]
     share, *blocks = (F.interpolate(x, size=size, mode="area") for x in (weight, moved - mean, frame - wanted))
@@ -122,6 +128,11 @@ def _as_exposed(moved: Tensor, frame: Tensor, weight: Tensor) -> Tensor:
     floor = CONTRAST**2 * share.sum((2, 3), keepdim=True) + TINY
     gain = ((wanted_contrast + floor) / (contrast + floor)).sqrt().clamp(1 / RANGE, RANGE)
     return (moved - mean) * gain + wanted
+
+
+def _mean(images: Tensor, weight: Tensor) -> Tensor:
+    """Weighted mean (1, C, 1, 1); 0 where all weights are 0."""
+    return (weight * images).sum((2, 3), keepdim=True) / (weight.sum((2, 3), keepdim=True) + TINY)
 
 
 def _towards(frame: Tensor, moved: Tensor, weight: Tensor) -> Tensor:

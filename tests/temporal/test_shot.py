@@ -60,6 +60,18 @@ def test_no_seams_between_chunks(compact: DomainShiftModel, options: dict[str, A
         assert (whole != cut).float().mean() <= 1e-3
 
 
+@pytest.mark.parametrize("blend", ["pixel", "latent"])
+def test_either_blending_steadies(compact: DomainShiftModel, blend: str) -> None:
+    noise = 0.02 * torch.randn(6, 3, 32, 40, generator=torch.Generator().manual_seed(0))
+    frames = (grainy(8, 1) + noise).clamp(0, 1)
+
+    def unsteadiness(blend: str) -> float:
+        result = upscale_frames(frames, model=compact, settings=Settings(blend=blend))
+        return float(result.diff(dim=0).square().mean())
+
+    assert unsteadiness(blend) < 0.6 * unsteadiness("off")
+
+
 def test_a_long_shot_drifts_neither_in_colour_nor_in_sharpness(compact: DomainShiftModel) -> None:
     there = grainy(7, 21)
     period = torch.cat([there[:-1], there[1:].flip(0)])  # 40 frames, there and back
