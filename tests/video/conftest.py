@@ -328,7 +328,7 @@ MAKERS: dict[str, Make] = {
     ),
     "raw.264": _encoded("160x96", *X264, "-bf", 2, "-g", 6, "-f", "h264", seconds=1),
     "late_chapter.mkv": _late_chapter,
-    "two_clocks.ts": lambda media, path: path.write_bytes(2 * media("plain.ts").read_bytes()),
+    "three_clocks.ts": lambda media, path: path.write_bytes(3 * media("plain.ts").read_bytes()),
     "two_sizes.ts": _two_sizes,
     "two_programs.ts": lambda media, path: media.ffmpeg(
         *picture(seconds=1), *picture("96x96", seconds=1), *sound(1), *words("-map 0 -map 2 -map 1"), *X264,
@@ -349,7 +349,7 @@ MAKERS: dict[str, Make] = {
         *picture(seconds=1), *sound(1), *X264, "-bf", 2, "-c:a", "libmp3lame", path
     ),
     "wmav2.wmv": _with_sound("wmav2", video="wmv2"),
-    "pcm_s24le.mov": _with_sound("pcm_s24le"),
+    "pcm_s24le.mov": _with_sound("pcm_s24le", "-af", "aformat=s32,volume=0.377"),
     "libopus.mkv": _with_sound("libopus"),
     "truehd.mkv": _with_sound("truehd", "-strict", "-2"),
     "ac3_side.mkv": _with_sound("ac3", "-af", "pan=5.1(side)|c0=c0|c1=c0|c2=c0|c3=c0|c4=c0|c5=c0"),
