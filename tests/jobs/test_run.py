@@ -20,6 +20,7 @@ from dossr_video.jobs.run import run_job
 from dossr_video.models import registry
 from dossr_video.models.base import Carry
 from dossr_video.models.bicubic import Bicubic
+from dossr_video.models.registry import resolve_dtype
 from dossr_video.settings import Settings
 from dossr_video.video.proof import Check, Proof
 
@@ -63,7 +64,8 @@ def test_reports_what_was_done_and_leaves_nothing_behind(clip: Path, tiny: Setti
     assert stages == {"analysing": 54, "upscaling": 54, "joining": 54}
     assert (report.frames, report.repeats, report.shots, report.segments, report.resumed) == (54, 6, 6, 6, 0)
     assert report.size == target.stat().st_size
-    assert json.loads(report.dumps())["settings"]["dtype"] == "float32"
+    used = str(resolve_dtype("auto", torch.device("cpu"))).removeprefix("torch.")  # what this processor is quick at
+    assert json.loads(report.dumps())["settings"]["dtype"] == used
     assert "54 frames" in report.summary()
     assert names(tmp_path) == ["out.mp4"]
 
