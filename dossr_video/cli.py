@@ -187,6 +187,8 @@ def main() -> None:
     with failures(debug="--debug" in sys.argv):
         try:
             code = app(prog_name="dossr-video", standalone_mode=False)
+        except click.Abort as error:  # what click makes of the second Ctrl-C
+            raise KeyboardInterrupt from error
         except click.UsageError as error:
             command = error.ctx.command_path if error.ctx else "dossr-video"
             raise SettingsError(error.format_message(), hint=f"`{command} --help` tells how it is used") from error

@@ -214,3 +214,20 @@ def test_help_does_not_need_torch() -> None:
     result = subprocess.run([sys.executable, "-c", code + check + "main()"], capture_output=True, text=True, check=True)
     assert result.stdout.strip().endswith("False")
     assert "dossr-video IN OUT" in result.stdout
+
+
+def test_the_second_ctrl_c_ends_at_once_and_tells_how_to_go_on(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def press(*arguments: object, **options: object) -> None:
+        for _ in range(2):
+            signal.raise_signal(signal.SIGINT)
+
+    previous = signal.getsignal(signal.SIGINT)
+    monkeypatch.setattr("dossr_video.jobs.remote.run_job_at", press)
+    monkeypatch.setattr("sys.argv", ["dossr-video", "in.mp4", "out.mp4"])
+    with pytest.raises(SystemExit) as stop:
+        main()
+    signal.signal(signal.SIGINT, previous)
+    assert stop.value.code == 130
+    assert "give the same command again to go on" in capsys.readouterr().err
