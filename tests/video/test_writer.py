@@ -121,3 +121,20 @@ def test_untagged_pictures_are_tagged_where_players_would_change_their_guess(med
         assert spec.color.matrix == written
         hd = make_spec(reader, Settings.of({"colorspace": "bt709"}), tmp_path / "x.mp4", width=width, height=height)
     assert hd.color.matrix == "bt709"
+
+
+def test_threads_of_x264_do_not_race(media, tmp_path):
+    """Left to itself it looks ahead in threads, and on small pictures gives other bytes now and then."""
+    generator = torch.Generator().manual_seed(0)
+    scene = torch.nn.functional.avg_pool2d(torch.rand(3, 220, 440, generator=generator), 5, stride=1)
+    pictures = [scene[:, 2 * i : 2 * i + 176, 3 * i : 3 * i + 416] for i in range(5)]
+    path = tmp_path / "x.mp4"
+    with PyavReader(media("plain.mp4")) as reader:
+        spec = make_spec(reader, Settings.of({}), path, width=416, height=176)
+    results = set()
+    for _ in range(40):
+        with VideoWriter(path, spec) as writer:
+            for i, picture in enumerate(pictures):
+                writer.write(picture, round(i / (spec.frame_rate * spec.time_base)))
+        results.add(path.read_bytes())
+    assert len(results) == 1
