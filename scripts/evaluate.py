@@ -62,7 +62,7 @@ PAGE = """\
 
 Written by `scripts/evaluate.py`, not by hand; its docstring says what the folders are:
 
-    python scripts/evaluate.py MEDIA --metric-weights WEIGHTS --peers PEERS --model {model}{steps} --frames {frames}
+    python scripts/evaluate.py MEDIA --metric-weights WEIGHTS --peers PEERS --model {model}{more} --frames {frames}
 
 The first {frames} frames of {pairs} pairs, enlarged four times. {machine}.
 
@@ -207,10 +207,12 @@ def page(
     """The figures as Markdown: means and costs first, then every pair."""
     names = list(next(iter(results.values())))
     means = {n: {**mean_figures([r[n].figures for r in results.values()]), **costs[n]} for n in names}
+    more = "" if options.pairs == LIST else f" --pairs {options.pairs}"
+    more += f" --steps {' '.join(map(str, options.steps))}" if options.steps else ""
     parts = [
         PAGE.format(
             model=options.model,
-            steps=f" --steps {' '.join(map(str, options.steps))}" if options.steps else "",
+            more=more,
             frames=options.frames,
             pairs=len(results),
             machine=f"{processor()}, threads: {options.threads}, torch {torch.__version__}, all networks in "

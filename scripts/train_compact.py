@@ -32,6 +32,7 @@ import yaml
 from safetensors.torch import load_file
 
 from dossr_video.models.compact import CompactNetworks
+from dossr_video.models.registry import DTYPES, resolve_dtype
 from dossr_video.quality.networks import Networks
 from dossr_video.training.batches import Batches, Sample
 from dossr_video.training.degradation import read_recipes
@@ -60,7 +61,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument(
         "--dtype",
         choices=("float32", "bfloat16"),
-        default="bfloat16" if torch.cpu._is_avx512_bf16_supported() else "float32",
+        default=str(resolve_dtype("auto", torch.device("cpu"))).removeprefix("torch."),
         help="of convolutions (autocast); bfloat16 where the processor has instructions for it",
     )
     parser.add_argument("--seed", type=int, default=0)
@@ -111,7 +112,7 @@ def main() -> int:
         judges.lpips_a,
         Batches(Footage(training, footage.clips), recipes, seed=options.seed, frames=options.frames),
         seed=options.seed,
-        dtype=getattr(torch, options.dtype),
+        dtype=DTYPES[options.dtype],
     )
     if (options.run / "state.pt").exists():
         trainer.load(torch.load(options.run / "state.pt", weights_only=True))

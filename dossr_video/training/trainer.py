@@ -89,7 +89,7 @@ class Trainer:
             part.requires_grad_(name in stage.parts)
         for group in self.optimiser.param_groups:
             group["lr"] = stage.rate
-        with torch.autocast("cpu", self.dtype, enabled=self.dtype != torch.float32):
+        with self._autocast():
             restored, final = self._run(batch, stage, generator)
             losses, seen, wanted = self._losses(batch, restored, final, stage, generator)
         total = torch.stack([getattr(stage, name) * value for name, value in losses.items()]).sum()
@@ -106,12 +106,15 @@ class Trainer:
     def _oppose(self, seen: Maps, wanted: Maps) -> Tensor:
         """One step of the discriminator; its loss."""
         self.discriminator.requires_grad_(True)
-        with torch.autocast("cpu", self.dtype, enabled=self.dtype != torch.float32):
+        with self._autocast():
             loss = hinge(self.discriminator(wanted), self.discriminator([maps.detach() for maps in seen]))
         self.opponent.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         self.opponent.step()
         return loss
+
+    def _autocast(self) -> torch.autocast:
+        return torch.autocast("cpu", self.dtype, enabled=self.dtype != torch.float32)
 
     def _features(self, pictures: Tensor) -> Maps:
         return [*self.alexnet.features(pictures), *self.filters(pictures)]
