@@ -51,10 +51,11 @@ class TimeSettings(BaseModel):
     )
     blend: Literal["latent", "pixel", "off"] = Field("pixel", description="blend each frame with the one before it")
     blend_calls: Literal["first", "last", "all"] = Field("first", description="network calls whose latents are blended")
-    blend_strength: float = Field(0.6, ge=0.0, le=1.0, description="share of the frame before, where the flow is sure")
+    blend_strength: float = Field(0.7, ge=0.0, le=1.0, description="share of the frame before, where the flow is sure")
     deflicker: bool = Field(False, description="even out an exposure that flickers; fades and changes of light stay")
     flow: str = Field(
-        "medium", description="optical flow: ultrafast, fast or medium, or a file with weights of torchvision's RAFT"
+        "fine",
+        description="optical flow: ultrafast, fast, medium or fine, or a file with weights of torchvision's RAFT",
     )
     dedupe: bool = Field(False, description="compute frames once that differ by no more than a codec's noise")
 

@@ -18,7 +18,8 @@ Warp = Callable[[Tensor, Tensor], Tensor]  # images (1, C, h, w), flow (1, 2, H,
 Calls = Literal["first", "last", "all"]
 
 PASS = 0.8  # of what a 5 x 5 high-pass filter gives, what it passes again: 0.65 to 0.75 on pictures, 1 on noise
-GAIN = 1.5  # at most, of detail that blending averages
+GAIN = 1.75  # at most, of detail that blending averages
+RECOVERY = 0.7  # of the loss of detail, in dB, is made up for: all of it would bring back half the flicker
 TINY = 1e-8  # energy of a detail of 1e-4
 RANGE = 2.0  # at most, of contrast between two frames
 CONTRAST = 0.01  # deviation of blocks below which a channel has no contrast to match
@@ -136,12 +137,12 @@ def _mean(images: Tensor, weight: Tensor) -> Tensor:
 
 
 def _towards(frame: Tensor, moved: Tensor, weight: Tensor) -> Tensor:
-    """frame + w (moved - frame), with the local high-frequency energy of frame: (B, C, h, w), weight (1, 1, h, w).
+    """frame + w (moved - frame), about as sharp as frame: (B, C, h, w), weight (1, 1, h, w).
 
     Averaging loses the detail that the two do not share. With A and B the high-pass energies of frame and moved and R
-    that of their product, E = A - 2 (A - R) w + (A + B - 2 R) w^2 is left, so the high-pass part is multiplied by
-    sqrt(A / E). Where that would need more than GAIN the two show different things, and w yields, smoothly: a threshold
-    would turn a rounding error into another result.
+    that of their product, E = A - 2 (A - R) w + (A + B - 2 R) w^2 is left, so sqrt(A / E) would bring the high-pass
+    part back to its energy; it is multiplied by that to the power of RECOVERY. Where more than GAIN would be needed the
+    two show different things, and w yields, smoothly: a threshold would turn a rounding error into another result.
     """
     high, high_moved = frame - box_mean(frame), moved - box_mean(moved)
     energy, shared = _local(high * high), _local(high * high_moved)
@@ -150,7 +151,7 @@ def _towards(frame: Tensor, moved: Tensor, weight: Tensor) -> Tensor:
     slope, bend = (F.interpolate(x, size=frame.shape[-2:], mode="bilinear", align_corners=False) for x in (slope, bend))
     left = 1 - 2 * slope * weight + bend * weight.square()  # E / A
     weight = weight * (left * GAIN**2).clamp(0, 1)
-    gain = (1 - 2 * slope * weight + bend * weight.square()).clamp(GAIN**-2, 1).rsqrt()
+    gain = (1 - 2 * slope * weight + bend * weight.square()).clamp(GAIN**-2, 1) ** (-RECOVERY / 2)
     return frame + weight * (moved - frame) + (gain - 1) / PASS * (high + weight * (high_moved - high))
 
 

@@ -18,12 +18,14 @@ from dossr_video.frames import Motion
 LUMA = (0.299, 0.587, 0.114)
 SMALLEST = 32  # pixels; DIS reads beyond its memory when a side is shorter
 GRAIN = 8 / 255  # mean difference that grain explains; more, and the frames show different things
-STILL = 1.1  # how much worse standing still may explain a place than its flow does
+STILL = 1.15  # how much worse standing still may explain a place than its flow does
 
+# OpenCV's presets, and the finest scale: flow at 1/2^scale of the frame's side.
 PRESETS = {
-    "ultrafast": cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST,
-    "fast": cv2.DISOPTICAL_FLOW_PRESET_FAST,
-    "medium": cv2.DISOPTICAL_FLOW_PRESET_MEDIUM,
+    "ultrafast": (cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST, 2),
+    "fast": (cv2.DISOPTICAL_FLOW_PRESET_FAST, 2),
+    "medium": (cv2.DISOPTICAL_FLOW_PRESET_MEDIUM, 1),
+    "fine": (cv2.DISOPTICAL_FLOW_PRESET_MEDIUM, 0),  # what is to be enlarged has few pixels
 }
 
 
@@ -42,11 +44,13 @@ class FlowEstimator(Protocol):
 class DisFlow:
     """Dense inverse search (Kroeger et al. 2016) by OpenCV, on the CPU and on 8-bit luma."""
 
-    preset: str = "fast"  # of PRESETS
+    preset: str = "fine"  # of PRESETS
 
     def __call__(self, source: Tensor, target: Tensor) -> Tensor:
         height, width = source.shape[-2:]
-        dis: Any = cv2.DISOpticalFlow.create(PRESETS[self.preset])
+        preset, finest = PRESETS[self.preset]
+        dis: Any = cv2.DISOpticalFlow.create(preset)
+        dis.setFinestScale(finest)
         pairs = zip(_grey(source), _grey(target), strict=True)
         flows = np.stack([dis.calc(a, b, None)[:height, :width] for a, b in pairs])
         return torch.from_numpy(flows).permute(0, 3, 1, 2).to(source)

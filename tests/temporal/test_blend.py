@@ -48,8 +48,8 @@ def test_blending_steadies_and_keeps_sharpness() -> None:
     pictures = flickering(8)
     blended = blend_pictures(pictures, None, still(8), strength=0.6)
     assert torch.equal(blended[0], pictures[0])
-    assert unsteadiness(blended) < 0.4 * unsteadiness(pictures)
-    assert sharpness(blended) == pytest.approx(sharpness(pictures), rel=0.05)
+    assert unsteadiness(blended) < 0.33 * unsteadiness(pictures)
+    assert 0.93 < sharpness(blended) / sharpness(pictures) < 0.97  # RECOVERY leaves some of the loss
 
 
 def test_a_steady_picture_stays_what_it_is() -> None:

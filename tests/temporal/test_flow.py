@@ -26,7 +26,7 @@ def sliding(frames: int, x: int, y: int) -> Tensor:
     return torch.stack([wide[:, 32 - t * y : 32 - t * y + H, 32 - t * x : 32 - t * x + W] for t in range(frames)])
 
 
-@pytest.mark.parametrize("preset", ["fast", "medium"])
+@pytest.mark.parametrize("preset", ["fast", "medium", "fine"])
 def test_flow_leads_to_where_the_content_was(preset: str) -> None:
     found = motion(None, sliding(4, 3, -2), DisFlow(preset))  # type: ignore[arg-type]
     inner = found.flow[1:, :, 16:-16, 16:-16]
@@ -59,7 +59,7 @@ def test_confidence_ends_where_the_background_appears() -> None:
     frames = background.repeat(2, 1, 1, 1)
     frames[0, :, 32:64, 40:72] = patch
     frames[1, :, 32:64, 48:80] = patch
-    found = motion(None, frames, DisFlow("medium"))
+    found = motion(None, frames, DisFlow())
     uncovered = found.confidence[1, 0, 34:62, 40:47]
     assert uncovered.mean() < 0.15
     still = torch.ones(H, W, dtype=torch.bool)
@@ -76,7 +76,7 @@ def test_a_thing_of_another_colour_but_the_same_brightness_leaves_no_trust_behin
         grey[t, :, 32:64, 40 + 5 * t : 72 + 5 * t] += blue
     frames = (grey + 0.015 * torch.randn(grey.shape)).clamp(0, 1)
     assert (luma(frames)[0] - luma(frames)[1]).abs().mean() < 0.02
-    found = motion(None, frames, DisFlow("medium"))
+    found = motion(None, frames, DisFlow())
     assert found.confidence[1, 0, 36:60, 40:44].mean() < 0.1
     assert found.confidence[1, 0, :24].mean() > 0.9
 
