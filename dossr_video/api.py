@@ -73,16 +73,15 @@ def upscale_frames(
             negative_prompt=settings.negative_prompt,
             cfg_scale=settings.cfg_scale,
         )
-    flow = flow or load_flow(settings.flow, device=model.device)
     pictures: Tensor = _to_tensor(frames)
     starts = [*find_shots(_small_lumas(pictures)), len(pictures)]
     height, width = pictures.shape[-2:]
     size = _target_size(width, height, settings)
     length = chunk_length(width, height, settings, scale=model.scale)
-    room = Room(model, settings)
+    room = Room(model, flow or load_flow(settings.flow, device=model.device), settings)
     results: list[Tensor] = []
     for shot, (start, stop) in enumerate(pairwise(starts)):
-        work = with_motion(_cut(pictures, start, stop, length), flow, deflicker=settings.deflicker)
+        work = with_motion(_cut(pictures, start, stop, length), room, _ignore, settings)
         results += [result.pictures for result in upscaled(work, room, settings, size, shot, _ignore)]
     enlarged = torch.cat(results) if results else pictures.new_zeros(0, 3, *size)
     if isinstance(frames, Tensor):

@@ -20,7 +20,7 @@ import click
 from dossr_video.cli_library import batch, status
 from dossr_video.console import failures, interruptible, progress_display, say
 from dossr_video.errors import SettingsError
-from dossr_video.jobs.resources import share_one_heap
+from dossr_video.jobs.resources import keep_one_heap
 from dossr_video.options import (
     PATH,
     DefaultCommand,
@@ -183,7 +183,7 @@ app.add_command(status)
 
 def main() -> None:
     """Entry point of the command; see the module's docstring for the exit codes."""
-    share_one_heap()
+    keep_one_heap()
     with failures(debug="--debug" in sys.argv):
         try:
             code = app(prog_name="dossr-video", standalone_mode=False)

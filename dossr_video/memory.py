@@ -11,19 +11,23 @@ from dossr_video.frames import Chunk
 from dossr_video.models.base import DomainShiftModel
 from dossr_video.models.tiled import TiledModel
 from dossr_video.settings import Settings
+from dossr_video.temporal.flow import CoarseFlow, FlowEstimator
 
 CHUNK = 8  # frames, where they are small
 SMALLEST_TILE = 64  # input pixels
+SMALLEST_FLOW = 64  # pixels of the longer side
 
 
 class Room:
-    """The model, the frames and the tile that are worked on at a time; one for each worker.
+    """The model and the optical flow, the frames and the tile that are worked on at a time; one for each worker.
 
     The only thing that segments share: what did not fit once is not tried again.
     """
 
-    def __init__(self, model: DomainShiftModel, settings: Settings) -> None:
-        self._whole = model
+    def __init__(self, model: DomainShiftModel, flow: FlowEstimator, settings: Settings) -> None:
+        self._whole, self._whole_flow = model, flow
+        self._fraction = 1  # of a picture's sides, at which flow is found
+        self.flow = flow
         self.frames = settings.chunk or CHUNK
         self.tile = settings.tile  # input pixels a side; None: whole frames
         self.model = model if self.tile is None else TiledModel(model, self.tile)
@@ -43,6 +47,24 @@ class Room:
         if self.tile is not None:
             tiles = f" in tiles of {self.tile} pixels; with --tile {self.tile} every frame would be done so"
         return f"memory ran out at frame {frame}: going on with {self.frames} at a time{tiles}"
+
+    def shrink_flow(self, chunk: Chunk) -> str:
+        """After memory ran out for the optical flow of `chunk`: pictures of half the size; the same in a line.
+
+        Raises ModelError when pictures of SMALLEST_FLOW pixels did not fit.
+        """
+        release_memory()
+        self._fraction *= 2
+        if max(chunk.frames.shape[-2:]) < SMALLEST_FLOW * self._fraction:
+            raise ModelError(
+                f"the optical flow of not even {SMALLEST_FLOW} pixels fits into memory",
+                hint="choose --flow fast, which works on the CPU, or close other programs",
+            )
+        self.flow = CoarseFlow(self._whole_flow, self._fraction)
+        return (
+            f"memory ran out for the optical flow at frame {chunk.indices[0]}: "
+            f"going on with pictures of 1/{self._fraction} of the size; --flow fast works on the CPU"
+        )
 
 
 def is_out_of_memory(error: RuntimeError) -> bool:

@@ -37,7 +37,7 @@ T = TypeVar("T")
 Shown = tuple[tuple[int, int], ...]  # pts and duration of a frame and of its repeats; () within the lead-in
 
 QUEUE = 2  # items waiting at each border: enough to hide a slow one, no more memory than that
-CHUNK_BYTES = 2**28  # of a chunk's enlarged pictures, of which half a dozen copies are on their way at a time
+CHUNK_BYTES = 2**26  # of a chunk's enlarged pictures, of which half a dozen copies are on their way at a time
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,7 +83,6 @@ def run_segment(
     reader: VideoReader,
     writer: VideoWriter,
     room: Room,
-    flow: FlowEstimator,
     settings: Settings,
     on_frames: Callable[[int], None],
 ) -> SegmentResult:
@@ -98,7 +97,7 @@ def run_segment(
     size = (writer.spec.height, writer.spec.width)
     length = chunk_length(reader.info.video.width, reader.info.video.height, settings, scale=room.model.scale)
     with (
-        prefetched(with_motion(read_chunks(segment, reader, length), flow, deflicker=settings.deflicker)) as work,
+        prefetched(with_motion(read_chunks(segment, reader, length), room, warnings.append, settings)) as work,
         prefetched(upscaled(work, room, settings, size, segment.shot, warnings.append)) as results,
     ):
         for result in results:
@@ -136,16 +135,28 @@ def read_chunks(segment: Segment, reader: VideoReader, length: int) -> Iterator[
         yield chunk, shown, torch.stack(opacity) if opacity else None, around
 
 
-def with_motion(chunks: Iterable[Read], flow: FlowEstimator, *, deflicker: bool) -> Iterator[Work]:
+def with_motion(chunks: Iterable[Read], room: Room, warn: Callable[[str], None], settings: Settings) -> Iterator[Work]:
     """The chunks of one shot with the motion between their frames, and with an even exposure where that is wanted."""
     previous: Tensor | None = None
     exposure = ExposureState()
     for chunk, shown, alpha, around in chunks:
-        frames, moved = chunk.frames, motion(previous, chunk.frames, flow)
-        if deflicker:
+        while (moved := _motion(previous, chunk.frames, room.flow)) is None:
+            warn(room.shrink_flow(chunk))
+        frames = chunk.frames
+        if settings.deflicker:
             frames, exposure = even_out(frames, previous, moved, exposure)
         yield Work(replace(chunk, frames=frames), moved, shown, alpha, around)
         previous = chunk.frames[-1]
+
+
+def _motion(previous: Tensor | None, frames: Tensor, flow: FlowEstimator) -> Motion | None:
+    """None when memory ran out, as in `_attempt`."""
+    try:
+        return motion(previous, frames, flow)
+    except RuntimeError as error:
+        if not is_out_of_memory(error):
+            raise
+        return None
 
 
 def _planned_frames(segment: Segment, reader: VideoReader) -> Iterator[tuple[int, Shown, Frame]]:
@@ -154,7 +165,7 @@ def _planned_frames(segment: Segment, reader: VideoReader) -> Iterator[tuple[int
     fresh = [i for i, repeat in enumerate(segment.repeats) if not repeat]
     for first, after in zip(fresh, [*fresh[1:], len(segment.pts)], strict=True):
         run = list(islice(decoded, after - first))
-        if tuple(frame.pts for frame in run) != segment.pts[first:after]:
+        if [frame.pts for frame in run] != segment.pts[first:after].tolist():
             raise SourceError(
                 f"{reader.info.path} no longer holds the frames that were planned",
                 hint="the file changed; run again with --restart",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -22,8 +23,9 @@ class Segment:
     start: int  # first frame that is written
     stop: int  # one past the last
     lead_in: int  # frames before start that are computed for their state and not written
-    pts: tuple[int, ...]  # of the frames start - lead_in .. stop, in VideoInfo.time_base, strictly rising
-    repeats: tuple[bool, ...]  # of the same frames: True where a frame shows the one before it again; the first: False
+    # Packed: as tuples of numbers the frames of a long film take tens of megabytes.
+    pts: array[int]  # 'q': of the frames start - lead_in .. stop, in VideoInfo.time_base, strictly rising
+    repeats: bytes  # of the same frames: 1 where a frame shows the one before it again; the first: 0
     area: Area | None = None  # what the shot's black borders leave, and the noise at the foot of a tape; None: all
 
     def __post_init__(self) -> None:
@@ -43,12 +45,12 @@ class Segment:
         return self.pts[self.lead_in]
 
     def as_json(self) -> dict[str, Any]:
-        return asdict(self)
+        return {**asdict(self), "pts": self.pts.tolist(), "repeats": list(self.repeats)}
 
     @classmethod
     def of_json(cls, data: Mapping[str, Any]) -> Segment:
         area = None if data["area"] is None else Area(**data["area"])
-        return cls(**{**data, "pts": tuple(data["pts"]), "repeats": tuple(map(bool, data["repeats"])), "area": area})
+        return cls(**{**data, "pts": array("q", data["pts"]), "repeats": bytes(data["repeats"]), "area": area})
 
 
 @dataclass(frozen=True)

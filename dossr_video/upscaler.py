@@ -118,7 +118,7 @@ def resize(pictures: Tensor, height: int, width: int) -> Tensor:
     if pictures.shape[-2:] == (height, width):
         return pictures
     shape = (height, width)
-    return F.interpolate(pictures, shape, mode="bicubic", align_corners=False, antialias=True).clamp(0, 1)
+    return F.interpolate(pictures, shape, mode="bicubic", align_corners=False, antialias=True).clamp_(0, 1)
 
 
 def framed(restored: Tensor, pictures: Tensor, area: Area, size: tuple[int, int]) -> Tensor:

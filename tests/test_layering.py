@@ -26,7 +26,7 @@ ALLOWED = {
     "models": {"temporal", "diffusion"},
     "video": {"temporal"},
     "upscaler": {"color", "diffusion", "models", "temporal"},
-    "memory": {"models"},
+    "memory": {"models", "temporal"},
     "pipeline": {"memory", "models", "segments", "temporal", "upscaler", "video"},
     "jobs": {"memory", "models", "pipeline", "segments", "temporal", "video"},
     "report": {"video"},

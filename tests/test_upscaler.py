@@ -17,9 +17,9 @@ from dossr_video.memory import Room
 from dossr_video.models.base import DomainShiftModel
 from dossr_video.models.registry import load_model
 from dossr_video.models.tiled import TiledModel
-from dossr_video.pipeline import Work, chunk_length, upscaled
+from dossr_video.pipeline import Work, chunk_length, upscaled, with_motion
 from dossr_video.settings import Settings
-from dossr_video.temporal.flow import DisFlow, motion
+from dossr_video.temporal.flow import CoarseFlow, DisFlow, motion
 from dossr_video.upscaler import pad, resize
 
 SIZE = (128, 160)
@@ -36,7 +36,8 @@ def run(model: DomainShiftModel, frames: Tensor, length: int, warn: Callable[[st
     indices = tuple(range(len(frames)))
     whole = Work(Chunk(frames, indices, indices), moved, ((),) * len(indices))
     work = [whole.part(start, start + length) for start in range(0, len(frames), length)]
-    return torch.cat([result.pictures for result in upscaled(work, Room(model, settings), settings, SIZE, 0, warn)])
+    room = Room(model, DisFlow(), settings)
+    return torch.cat([result.pictures for result in upscaled(work, room, settings, SIZE, 0, warn)])
 
 
 def fail(warning: str) -> None:
@@ -116,6 +117,42 @@ def test_out_of_memory_ends_in_an_error(compact: DomainShiftModel, moving: Tenso
         run(Cramped(compact, frames=0, side=0), moving, 2, lambda line: None)  # type: ignore[arg-type]
 
 
+class CrampedFlow:
+    """An estimator that has memory for pictures of so many pixels a side."""
+
+    def __init__(self, side: int) -> None:
+        self._side = side
+
+    def __call__(self, source: Tensor, target: Tensor) -> Tensor:
+        if max(source.shape[-2:]) > self._side:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB")
+        return DisFlow()(source, target)
+
+
+def test_out_of_memory_in_the_optical_flow_goes_on_with_smaller_pictures(moving: Tensor) -> None:
+    large = torch.nn.functional.interpolate(moving[:3], (256, 320), mode="bicubic").clamp(0, 1)
+    model, settings = load_model("bicubic", device="cpu", dtype="float32"), Settings(deflicker=True)
+    warnings: list[str] = []
+    room = Room(model, CrampedFlow(100), settings)
+    chunk = Chunk(large, (0, 1, 2), (0, 1, 2))
+    (work,) = with_motion([(chunk, ((),) * 3, None, None)], room, warnings.append, settings)
+    assert [line.partition(";")[0] for line in warnings] == [
+        "memory ran out for the optical flow at frame 0: going on with pictures of 1/2 of the size",
+        "memory ran out for the optical flow at frame 0: going on with pictures of 1/4 of the size",
+    ]
+    assert torch.equal(work.motion.flow, motion(None, large, CoarseFlow(DisFlow(), 4)).flow)
+    assert (work.motion.flow - motion(None, large, DisFlow()).flow).abs().median() < 0.5
+    enlarged = dossr_video.upscale_frames(large, model=model, flow=CrampedFlow(100), settings=settings)
+    assert enlarged.shape == (3, 3, 1024, 1280)
+
+
+def test_optical_flow_that_never_fits_is_an_error(moving: Tensor) -> None:
+    model = load_model("bicubic", device="cpu", dtype="float32")
+    with pytest.raises(ModelError, match="optical flow of not even 64 pixels fits") as refusal:
+        dossr_video.upscale_frames(moving, model=model, flow=CrampedFlow(0))
+    assert "--flow fast" in refusal.value.hint
+
+
 @given(st.integers(1, 40), st.integers(1, 40), st.sampled_from([1, 2, 4, 8, 16]))
 def test_padding_grows_to_the_multiple_and_cropping_undoes_it(height: int, width: int, multiple: int) -> None:
     image = torch.arange(height * width, dtype=torch.float32).view(1, 1, height, width)
@@ -160,7 +197,9 @@ def test_other_shapes_are_refused(shape: tuple[int, ...]) -> None:
         dossr_video.upscale_frames(torch.zeros(shape))
 
 
-@pytest.mark.parametrize(("width", "height", "frames"), [(208, 88, 8), (720, 576, 3), (1920, 1080, 1), (8192, 8192, 1)])
+@pytest.mark.parametrize(
+    ("width", "height", "frames"), [(208, 88, 8), (352, 288, 3), (720, 576, 1), (1920, 1080, 1), (8192, 8192, 1)]
+)
 def test_large_frames_come_in_short_chunks(width: int, height: int, frames: int) -> None:
     assert chunk_length(width, height, Settings(), scale=4) == frames
     assert chunk_length(width, height, Settings(chunk=5), scale=4) == 5

@@ -12,6 +12,7 @@ from socket import gethostname
 from dossr_video.errors import JobError, SourceError
 from dossr_video.jobs.fingerprint import SourceMark
 from dossr_video.jobs.remote import fetched
+from dossr_video.jobs.resources import keep_one_heap
 from dossr_video.jobs.worker import Task, Worker
 from dossr_video.segments import SegmentResult
 from dossr_video.settings import Settings
@@ -36,6 +37,7 @@ class RemoteWorker:
     """
 
     def __init__(self, settings: Settings, device: str) -> None:
+        keep_one_heap()
         self._settings = settings
         self._device = device
         self._worker: Worker | None = None  # made by the first call, where its errors come back as they are

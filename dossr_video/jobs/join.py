@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from fractions import Fraction
 from pathlib import Path
 
@@ -26,7 +27,7 @@ def join_segments(
     container, cut = container_of(target), _cut(plan, spec, settings)
     with open_reader(source, settings) as reader:
         report = join(segments, reader.info, target, spec=spec, container=container, cut=cut)
-        pts = [pts for segment in plan.segments for pts in segment.pts[segment.lead_in :]]
+        pts = array("q", (pts for segment in plan.segments for pts in segment.pts[segment.lead_in :]))
         proof = prove(target, reader, report, spec=spec, container=container, pts=pts, cut=cut)
     proof.require(target)
     return report, proof

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from array import array
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -90,8 +91,8 @@ def make_plan(source: Path, settings: Settings, *, weights: str, on_frame: Calla
     Raises SourceError when the file cannot be read, or holds no frame between --start and --duration.
     """
     fingerprint = Fingerprint.of(source, settings, weights)  # first: a file that changes meanwhile is then noticed
-    pts: list[int] = []
-    repeats: list[bool] = []
+    pts = array("q")
+    repeats = bytearray()
     borders: list[Borders | None] = []
 
     def lumas(reader: VideoReader) -> Iterator[Luma]:
@@ -105,7 +106,8 @@ def make_plan(source: Path, settings: Settings, *, weights: str, on_frame: Calla
                 kept = kept if repeat else luma
             pts.append(frame.pts)
             repeats.append(repeat)
-            borders.append(black_borders(frame.luma()))
+            found = black_borders(frame.luma())
+            borders.append(borders[-1] if borders and borders[-1] == found else found)  # one for a whole film, often
             before = digest
             yield frame.luma_small()
             on_frame(len(pts))
@@ -146,7 +148,7 @@ def _within(reader: VideoReader, settings: Settings) -> Iterator[Frame]:
 
 def cut_into_segments(
     pts: Sequence[int],
-    repeats: Sequence[bool],
+    repeats: Sequence[int],
     starts: Sequence[int],
     areas: Sequence[Area | None],
     *,
@@ -162,8 +164,8 @@ def cut_into_segments(
     for index, (shot, first, start, stop) in enumerate(bounds):
         lead = min(lead_in, start - first)
         window = slice(start - lead, stop)
-        again = (False, *repeats[window][1:])
-        segments.append(Segment(index, shot, start, stop, lead, tuple(pts[window]), again, areas[shot]))
+        again = bytes((False, *repeats[window][1:]))
+        segments.append(Segment(index, shot, start, stop, lead, array("q", pts[window]), again, areas[shot]))
     return tuple(segments)
 
 

@@ -51,8 +51,8 @@ class Worker:
             negative_prompt=settings.negative_prompt,
             cfg_scale=settings.cfg_scale,
         )
-        self.room = Room(self.model, settings)
         self.flow = load_flow(settings.flow, device=self.model.device)
+        self.room = Room(self.model, self.flow, settings)
         self._reader: VideoReader | None = None
         self._read: tuple[Path, int, int] | None = None  # path, bytes, date of what the reader reads
 
@@ -77,7 +77,6 @@ class Worker:
                     reader=reader,
                     writer=writer,
                     room=self.room,
-                    flow=self.flow,
                     settings=self.settings,
                     on_frames=on_frames,
                 )

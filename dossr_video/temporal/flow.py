@@ -56,6 +56,20 @@ class DisFlow:
         return torch.from_numpy(flows).permute(0, 3, 1, 2).to(source)
 
 
+@dataclass(frozen=True)
+class CoarseFlow:
+    """The flow that `estimator` finds between smaller pictures, for where larger ones do not fit into its memory."""
+
+    estimator: FlowEstimator
+    fraction: int  # by which sides are divided
+
+    def __call__(self, source: Tensor, target: Tensor) -> Tensor:
+        height, width = source.shape[-2:]
+        size = (-(-height // self.fraction), -(-width // self.fraction))
+        small = (F.interpolate(images, size, mode="area") for images in (source, target))
+        return _resize_flow(self.estimator(*small), (height, width))
+
+
 def luma(frames: Tensor) -> Tensor:
     """BT.601 luma (T, 1, H, W) of RGB frames (T, 3, H, W); luma is returned as it is."""
     if frames.shape[1] == 1:
