@@ -11,7 +11,15 @@ from contextlib import contextmanager
 from types import FrameType
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskProgressColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 
 from dossr_video.errors import DossrError
 from dossr_video.jobs.progress import OnProgress
@@ -32,10 +40,11 @@ def progress_display(*, quiet: bool) -> Iterator[OnProgress]:
 
 def _bar() -> Iterator[OnProgress]:
     columns = (
-        TextColumn("{task.description:>9}"),
+        TextColumn("{task.description:>9}", markup=False),  # a file may be named `[restored].mp4`
         BarColumn(),
         TaskProgressColumn(),
-        TextColumn("{task.completed:.0f}/{task.total:.0f} frames"),
+        MofNCompleteColumn(),
+        TextColumn("frames"),
         TextColumn("{task.fields[fps]}"),
         TimeElapsedColumn(),
         TextColumn("ETA"),
