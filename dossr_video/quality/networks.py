@@ -50,11 +50,11 @@ def alexnet(arrays: Arrays) -> list[nn.Module]:
     """The five stages of AlexNet's trunk, each ending in the rectifier LPIPS looks at."""
     pool, rectify = nn.MaxPool2d(3, 2), nn.ReLU(inplace=True)
     return [
-        nn.Sequential(_convolution(arrays, 0, stride=4, padding=2), rectify),
-        nn.Sequential(pool, _convolution(arrays, 1, padding=2), rectify),
-        nn.Sequential(pool, _convolution(arrays, 2, padding=1), rectify),
-        nn.Sequential(_convolution(arrays, 3, padding=1), rectify),
-        nn.Sequential(_convolution(arrays, 4, padding=1), rectify),
+        nn.Sequential(convolution(arrays, 0, stride=4, padding=2), rectify),
+        nn.Sequential(pool, convolution(arrays, 1, padding=2), rectify),
+        nn.Sequential(pool, convolution(arrays, 2, padding=1), rectify),
+        nn.Sequential(convolution(arrays, 3, padding=1), rectify),
+        nn.Sequential(convolution(arrays, 4, padding=1), rectify),
     ]
 
 
@@ -65,31 +65,41 @@ def vgg16(arrays: Arrays, *, pool: nn.Module) -> list[nn.Module]:
     for depth in (2, 2, 3, 3, 3):
         layers = [] if first == 0 else [pool]
         for i in range(first, first + depth):
-            layers += [_convolution(arrays, i, padding=1), nn.ReLU(inplace=True)]
+            layers += [convolution(arrays, i, padding=1), nn.ReLU(inplace=True)]
         stages.append(nn.Sequential(*layers))
         first += depth
     return stages
 
 
 class Lpips(nn.Module):
-    """LPIPS v0.1 (Zhang et al. 2018): (N, 3, H, W) and (N or 1, 3, H, W) in [0, 1] -> (N,), 0 for equal pictures."""
+    """LPIPS v0.1 (Zhang et al. 2018): (N, 3, H, W) and (N or 1, 3, H, W) in [0, 1] -> (N,), 0 for equal pictures.
+
+    `shift` and `scale`, one value per channel, take pictures in [-1, 1] to what the network expects.
+    """
 
     shift: Tensor
     scale: Tensor
 
-    def __init__(self, stages: Iterable[nn.Module], weights: Iterable[Tensor]) -> None:
+    def __init__(
+        self,
+        stages: Iterable[nn.Module],
+        weights: Iterable[Tensor],
+        *,
+        shift: Sequence[float] = LPIPS_SHIFT,
+        scale: Sequence[float] = LPIPS_SCALE,
+    ) -> None:
         super().__init__()
         self.stages = nn.ModuleList(stages)
         self.weights = nn.ParameterList(nn.Parameter(w, requires_grad=False) for w in weights)
-        self.register_buffer("shift", _per_channel(LPIPS_SHIFT))
-        self.register_buffer("scale", _per_channel(LPIPS_SCALE))
+        self.register_buffer("shift", _per_channel(shift))
+        self.register_buffer("scale", _per_channel(scale))
 
     @torch.inference_mode()
     def forward(self, pictures: Tensor, truth: Tensor) -> Tensor:
         return self.distance(self.features(pictures), self.features(truth))
 
     def features(self, pictures: Tensor) -> list[Tensor]:
-        """Five maps (N, C, h, w) in float32, with gradients where the pictures have them."""
+        """A map (N, C, h, w) of each stage in float32, with gradients where the pictures have them."""
         x = (pictures * 2 - 1 - self.shift) / self.scale
         maps = []
         for stage in self.stages:
@@ -154,7 +164,7 @@ class Networks:
     def load(cls, folder: Path) -> Networks:
         """The networks of a folder laid out as above; ModelError when a file or an array is missing or damaged."""
         try:
-            alex, vgg = (_arrays(folder / name) for name in ("lpips_alex.npz", "vgg16.npz"))
+            alex, vgg = (read_arrays(folder / name) for name in ("lpips_alex.npz", "vgg16.npz"))
             return cls(
                 lpips=Lpips(vgg16(vgg, pool=nn.MaxPool2d(2)), _linear(vgg)),
                 dists=Dists(vgg16(vgg, pool=SoftPool()), _tensor(vgg, "dists_alpha"), _tensor(vgg, "dists_beta")),
@@ -167,7 +177,8 @@ class Networks:
             ) from error
 
 
-def _arrays(path: Path) -> Arrays:
+def read_arrays(path: Path) -> Arrays:
+    """All arrays of an npz file. Raises OSError, ValueError or BadZipFile."""
     with path.open("rb") as file, np.load(file) as arrays:
         return dict(arrays)
 
@@ -180,16 +191,17 @@ def _linear(arrays: Arrays) -> list[Tensor]:
     return [_tensor(arrays, f"lin{i}") for i in range(5)]
 
 
-def _convolution(arrays: Arrays, index: int, *, padding: int, stride: int = 1) -> nn.Conv2d:
+def convolution(arrays: Arrays, index: int, *, padding: int, stride: int = 1, groups: int = 1) -> nn.Conv2d:
+    """The fixed layer of `conv{index}_w` (out, in / groups, side, side) and `conv{index}_b` (out,)."""
     weight = _tensor(arrays, f"conv{index}_w")
     outputs, inputs, side, _ = weight.shape
-    layer = nn.Conv2d(inputs, outputs, side, stride=stride, padding=padding)
+    layer = nn.Conv2d(groups * inputs, outputs, side, stride=stride, padding=padding, groups=groups)
     layer.weight.data = weight.contiguous(memory_format=torch.channels_last)
     layer.bias = nn.Parameter(_tensor(arrays, f"conv{index}_b"))
     return layer.requires_grad_(False)
 
 
-def _per_channel(values: tuple[float, float, float]) -> Tensor:
+def _per_channel(values: Sequence[float]) -> Tensor:
     return torch.tensor(values).view(1, 3, 1, 1)
 
 

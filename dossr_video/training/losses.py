@@ -46,7 +46,7 @@ class Discriminator(nn.Module):
         normed = nn.utils.parametrizations.spectral_norm
         self.heads = nn.ModuleList(
             nn.Sequential(
-                normed(nn.Conv2d(count, width, 3, padding=1)),
+                normed(nn.Conv2d(count, width, 3, stride=2, padding=1)),  # or the heads would cost most of a step
                 nn.LeakyReLU(0.2),
                 normed(nn.Conv2d(width, width, 3, padding=1)),
                 nn.LeakyReLU(0.2),
@@ -56,7 +56,7 @@ class Discriminator(nn.Module):
         )
 
     def forward(self, maps: Maps) -> list[Tensor]:
-        """A score for each place of each of the maps: high where it looks like truth."""
+        """A score for every other place of each of the maps: high where it looks like truth."""
         scores = []
         for head, features in zip(self.heads, maps, strict=True):
             # Unit features, as LPIPS takes them: no map speaks louder than another.

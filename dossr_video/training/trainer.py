@@ -45,8 +45,8 @@ class Stage:
     pixels: float = 2.0  # difference of the final pictures from the truth
     restored: float = 0.3  # the same of the restored pictures, all frames
     steadiness: float = 1.0  # how their errors change along the motion
-    features: float = 0.3  # LPIPS on AlexNet
-    texture: float = 0.3  # means and covariances of AlexNet's features
+    features: float = 0.3  # distance of the critics' features, place by place
+    texture: float = 0.3  # means and covariances of the same
     fine: float = 0.5  # the same of fine random filters
     unrest: float = 15.0  # fine errors where the truth is flat
     grid: float = 10.0  # errors that repeat with the codec's or the pixel shuffle's period
@@ -56,29 +56,30 @@ class Stage:
 class Trainer:
     """Networks, their running average, a discriminator and the optimisers.
 
-    Everything random follows from the seed and the step, so a resumed run is the uninterrupted one. `dtype` is what
-    autocast computes convolutions in; weights and losses stay in float32.
+    `critics` are the fixed networks whose features the pictures should share with the truth. Everything random follows
+    from the seed and the step, so a resumed run is the uninterrupted one. `dtype` is what autocast computes
+    convolutions in; weights and losses stay in float32.
     """
 
     def __init__(
         self,
         networks: CompactNetworks,
-        alexnet: Lpips,
+        critics: Sequence[Lpips],
         batches: Batches,
         *,
         seed: int,
-        average: float = 0.99,
+        average: float = 0.997,
         dtype: torch.dtype = torch.float32,
     ) -> None:
         self.networks = networks.train().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.average = copy.deepcopy(networks).requires_grad_(False).eval()
         self.decay, self.seed, self.dtype, self.step = average, seed, dtype, 0
-        self.alexnet, self.filters, self.batches = alexnet, FineFilters(), batches
+        self.critics, self.filters, self.batches = critics, FineFilters(), batches
         self.optimiser = torch.optim.Adam(networks.parameters(), betas=(0.9, 0.99))
         with torch.random.fork_rng([]):
             torch.manual_seed(seed)
             channels = [maps.shape[1] for maps in self._features(torch.zeros(1, 3, 64, 64))]
-            self.discriminator = Discriminator(channels).train()
+            self.discriminator = Discriminator(channels).train().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.opponent = torch.optim.Adam(self.discriminator.parameters(), lr=4e-4, betas=(0.5, 0.99))
 
     def advance(self, stage: Stage) -> dict[str, float]:
@@ -116,8 +117,12 @@ class Trainer:
     def _autocast(self) -> torch.autocast:
         return torch.autocast("cpu", self.dtype, enabled=self.dtype != torch.float32)
 
+    def _exact(self) -> torch.autocast:
+        """The codec stays in float32, as it does in use: half precision loses shades."""
+        return torch.autocast("cpu", enabled=False)
+
     def _features(self, pictures: Tensor) -> Maps:
-        return [*self.alexnet.features(pictures), *self.filters(pictures)]
+        return [maps for critic in self.critics for maps in critic.features(pictures)]
 
     def _run(self, batch: Batch, stage: Stage, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """Restored pictures of all frames (T, B, 3, 4h, 4w), and the final ones of the judged frames."""
@@ -131,10 +136,18 @@ class Trainer:
         judged = restored[-stage.judged :]
         if "denoiser" not in stage.parts:
             return restored, judged
-        codec = self.networks.codec
-        degraded, clean = codec.encode(judged.flatten(0, 1)), codec.encode(batch.truth[-stage.judged :].flatten(0, 1))
-        mixed, t = mix(degraded, clean, generator)
-        final = codec.decode(self.networks.denoiser(mixed, degraded, t))
+        codec, denoiser = self.networks.codec, self.networks.denoiser
+        with self._exact():
+            degraded = codec.encode(judged.float().flatten(0, 1))
+            clean = codec.encode(batch.truth[-stage.judged :].flatten(0, 1))
+        entries, own = draw_entries(len(clean), generator)
+        if own.any():
+            first = torch.full_like(entries[own], SHIFT_STEPS - 1)
+            start = mix(degraded[own], clean[own], first, generator)
+            clean = clean.index_put((own,), denoiser(start, degraded[own], first).float().detach())
+        estimate = denoiser(mix(degraded, clean, entries, generator), degraded, entries)
+        with self._exact():
+            final = codec.decode(estimate.float())
         return restored, final.unflatten(0, judged.shape[:2])
 
     def _losses(
@@ -151,13 +164,17 @@ class Trainer:
         losses["grid"] = grid((shown - truth).flatten(0, 1))
         losses["unrest"] = unrest(shown.flatten(0, 1), truth.flatten(0, 1))
         shown, wanted = seen_alike(shown.flatten(0, 1), truth.flatten(0, 1), generator)
-        maps = self._features(shown)
+        maps, fine = self._features(shown), self.filters(shown)
         with torch.no_grad():
-            true_maps = self._features(wanted.detach())
-        deep = len(self.alexnet.stages)
-        losses["features"] = self.alexnet.distance(maps[:deep], true_maps[:deep]).mean()
-        losses["texture"] = texture(maps[:deep], true_maps[:deep]).mean()
-        losses["fine"] = texture(maps[deep:], true_maps[deep:]).mean()
+            true_maps, true_fine = self._features(wanted), self.filters(wanted)
+        first, distances = 0, []
+        for critic in self.critics:
+            own = slice(first, first + len(critic.stages))
+            distances.append(critic.distance(maps[own], true_maps[own]).mean())
+            first = own.stop
+        losses["features"] = torch.stack(distances).mean()
+        losses["texture"] = texture(maps, true_maps).mean()
+        losses["fine"] = texture(fine, true_fine).mean()
         if stage.adversarial:
             self.discriminator.requires_grad_(False)
             losses["adversarial"] = -torch.stack([scores.mean() for scores in self.discriminator(maps)]).mean()
@@ -187,14 +204,23 @@ class Trainer:
         beside.replace(path)
 
 
-def mix(degraded: Tensor, clean: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """x_t of the forward process at random t (B,) in [0, 500), for latents (B, C, h, w)."""
-    entries = torch.randint(0, SHIFT_STEPS, (len(clean),), generator=generator)
-    # Every sampling run starts at the last entry, and a run of one call sees no other.
-    entries[torch.rand(len(entries), generator=generator) < 0.8] = SHIFT_STEPS - 1
+def draw_entries(count: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Schedule entries (B,) in [0, 500), and for which of them (B,) the clean latents are the network's own estimate.
+
+    Every sampling run starts at the last entry, and a run of one call sees no other. A later call starts from what the
+    earlier ones made, which is not the truth: half of the other entries are trained on that.
+    """
+    entries = torch.randint(0, SHIFT_STEPS, (count,), generator=generator)
+    later, own = torch.rand((2, count), generator=generator) < torch.tensor([[0.3], [0.5]])
+    entries[~later] = SHIFT_STEPS - 1
+    return entries, later & own
+
+
+def mix(degraded: Tensor, clean: Tensor, entries: Tensor, generator: torch.Generator) -> Tensor:
+    """x_t of the forward process at the entries (B,), for latents (B, C, h, w)."""
     noise = torch.randn(clean.shape, generator=generator)
     parts = zip(clean, degraded, noise, entries.tolist(), strict=True)
-    return torch.stack([diffuse(x0, xhat0, n, make_point(t)) for x0, xhat0, n, t in parts]), entries
+    return torch.stack([diffuse(x0, xhat0, n, make_point(t)) for x0, xhat0, n, t in parts])
 
 
 def charbonnier(pictures: Tensor, truth: Tensor) -> Tensor:

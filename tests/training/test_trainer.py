@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -20,7 +21,7 @@ from dossr_video.training.batches import Batch, Batches
 from dossr_video.training.degradation import read_recipes
 from dossr_video.training.footage import Footage, split
 from dossr_video.training.losses import Discriminator, grid, hinge, seen_alike, texture, unrest
-from dossr_video.training.trainer import Stage, Trainer, mix, unsteadiness
+from dossr_video.training.trainer import Stage, Trainer, draw_entries, mix, unsteadiness
 from dossr_video.training.validation import enlarge, held_out, sheet
 
 RECIPES = Path(__file__).parents[2] / "configs" / "degradation.yaml"
@@ -54,7 +55,7 @@ def trainer(footage: Footage, alexnet: Lpips) -> Trainer:
     torch.manual_seed(2)
     networks = CompactNetworks(Restorer(features=8, convolutions=2), Denoiser(width=16, deep_width=16))
     batches = Batches(footage, read_recipes(RECIPES), seed=0, frames=3, side=24, window=3, renew=0.5)
-    return Trainer(networks, alexnet, batches, seed=0)
+    return Trainer(networks, (alexnet,), batches, seed=0)
 
 
 def test_bfloat16_trains_alike(footage: Footage, alexnet: Lpips) -> None:
@@ -157,7 +158,8 @@ def test_truth_lies_over_the_frames(footage: Footage) -> None:
 def test_mixed_latents_are_the_forward_process() -> None:
     generator = torch.Generator().manual_seed(0)
     degraded, clean = torch.full((400, 4, 8, 8), 2.0), torch.full((400, 4, 8, 8), -1.0)
-    mixed, t = mix(degraded, clean, generator)
+    t, own = draw_entries(400, generator)
+    mixed = mix(degraded, clean, t, generator)
     assert t.min() >= 0
     assert t.max() == SHIFT_STEPS - 1
     late = mixed[t == SHIFT_STEPS - 1]
@@ -166,6 +168,25 @@ def test_mixed_latents_are_the_forward_process() -> None:
     assert abs(float(late.std()) - (1 - 0.2763) ** 0.5) < 0.02
     early = mixed[t < 50]
     assert float(early.mean()) < -0.8
+    assert own[t == SHIFT_STEPS - 1].sum() < 3  # a later call may draw the last entry too
+    assert 0.3 < float(own[t < SHIFT_STEPS - 1].float().mean()) < 0.7
+
+
+@pytest.mark.parametrize("own", [True, False])
+def test_later_calls_learn_from_what_the_first_made(
+    footage: Footage, alexnet: Lpips, monkeypatch: pytest.MonkeyPatch, own: bool
+) -> None:
+    """At the last entry the clean latents have no share, so what starts from the first call has not seen the truth."""
+    run = trainer(footage, alexnet)
+    nn.init.normal_(run.networks.denoiser.tail.weight, std=0.1)
+    monkeypatch.setattr(
+        "dossr_video.training.trainer.draw_entries",
+        lambda count, generator: (torch.full((count,), 100), torch.full((count,), own)),
+    )
+    batch = run.batches.at(0, size=2, side=16)
+    batches = (batch, replace(batch, truth=1 - batch.truth))
+    finals = [run._run(batch, STAGE, torch.Generator().manual_seed(0))[1] for batch in batches]
+    assert torch.allclose(*finals, atol=1e-5) == own
 
 
 def test_steady_errors_cost_nothing(footage: Footage) -> None:
