@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import av
+import numpy as np
 
 from dossr_video.temporal.shots import find_shots
 from dossr_video.video.borders import Borders, HeadSwitching, black_borders
@@ -24,6 +25,7 @@ from dossr_video.video.reader import PyavReader, decoder_of
 PLACES = 3  # of the file that are looked at, spread evenly
 LOOK = 48  # frames at each
 SHORT = 10  # seconds; shorter files are looked at from their beginning
+NORMAL = 0.826  # median of |x1 - (x0 + x2) / 2| for independent normal x of deviation 1
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,7 @@ class Look:
     fields: FieldCounts
     borders: Borders  # black in every frame that is not black all over
     switching: int  # lines of head-switching noise at the bottom
+    flicker: float  # deviation of a frame's exposure from that of its neighbours, as a share of it
 
 
 @dataclass(frozen=True)
@@ -75,13 +78,16 @@ def _glance(path: Path, size: int, modified: int, max_pixels: int) -> Look:
         places = [source.start + length * place / PLACES if place else Fraction(0) for place in range(PLACES)]
         count = LOOK
     fields, borders, switching = FieldCounts(), None, HeadSwitching()
+    exposures: list[list[float]] = []  # of each place
     for place in places:
         before = None
+        exposures.append([])
         for frame in _frames_at(path, place, count, max_pixels):
             if (frame.width, frame.height) != (source.video.width, source.video.height):
                 continue  # the reader brings it to the size of the others
             luma = luma_of(frame)
             thin = thinned(luma)
+            exposures[-1].append(float(luma.mean()))
             fields += FieldCounts(frames=1, flagged=int(frame.interlaced_frame))
             fields += FieldCounts() if before is None else measure_pair(before, thin)
             black = black_borders(luma)
@@ -89,7 +95,17 @@ def _glance(path: Path, size: int, modified: int, max_pixels: int) -> Look:
                 borders = black if borders is None else borders & black
                 switching.add(luma[: luma.shape[0] - black.bottom])
             before = thin
-    return Look(fields, borders or Borders(), switching.lines)
+    return Look(fields, borders or Borders(), switching.lines, flicker(exposures))
+
+
+def flicker(exposures: Iterable[Sequence[float]]) -> float:
+    """Deviation of a frame's exposure from its neighbours', as a share, from runs of mean luma in codes of 255.
+
+    By second differences and their median: fades have none, and cuts and flashes are few.
+    """
+    logs = (np.log(np.asarray(run) + 1) for run in exposures)  # one code: black says nothing
+    unrest = np.concatenate([np.abs(log[1:-1] - (log[:-2] + log[2:]) / 2) for log in logs] or [np.zeros(0)])
+    return float(np.median(unrest)) / NORMAL if len(unrest) else 0.0
 
 
 def _frames_at(path: Path, start: Fraction, count: int, max_pixels: int) -> Iterator[Any]:

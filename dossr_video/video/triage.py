@@ -22,12 +22,14 @@ from dossr_video.video.reader import PyavReader, VideoReader
 from dossr_video.video.streams import describe, fates, losses
 from dossr_video.video.writer import make_encoding
 
+FLICKER = 0.007  # of exposure; steady clips measure up to 0.003, film that pumps 0.013 to 0.022, and so does fire
+
 
 @dataclass(frozen=True)
 class Finding:
     """One thing that was found, and what it leads to."""
 
-    topic: str  # "interlacing", "borders", "colour", "shape", "depth", "alpha", "time", "streams", "damage"
+    topic: str  # "interlacing", "borders", "light", "colour", "shape", "depth", "alpha", "time", "streams", "damage"
     found: str  # in plain words
     done: str  # in plain words
 
@@ -76,10 +78,12 @@ def triage(
             f"--strict: {lost[0]}" + (f" ({len(lost)} losses in all)" if len(lost) > 1 else ""),
             hint="name the target .mkv, which holds most, or leave out --strict",
         )
+    look = glance(source, max_pixels=settings.max_pixels)
     findings = (
         Finding("interlacing", found, done),
         *shape,
-        *_borders(glance(source, max_pixels=settings.max_pixels)),
+        *_borders(look),
+        *_light(look, deflicker=settings.deflicker),
         *_colour(source.video),
         *_time(source),
         *(() if container is None else _streams(source, container, cut=_is_cut(settings))),
@@ -149,6 +153,13 @@ def _borders(look: Look) -> list[Finding]:
     if look.switching:
         found.append(Finding("borders", f"head switching of a tape: the last {look.switching} lines", plain))
     return found
+
+
+def _light(look: Look, *, deflicker: bool) -> list[Finding]:
+    if look.flicker < FLICKER:
+        return []
+    found = f"exposure flickers by about {100 * look.flicker:.1f} % from frame to frame"
+    return [Finding("light", found, "evened out" if deflicker else "kept as it is; --deflicker evens it out")]
 
 
 def _is_cut(settings: Settings) -> bool:

@@ -130,3 +130,18 @@ def test_the_explanation_is_plain_and_complete(media):
     assert "a picture per field: 50.000 a second" in text
     assert "pixels of 16:15; kept as a tag" in text
     assert treatment.as_json()["fields"] == ({"start": None, "plan": {"mode": "field", "order": "tff"}},)
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [("eq=eval=frame:brightness=0.03*(random(0)-0.5)", True), ("fade=in:0:40", False), ("null", False)],
+    ids=["pumping", "fade", "steady"],
+)
+def test_exposure_that_flickers_is_told(media, tmp_path, change, told):
+    clip = tmp_path / "clip.mp4"
+    media.ffmpeg("-f", "lavfi", "-i", f"testsrc2=size=128x96:rate=25,format=yuv420p,{change}", "-t", 2, clip)
+    text = "\n".join(triage(probe(clip), Settings.of({})).explain())
+    assert ("exposure flickers by about" in text) == told
+    assert ("--deflicker evens it out" in text) == told
+    evened = "\n".join(triage(probe(clip), Settings.of({"deflicker": True})).explain())
+    assert ("from frame to frame; evened out" in evened) == told
