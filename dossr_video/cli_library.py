@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING
 
 import click
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from dossr_video.console import duration_text, interruptible, progress_display, say
+from dossr_video.jobs.names import shown
 from dossr_video.options import (
     PATH,
     GroupedCommand,
@@ -71,26 +73,35 @@ def batch(
 
     work = Batch(Library(sources, results, recursive, include, exclude), settings, force, restart)
     if dry_run:
-        _print_quote(quote(work, executor=make_executor(settings, cluster)))
+        with interruptible() as cancelled, progress_display(quiet=quiet) as show:
+            executor = make_executor(settings, cluster)
+            told = quote(work, executor=executor, on_progress=show, cancelled=cancelled)
+        _print_quote(told)
         return 0
-    with interruptible() as cancelled, progress_display(quiet=quiet) as show:
+    outcomes: dict[Path, Outcome] = {}
+    try:
+        with interruptible() as cancelled, progress_display(quiet=quiet) as show:
 
-        def show_file(source: Path) -> OnProgress:
-            return lambda stage, done, total: show(f"{source.name}: {stage}", done, total)
+            def show_file(source: Path) -> OnProgress:
+                return lambda stage, done, total: show(f"{shown(source.name)}: {stage}", done, total)
 
-        outcomes = work.run(
-            watch=watch,
-            on_progress=show_file,
-            cancelled=cancelled,
-            executor=make_executor(settings, cluster),
-        )
-    if not quiet:
-        _print_outcomes(outcomes)
-    for outcome in outcomes:
-        if outcome.error is not None:
-            where = "" if str(outcome.source) in outcome.error else f"{outcome.source}: "
-            say(f"{outcome.verdict}: {where}{outcome.error}; {outcome.hint}")
-    return int(any(outcome.verdict == "failed" for outcome in outcomes))
+            def take(outcome: Outcome) -> None:
+                outcomes[outcome.source] = outcome
+                _tell(outcome, quiet=quiet)
+                if watch:
+                    show("waiting for files", 0, 0)
+
+            work.run(
+                watch=watch,
+                on_outcome=take,
+                on_progress=show_file,
+                cancelled=cancelled,
+                executor=make_executor(settings, cluster),
+            )
+    finally:  # after Ctrl-C too: what was done until then
+        if not quiet:
+            _print_outcomes(list(outcomes.values()))
+    return int(any(outcome.verdict == "failed" for outcome in outcomes.values()))
 
 
 @click.command()
@@ -113,20 +124,32 @@ def _print_quote(quote: Quote) -> None:
         click.echo(
             f"{readable(quote.result_bytes)} of results, and {readable(quote.temporary_bytes)} for temporary files"
         )
-        click.echo(f"measured on {quote.speed.measured_on}")
+        click.echo(f"measured on {shown(quote.speed.measured_on)}")
     for path in quote.unknown:
-        click.echo(f"not counted, its length is not known before it is read: {path}")
+        click.echo(f"not counted, its length is not known before it is read: {shown(path)}")
     for path, reason in quote.refused:
-        click.echo(f"would fail: {reason}" if str(path) in reason else f"would fail: {path}: {reason}")
+        click.echo(shown(f"would fail: {reason}" if str(path) in reason else f"would fail: {path}: {reason}"))
+
+
+def _tell(outcome: Outcome, *, quiet: bool) -> None:
+    """What became of a file, at once: a library takes days."""
+    if outcome.error is not None:
+        where = "" if str(outcome.source) in outcome.error else f"{outcome.source}: "
+        say(f"{outcome.verdict}: {where}{outcome.error}; {outcome.hint}")
+    elif outcome.verdict == "done" and not quiet:
+        say(f"done: {outcome.target}: {outcome.frames} frames in {duration_text(outcome.seconds)}")
 
 
 def _print_outcomes(outcomes: Sequence[Outcome]) -> None:
+    """A row for each file that this run had to do with, and the counts of all."""
     table = Table("file", "outcome", "frames", "time")
     for outcome in outcomes:
-        frames = "" if outcome.frames is None else str(outcome.frames)
-        table.add_row(str(outcome.source), outcome.verdict, frames, duration_text(outcome.seconds))
+        if outcome.verdict != "unchanged":
+            frames = "" if outcome.frames is None else str(outcome.frames)
+            table.add_row(escape(shown(outcome.source)), outcome.verdict, frames, duration_text(outcome.seconds))
     counts = Counter(outcome.verdict for outcome in outcomes)
-    Console(stderr=True).print(table)
+    if table.row_count:
+        Console(stderr=True).print(table)
     say(", ".join(f"{count} {verdict}" for verdict, count in sorted(counts.items())) or "no files")
 
 
@@ -134,7 +157,7 @@ def _print_status(status: Status) -> None:
     for job in status.jobs:
         left = "" if job.seconds_left is None else f", {duration_text(job.seconds_left)} left"
         owner = "" if job.owner is None else f" by process {job.owner.pid} on {job.owner.host}"
-        click.echo(f"{job.state}{owner}: {job.target}: {job.stage} {job.done}/{job.total or '?'} frames{left}")
+        click.echo(f"{job.state}{owner}: {shown(job.target)}: {job.stage} {job.done}/{job.total or '?'} frames{left}")
     for entry in status.failed:
-        click.echo(f"failed: {entry.source}: {entry.error}")
+        click.echo(f"failed: {entry.source}: {shown(entry.error or '')}")
     click.echo(f"{len(status.jobs)} in work, {len(status.done)} done, {len(status.failed)} failed")

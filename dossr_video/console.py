@@ -22,6 +22,7 @@ from rich.progress import (
 )
 
 from dossr_video.errors import DossrError
+from dossr_video.jobs.names import shown
 from dossr_video.jobs.progress import OnProgress
 
 LINE_INTERVAL = 10.0  # seconds between two lines where there is no terminal
@@ -76,7 +77,7 @@ def _lines() -> OnProgress:
         last_stage, last_time = stage, now
         rate = (done - first) / max(now - began, 1e-6)
         rest = f", {rate:.2f} fps, {duration_text((total - done) / rate)} left" if done > first and total else ""
-        print(f"{stage}: {done}/{total or '?'} frames{rest}", file=sys.stderr, flush=True)
+        say(f"{stage}: {done}/{total or '?'} frames{rest}" if done or total else stage)
 
     return show
 
@@ -89,8 +90,8 @@ def duration_text(seconds: float) -> str:
 
 
 def say(line: str) -> None:
-    """One line for a person."""
-    print(line, file=sys.stderr, flush=True)
+    """One line for a person, whatever is in the names that it holds."""
+    print(shown(line), file=sys.stderr, flush=True)
 
 
 @contextmanager

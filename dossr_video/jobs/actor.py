@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import tempfile
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -13,6 +12,7 @@ from dossr_video.errors import JobError, SourceError
 from dossr_video.jobs.fingerprint import SourceMark
 from dossr_video.jobs.remote import fetched
 from dossr_video.jobs.resources import keep_one_heap
+from dossr_video.jobs.scratch import Scratch
 from dossr_video.jobs.worker import Task, Worker
 from dossr_video.segments import SegmentResult
 from dossr_video.settings import Settings
@@ -42,7 +42,7 @@ class RemoteWorker:
         self._device = device
         self._worker: Worker | None = None  # made by the first call, where its errors come back as they are
         self._written = 0
-        self._scratch = Path(tempfile.mkdtemp(prefix="dossr-video-"))
+        self._scratch: Scratch | None = Scratch()  # now: what a worker before left goes away
         self._fetched: Path | None = None  # the folder of a source that was fetched here
 
     def identity(self) -> Identity:
@@ -55,7 +55,7 @@ class RemoteWorker:
         Raises SourceError, or JobError, when this machine has another one.
         """
         self._written = 0
-        self._scratch.mkdir(exist_ok=True)
+        self._scratch = self._scratch or Scratch()
         here, there = asdict(self.identity()), asdict(expected)
         others = [f"{name} {here[name]} in place of {there[name]}" for name in here if here[name] != there[name]]
         if others:
@@ -77,7 +77,9 @@ class RemoteWorker:
 
     def forget(self) -> None:
         """Drop what this job left on the machine."""
-        shutil.rmtree(self._scratch, ignore_errors=True)
+        if self._scratch is not None:
+            self._scratch.remove()
+            self._scratch = None
         if self._worker is not None:
             self._worker.close()
         if self._fetched is not None:
@@ -85,7 +87,8 @@ class RemoteWorker:
             self._fetched = None
 
     def _made(self, task: Task) -> Path:
-        return self._scratch / task.target.name
+        assert self._scratch is not None
+        return self._scratch.path / task.target.name
 
     def _source_of(self, task: Task, mark: SourceMark) -> Path:
         """The source where this machine sees it, else a copy of its own."""

@@ -14,7 +14,9 @@ from dossr_video.jobs.fingerprint import SourceMark, settings_digest
 from dossr_video.jobs.library import Library
 from dossr_video.jobs.local import Executor, LocalExecutor
 from dossr_video.jobs.lock import HeldError
+from dossr_video.jobs.names import shown
 from dossr_video.jobs.progress import OnProgress
+from dossr_video.jobs.resources import write_errors
 from dossr_video.jobs.run import run_job
 from dossr_video.settings import Settings
 
@@ -76,7 +78,11 @@ class Batch:
         catalogue = Catalogue(self.library.results) if has_catalogue(self.library.results) else None
         for source in self.library.files():
             target = self.library.target_of(source)
-            entry = self._entry(source, target, time.time())
+            try:
+                entry = self._entry(source, target, time.time())
+            except OSError:  # `run` says what is wrong with it
+                yield source
+                continue
             known = catalogue.get(entry.source) if catalogue else None
             if known is None or not (known.covers(entry) and target.exists()):
                 yield source
@@ -89,10 +95,10 @@ class Batch:
         on_progress: OnProgress,
         cancelled: Callable[[], bool],
     ) -> Outcome:
-        target, began = self.library.target_of(source), time.time()
+        target, began, started = self.library.target_of(source), time.time(), time.monotonic()
 
         def outcome(verdict: Literal["done", "unchanged", "failed", "busy"]) -> Outcome:
-            return Outcome(source, target, verdict, time.time() - began)
+            return Outcome(source, target, verdict, time.monotonic() - started)
 
         try:
             entry = self._entry(source, target, began)
@@ -103,8 +109,9 @@ class Batch:
             return outcome("unchanged")
         ours = before.result_size if before is not None else None  # size of a result that may be overwritten
         try:
-            self._check_owner(catalogue, entry)
-            target.parent.mkdir(parents=True, exist_ok=True)
+            self._check_owner(catalogue, entry, target)
+            with write_errors(self.library.results):
+                target.parent.mkdir(parents=True, exist_ok=True)
             report = run_job(
                 source,
                 target,
@@ -125,9 +132,8 @@ class Batch:
                 return outcome("unchanged")
             message = error.message if isinstance(error, DossrError) else f"{type(error).__name__}: {error}"
             hint = error.hint if isinstance(error, DossrError) else "please report this defect of dossr-video"
-            catalogue.put(
-                replace(entry, state="failed", finished=time.time(), result_size=ours, error=message, hint=hint)
-            )
+            told = replace(entry, error=shown(message), hint=shown(hint))
+            catalogue.put(replace(told, state="failed", finished=time.time(), result_size=ours))
             return replace(outcome("failed"), error=message, hint=hint)
         catalogue.put(replace(entry, state="done", finished=time.time(), frames=report.frames, result_size=report.size))
         return replace(outcome("done"), frames=report.frames)
@@ -136,7 +142,7 @@ class Batch:
         mark = SourceMark.of(source)
         return Entry(
             self.library.name_of(source),
-            target.relative_to(self.library.results).as_posix(),
+            shown(target.relative_to(self.library.results).as_posix()),
             "running",
             mark.size,
             mark.modified,
@@ -145,8 +151,10 @@ class Batch:
             began,
         )
 
-    def _check_owner(self, catalogue: Catalogue, entry: Entry) -> None:
-        """Two sources must not become the same file: `a.avi` and `a.avi.mkv` would."""
+    def _check_owner(self, catalogue: Catalogue, entry: Entry, target: Path) -> None:
+        """Two sources must not become the same file: `a.avi` and `a.avi.mkv` would. Nor may a source be overwritten."""
+        if self.library.is_among_sources(target):
+            raise TargetError(f"{target} lies among the sources", hint="choose a folder of results beside them")
         others = [e.source for e in catalogue.of_target(entry.target) if e.source != entry.source]
         if others:
             raise TargetError(

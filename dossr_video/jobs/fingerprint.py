@@ -38,6 +38,14 @@ class SourceMark:
                 digest.update(file.read(BLOCK))
         return cls(status.st_size, status.st_mtime_ns, digest.hexdigest())
 
+    def changes_to(self, now: SourceMark) -> list[str]:
+        """As Fingerprint.changes_to."""
+        return _differences(
+            ("input size", f"{self.size} bytes", f"{now.size} bytes"),
+            ("input modified", _date(self.modified), _date(now.modified)),
+            ("input content", self.sample[:12], now.sample[:12]),
+        )
+
 
 @dataclass(frozen=True)
 class Fingerprint:
@@ -62,15 +70,11 @@ class Fingerprint:
     def changes_to(self, now: Fingerprint) -> list[str]:
         """How `now` differs, one short line each: `crf: 16 -> 20`; empty when it does not."""
         names = sorted(self.settings.keys() | now.settings.keys())
-        pairs = [(name, self.settings.get(name), now.settings.get(name)) for name in names]
-        pairs += [
-            ("input size", f"{self.source.size} bytes", f"{now.source.size} bytes"),
-            ("input modified", _date(self.source.modified), _date(now.source.modified)),
-            ("input content", self.source.sample[:12], now.source.sample[:12]),
-            ("weights", self.weights[:12], now.weights[:12]),
-            ("version", self.version, now.version),
+        return [
+            *_differences(*((name, self.settings.get(name), now.settings.get(name)) for name in names)),
+            *self.source.changes_to(now.source),
+            *_differences(("weights", self.weights[:12], now.weights[:12]), ("version", self.version, now.version)),
         ]
-        return [f"{name}: {before} -> {after}" for name, before, after in pairs if before != after]
 
 
 def lasting(settings: Settings) -> dict[str, Any]:
@@ -81,6 +85,10 @@ def lasting(settings: Settings) -> dict[str, Any]:
 def settings_digest(settings: Settings) -> str:
     """sha256 of the settings that the result depends on."""
     return hashlib.sha256(json.dumps(lasting(settings), sort_keys=True).encode()).hexdigest()
+
+
+def _differences(*pairs: tuple[str, Any, Any]) -> list[str]:
+    return [f"{name}: {before} -> {after}" for name, before, after in pairs if before != after]
 
 
 def _date(nanoseconds: int) -> str:

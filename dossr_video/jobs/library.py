@@ -8,6 +8,7 @@ from fnmatch import fnmatch
 from pathlib import Path
 
 from dossr_video.errors import SourceError, TargetError
+from dossr_video.jobs.names import shown
 from dossr_video.video.containers import CONTAINERS
 
 VIDEO_SUFFIXES = frozenset(
@@ -45,11 +46,17 @@ class Library:
             )
 
     def files(self) -> list[Path]:
-        """The sources, in the order of their paths."""
-        return sorted(path for path in self._walk(self.sources) if self._is_wanted(path))
+        """The sources, in the order of their paths; a folder among them is one that cannot be read."""
+        return sorted(path for path in self._walk(self.sources) if path.is_dir() or self._is_wanted(path))
 
     def name_of(self, source: Path) -> str:
-        return source.relative_to(self.sources).as_posix()
+        """For the catalogue."""
+        return shown(source.relative_to(self.sources).as_posix())
+
+    def is_among_sources(self, target: Path) -> bool:
+        """Where the sources lie below the results, a result could take the name of a source."""
+        sources, results = self.sources.resolve(), self.results.resolve()
+        return target.resolve().is_relative_to(sources) and not results.is_relative_to(sources)
 
     def target_of(self, source: Path) -> Path:
         """The same path below the results; `.mkv` is added where the source's own format is not written."""
@@ -60,7 +67,12 @@ class Library:
 
     def _walk(self, folder: Path) -> Iterator[Path]:
         results = self.results.resolve()
-        for path in folder.iterdir():
+        try:
+            entries = list(folder.iterdir())
+        except OSError:
+            yield folder
+            return
+        for path in entries:
             if path.name.startswith(".") or path.name.endswith(".dossr"):
                 continue
             if path.is_file():

@@ -19,7 +19,7 @@ class Position:
     stage: str
     done: int  # frames
     total: int  # frames; 0: not known yet
-    started: float  # seconds since 1970, of this run's stage
+    seconds: float  # that this run has spent on the stage; no time of day: clocks are set
     first: int  # frames that were done when the stage started
 
 
@@ -30,13 +30,15 @@ class Progress:
         self._path = path
         self._on_progress = on_progress
         self._position: Position | None = None
-        self._noted = 0.0
+        self._began = self._noted = 0.0
 
     def show(self, stage: str, done: int, total: int) -> None:
-        now, before = time.time(), self._position
+        now, before = time.monotonic(), self._position
         begun = before is None or before.stage != stage
-        started, first = (now, done) if begun or before is None else (before.started, before.first)
-        self._position = Position(stage, done, total, started, first)
+        if begun:
+            self._began = now
+        first = done if begun or before is None else before.first
+        self._position = Position(stage, done, total, now - self._began, first)
         if begun or now - self._noted > INTERVAL:
             self._noted = now
             temporary = self._path.with_suffix(".part")

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
-from dossr_video.errors import DossrError
+from dossr_video.errors import DossrError, Interrupted
 from dossr_video.jobs.batch import Batch
 from dossr_video.jobs.local import Executor, LocalExecutor
+from dossr_video.jobs.names import shown
+from dossr_video.jobs.progress import OnProgress
 from dossr_video.jobs.run import run_job
+from dossr_video.jobs.scratch import Scratch
 from dossr_video.settings import Settings
 from dossr_video.video.fields import quick_spans
 from dossr_video.video.probe import probe
@@ -53,15 +56,25 @@ class _Piece:
     result_pixels: int
 
 
-def quote(batch: Batch, *, executor: Executor | None = None) -> Quote:
+def quote(
+    batch: Batch,
+    *,
+    executor: Executor | None = None,
+    on_progress: OnProgress = lambda stage, done, total: None,
+    cancelled: Callable[[], bool] = lambda: False,
+) -> Quote:
     """Look into every file that `batch` would do, and time a piece of the one of middle size on this machine.
 
-    Nothing is written beside the temporary piece. Raises ModelError when the model cannot be loaded.
+    Nothing is written beside the temporary piece. Raises ModelError when the model cannot be loaded, Interrupted once
+    `cancelled` says so.
     """
     pieces: list[_Piece] = []
     unknown: list[Path] = []
     refused: list[tuple[Path, str]] = []
-    for source in batch.to_do():
+    for number, source in enumerate(batch.to_do(), start=1):
+        if cancelled():
+            raise Interrupted(f"stopped after {number - 1} files were looked at", hint="nothing is left behind")
+        on_progress(f"looking at file {number}, {shown(source.name)}", 0, 0)
         try:
             piece = _look(source, batch.library.target_of(source), batch.settings)
         except DossrError as error:
@@ -75,7 +88,7 @@ def quote(batch: Batch, *, executor: Executor | None = None) -> Quote:
         return Quote(0, 0, 0.0, 0, 0, None, tuple(unknown), tuple(refused))
     executor = executor or LocalExecutor(batch.settings)
     middle = sorted(pieces, key=lambda piece: piece.pixels)[len(pieces) // 2]
-    speed = _measure(middle, batch.settings, executor)
+    speed = _measure(middle, batch.settings, executor, on_progress, cancelled)
     seconds = sum(piece.frames * piece.pixels for piece in pieces) * speed.seconds_per_pixel / executor.workers
     sizes = [round(piece.frames * piece.result_pixels * speed.bytes_per_pixel) for piece in pieces]
     return Quote(
@@ -108,12 +121,24 @@ def _look(source: Path, target: Path, settings: Settings) -> _Piece | None:
         return _Piece(source, frames, period, video.width * video.height, width * height)
 
 
-def _measure(piece: _Piece, settings: Settings, executor: Executor) -> Speed:
+def _measure(
+    piece: _Piece, settings: Settings, executor: Executor, on_progress: OnProgress, cancelled: Callable[[], bool]
+) -> Speed:
     """Do a few frames to warm up and some more that count, into a folder that goes away."""
-    with tempfile.TemporaryDirectory(prefix="dossr-video-") as folder:
+
+    def show(stage: str, done: int, total: int) -> None:
+        on_progress(f"measuring on {shown(piece.path.name)}, {stage}", done, total)
+
+    scratch = Scratch()
+    try:
         for frames in (WARM_UP, TIMED):
             part = settings.model_copy(update={"duration": frames * piece.period})
-            report = run_job(piece.path, Path(folder) / "part.mkv", part, force=True, executor=executor)
+            target = scratch.path / "part.mkv"
+            report = run_job(
+                piece.path, target, part, force=True, executor=executor, on_progress=show, cancelled=cancelled
+            )
+    finally:
+        scratch.remove()
     return Speed(
         piece.path,
         seconds_per_pixel=report.work_seconds / (report.frames * piece.pixels),

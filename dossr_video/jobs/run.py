@@ -8,16 +8,17 @@ from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 
-from dossr_video.errors import Interrupted, JobError
+from dossr_video.errors import Interrupted, JobError, SourceError
 from dossr_video.jobs import durable
-from dossr_video.jobs.fingerprint import Fingerprint
+from dossr_video.jobs.fingerprint import Fingerprint, SourceMark
 from dossr_video.jobs.folder import JobFolder
 from dossr_video.jobs.join import join_segments
 from dossr_video.jobs.local import Executor, LocalExecutor
+from dossr_video.jobs.names import shown
 from dossr_video.jobs.plan import Plan, make_plan
 from dossr_video.jobs.progress import OnProgress, Progress
 from dossr_video.jobs.report import Report
-from dossr_video.jobs.resources import least_bytes, require_space, write_errors
+from dossr_video.jobs.resources import give_back_memory, least_bytes, require_space, write_errors
 from dossr_video.jobs.worker import Task
 from dossr_video.segments import SegmentResult
 from dossr_video.settings import Settings
@@ -75,6 +76,7 @@ def run_job(
             plan = _agreed_plan(folder, job, executor.weights, progress, cancelled)
             resumed = len(folder.finished())
             tasks = _tasks(folder, plan, job, source_url)
+            give_back_memory()
             _finish_segments(folder, plan, job, tasks, executor, progress, cancelled)
             progress.show("joining", plan.frames, plan.frames)
             report = _join(folder, plan, job, resumed=resumed, began=began)
@@ -205,9 +207,16 @@ def _join(
     results = folder.finished()
     joined = folder.joined(job.target)
     outcome, proof = join_segments(folder, plan, job.source.path, joined, spec=job.spec, settings=job.settings)
+    before, now = plan.fingerprint.source, SourceMark.of(job.source.path)
+    if before != now:
+        joined.unlink()
+        raise SourceError(
+            f"{job.source.path} changed while it was worked on: {'; '.join(before.changes_to(now))}",
+            hint="wait until it is complete, then begin anew with --restart",
+        )
     report = Report(
-        source=str(job.source.path),
-        target=str(job.target),
+        source=shown(job.source.path),
+        target=shown(job.target),
         version=version("dossr-video"),
         settings=job.settings,
         weights=plan.fingerprint.weights,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -64,7 +63,7 @@ def _job(path: Path) -> JobStatus:
         done = sum(result.frames for result in folder.finished().values())
     left = None
     if owner is not None and told is not None and told.total and told.done > told.first:
-        left = (told.total - told.done) * (time.time() - told.started) / (told.done - told.first)
+        left = (told.total - told.done) * told.seconds / (told.done - told.first)
     return JobStatus(
         path.with_suffix(""),
         "interrupted" if owner is None else "running",

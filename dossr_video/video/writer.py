@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from av.video.codeccontext import VideoCodecContext
     from typing_extensions import Self
 
+LONGEST_NAME = 255 - len(".dossr")  # bytes: what file systems take, less what the name of the job's folder adds
+
 
 @dataclass(frozen=True)
 class VideoSpec:
@@ -134,6 +136,11 @@ def check_target(target: Path, settings: Settings, *, source: Path | None = None
     """What can be refused before anything is read: TargetError, or SettingsError for extension and encoder."""
     container = container_of(target)
     check_encoder(settings.encoder or container.encoders[0], container)
+    if len(os.fsencode(target.name)) > LONGEST_NAME:
+        raise TargetError(
+            f"the name of {target} has {len(os.fsencode(target.name))} bytes; {LONGEST_NAME} are allowed",
+            hint="choose a shorter name",
+        )
     if target.is_dir():
         raise TargetError(f"{target} is a folder; the result is a file", hint="name a file in it")
     if not target.parent.is_dir():

@@ -52,8 +52,10 @@ def mark(clip: Path) -> SourceMark:
 def worker(tiny: Settings) -> Iterator[RemoteWorker]:
     worker = RemoteWorker(tiny, "cpu")
     yield worker
+    assert worker._scratch is not None
+    folder = worker._scratch.path
     worker.forget()
-    assert not worker._scratch.exists()
+    assert not folder.exists()
 
 
 def bring(worker: RemoteWorker, task: Task) -> bytes:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -133,6 +134,67 @@ def test_a_defect_in_one_file_does_not_stop_the_rest(
     outcomes = Batch(Library(folder, tmp_path / "out"), tiny).run(executor=executor)
     assert verdicts(outcomes) == {"a.mp4": "failed", "b.avi": "done", "bad.mov": "failed"}
     assert outcomes[0].error == "ZeroDivisionError: defect"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems refuse names that are no UTF-8")
+def test_names_of_any_kind_are_done_and_remembered(
+    short: Path, tiny: Settings, executor: LocalExecutor, tmp_path: Path
+) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    names = [
+        b"caf\xe9.mp4",
+        "\u6620\u753b %d 'q'.mp4".encode(),
+        b"two\nlines.mp4",
+        b"-dash [b].mp4",
+        b"n" * 245 + b".mp4",
+    ]
+    names += [b"n" * 246 + b".mp4", b"n" * 248 + b".avi"]
+    for name in names:
+        shutil.copyfile(short, folder / os.fsdecode(name))
+    (folder / "loop.mp4").symlink_to("loop.mp4")
+    (folder / "up").symlink_to("..")
+    work = Batch(Library(folder, tmp_path / "out", recursive=True), tiny)
+    first = {os.fsencode(o.source.name): o for o in work.run(executor=executor)}
+    assert {name: first[name].verdict for name in names} == {
+        name: "done" if len(name) <= 249 else "failed" for name in names
+    }
+    assert "has 250 bytes; 249 are allowed" in str(first[names[5]].error)
+    assert "has 256 bytes; 249 are allowed" in str(first[names[6]].error)
+    assert all((tmp_path / "out" / os.fsdecode(name)).exists() for name in names[:5])
+    assert sorted(o.verdict for o in work.run(executor=executor)) == ["failed"] * 2 + ["unchanged"] * 5
+    stored = {entry.source for entry in Catalogue(tmp_path / "out").entries()}
+    assert {"caf\\xe9.mp4", "two\\nlines.mp4"} <= stored
+
+
+def test_a_folder_that_cannot_be_read_is_told_and_the_rest_done(
+    folder: Path, tiny: Settings, executor: LocalExecutor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listed = Path.iterdir
+
+    def refuse(path: Path) -> Any:
+        if path.name == "er":
+            raise PermissionError(13, "Permission denied", str(path))
+        return listed(path)
+
+    monkeypatch.setattr(Path, "iterdir", refuse)
+    work = Batch(Library(folder, tmp_path / "out", recursive=True), tiny)
+    found = work.run(executor=executor)
+    assert verdicts(found) == {"a.mp4": "done", "b.avi": "done", "bad.mov": "failed", "er": "failed"}
+    assert [path.name for path in work.to_do()] == ["bad.mov", "er"]
+
+
+def test_a_source_is_never_overwritten_even_where_the_results_hold_the_sources(
+    short: Path, tiny: Settings, executor: LocalExecutor, tmp_path: Path
+) -> None:
+    sources = tmp_path / "tapes"
+    (sources / "tapes").mkdir(parents=True)
+    for name in ("a.mp4", "tapes/a.mp4"):  # the result of the second would be the first
+        shutil.copyfile(short, sources / name)
+    outcomes = Batch(Library(sources, tmp_path, recursive=True), tiny, force=True).run(executor=executor)
+    assert [outcome.verdict for outcome in outcomes] == ["done", "failed"]
+    assert "lies among the sources" in str(outcomes[1].error)
+    assert (sources / "a.mp4").read_bytes() == short.read_bytes()
 
 
 def test_what_another_process_works_on_is_left_to_it(

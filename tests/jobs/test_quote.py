@@ -53,6 +53,21 @@ def test_a_quote_minds_start_and_duration(folder: Path, tiny: Settings, tmp_path
     assert told.frames == pytest.approx(0.4 * 25, abs=1)
 
 
+def test_a_quote_shows_what_it_does_and_can_be_stopped(folder: Path, tiny: Settings, tmp_path: Path) -> None:
+    stages: list[str] = []
+    work = Batch(Library(folder, tmp_path / "out"), tiny)
+    quote(work, on_progress=lambda stage, done, total: stages.append(stage))
+    assert [stage for stage in dict.fromkeys(stages) if "joining" not in stage] == [
+        "looking at file 1, a.mp4",
+        "looking at file 2, b.mp4",
+        "looking at file 3, bad.mov",
+        "measuring on b.mp4, analysing",
+        "measuring on b.mp4, upscaling",
+    ]
+    with pytest.raises(Interrupted, match="after 0 files were looked at"):
+        quote(work, cancelled=lambda: True)
+
+
 def test_status_tells_of_running_interrupted_done_and_failed_files(
     folder: Path, clip: Path, tiny: Settings, tmp_path: Path, content: Callable[[Path], object]
 ) -> None:

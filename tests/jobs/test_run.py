@@ -340,6 +340,26 @@ def test_a_name_is_given_only_to_a_file_that_is_on_the_disk(tmp_path: Path, monk
     assert (tmp_path / "x").read_bytes() == b"content"
 
 
+def test_a_source_that_changes_while_it_is_worked_on_gives_no_result(
+    clip: Path, tiny: Settings, content: Content, whole: dict[str, Any], tmp_path: Path
+) -> None:
+    source = tmp_path / "in.mp4"
+    source.write_bytes(clip.read_bytes())
+    status = source.stat()
+
+    def touch(stage: str, done: int, total: int) -> None:
+        if stage == "joining":
+            os.utime(source, ns=(0, status.st_mtime_ns + 1))
+
+    with pytest.raises(SourceError, match="changed while it was worked on: input modified: ") as refusal:
+        run_job(source, tmp_path / "out.mp4", tiny, on_progress=touch)
+    assert "--restart" in refusal.value.hint
+    assert not (tmp_path / "out.mp4").exists()
+    os.utime(source, ns=(0, status.st_mtime_ns))
+    assert run_job(source, tmp_path / "out.mp4", tiny).resumed == 6  # nothing that was computed is lost
+    assert content(tmp_path / "out.mp4") == whole
+
+
 class Greedy(Bicubic):
     """An accelerator that holds so many frames at once, and no more."""
 
