@@ -20,7 +20,7 @@ import click
 from dossr_video.cli_library import batch, status
 from dossr_video.console import failures, interruptible, progress_display, say
 from dossr_video.errors import SettingsError
-from dossr_video.jobs.resources import keep_one_heap
+from dossr_video.heap import keep_one_heap
 from dossr_video.options import (
     PATH,
     DefaultCommand,

@@ -9,9 +9,9 @@ from pathlib import Path
 from socket import gethostname
 
 from dossr_video.errors import JobError, SourceError
+from dossr_video.heap import keep_one_heap
 from dossr_video.jobs.fingerprint import SourceMark
 from dossr_video.jobs.remote import fetched
-from dossr_video.jobs.resources import keep_one_heap
 from dossr_video.jobs.scratch import Scratch
 from dossr_video.jobs.worker import Task, Worker
 from dossr_video.segments import SegmentResult

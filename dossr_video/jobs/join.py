@@ -8,7 +8,6 @@ from pathlib import Path
 
 from dossr_video.jobs.folder import JobFolder
 from dossr_video.jobs.plan import Plan
-from dossr_video.jobs.resources import give_back_memory
 from dossr_video.settings import Settings
 from dossr_video.video.containers import container_of
 from dossr_video.video.proof import Proof, prove
@@ -26,10 +25,8 @@ def join_segments(
     """
     segments = [SegmentFile(folder.file_of(segment.index), segment.first_pts) for segment in plan.segments]
     container, cut = container_of(target), _cut(plan, spec, settings)
-    give_back_memory()
     with open_reader(source, settings) as reader:
         report = join(segments, reader.info, target, spec=spec, container=container, cut=cut)
-        give_back_memory()
         pts = array("q", (pts for segment in plan.segments for pts in segment.pts[segment.lead_in :]))
         proof = prove(target, reader, report, spec=spec, container=container, pts=pts, cut=cut)
     proof.require(target)

@@ -1,12 +1,11 @@
-"""Disk space: what a job needs, and whether it is there. Memory: that a long job takes no more than a short one."""
+"""Disk space: what a job needs, and whether it is there."""
 
 from __future__ import annotations
 
-import ctypes
 import errno
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 from dossr_video.errors import TargetError
@@ -49,27 +48,6 @@ def write_errors(folder: Path) -> Iterator[None]:
         raise TargetError(
             f"{folder} cannot be written: {problem}", hint=f"{hint}; finished segments are kept"
         ) from error
-
-
-def keep_one_heap() -> None:
-    """Have glibc serve all threads from one heap that is kept; call it before there are many. Elsewhere a no-op.
-
-    It gives each thread a heap of its own, and every segment has new threads: what chunks leave behind in many heaps
-    is a third of a run's memory, and wanders by a hundred megabytes. A heap is never taken back, so this comes first.
-    And it asks the kernel for every large block anew: to fill pictures' pages with zeros took a third of the work.
-    """
-    trim_threshold, most_mapped, most_arenas = -1, -4, -8  # of malloc.h
-    with suppress(AttributeError, OSError):
-        libc = ctypes.CDLL(None)
-        libc.mallopt(most_arenas, 1)
-        libc.mallopt(most_mapped, 0)
-        libc.mallopt(trim_threshold, 2**31 - 1)
-
-
-def give_back_memory() -> None:
-    """Return what the heap holds and nobody uses; call it between stages, for reading an index takes twice its size."""
-    with suppress(AttributeError, OSError):
-        ctypes.CDLL(None).malloc_trim(0)
 
 
 def readable(size: int) -> str:

@@ -18,7 +18,7 @@ from dossr_video.jobs.names import shown
 from dossr_video.jobs.plan import Plan, make_plan
 from dossr_video.jobs.progress import OnProgress, Progress
 from dossr_video.jobs.report import Report
-from dossr_video.jobs.resources import give_back_memory, least_bytes, require_space, write_errors
+from dossr_video.jobs.resources import least_bytes, require_space, write_errors
 from dossr_video.jobs.worker import Task
 from dossr_video.segments import SegmentResult
 from dossr_video.settings import Settings
@@ -76,7 +76,6 @@ def run_job(
             plan = _agreed_plan(folder, job, executor.weights, progress, cancelled)
             resumed = len(folder.finished())
             tasks = _tasks(folder, plan, job, source_url)
-            give_back_memory()
             _finish_segments(folder, plan, job, tasks, executor, progress, cancelled)
             progress.show("joining", plan.frames, plan.frames)
             report = _join(folder, plan, job, resumed=resumed, began=began)
