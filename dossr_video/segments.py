@@ -45,12 +45,32 @@ class Segment:
         return self.pts[self.lead_in]
 
     def as_json(self) -> dict[str, Any]:
-        return {**asdict(self), "pts": self.pts.tolist(), "repeats": list(self.repeats)}
+        """Times as runs of equal steps, repeats by their place: a list of every frame is large to read back."""
+        repeats = [i for i, repeat in enumerate(self.repeats) if repeat]
+        return {**asdict(self), "pts": _runs(self.pts), "repeats": repeats}
 
     @classmethod
     def of_json(cls, data: Mapping[str, Any]) -> Segment:
         area = None if data["area"] is None else Area(**data["area"])
-        return cls(**{**data, "pts": array("q", data["pts"]), "repeats": bytes(data["repeats"]), "area": area})
+        pts = array("q", (start + i * step for start, step, count in data["pts"] for i in range(count)))
+        repeats = bytearray(len(pts))
+        for i in data["repeats"]:
+            repeats[i] = 1
+        return cls(**{**data, "pts": pts, "repeats": bytes(repeats), "area": area})
+
+
+def _runs(times: array[int]) -> list[tuple[int, int, int]]:
+    """(first, step, count) of runs that, one after another, are `times`."""
+    runs: list[tuple[int, int, int]] = []
+    for time in times:
+        first, step, count = runs[-1] if runs else (0, 0, 0)
+        if count == 1:
+            runs[-1] = (first, time - first, 2)
+        elif count and time == first + step * count:
+            runs[-1] = (first, step, count + 1)
+        else:
+            runs.append((time, 0, 1))
+    return runs
 
 
 @dataclass(frozen=True)

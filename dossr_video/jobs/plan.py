@@ -26,7 +26,7 @@ from dossr_video.video.look import glance
 from dossr_video.video.reader import VideoReader
 from dossr_video.video.triage import open_reader
 
-FORMAT = 2  # of plan.json; raised when an older program could not read it
+FORMAT = 3  # of plan.json; raised when an older program could not read it
 
 PIECE = 150
 """Frames of a piece of a long shot: a minute or two of work where a machine does one or two frames a second, and above
@@ -79,7 +79,7 @@ class Plan:
                 tuple(map(Segment.of_json, data["segments"])),
                 tuple(data["damage"]),
             )
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, IndexError) as error:
             raise JobError(
                 f"{path} is not a plan of this version: {error}", hint="begin anew with --restart"
             ) from error

@@ -123,15 +123,19 @@ def _agreed_plan(
     cancelled: Callable[[], bool],
 ) -> Plan:
     """The plan of an earlier run where it is still the one to follow, else a new one."""
-    if folder.plan.exists() and folder.finished():
-        plan = Plan.loads(folder.plan.read_bytes(), path=folder.plan)
-        changes = plan.fingerprint.changes_to(Fingerprint.of(job.source.path, job.settings, weights))
-        if changes:
+    if folder.plan.exists():
+        try:
+            plan = Plan.loads(folder.plan.read_bytes(), path=folder.plan)
+            changes = plan.fingerprint.changes_to(Fingerprint.of(job.source.path, job.settings, weights))
+            if not changes:
+                return plan
             raise JobError(
                 f"{folder.path} holds finished segments of another run ({'; '.join(changes)})",
                 hint="give the same input and options as before, or begin anew with --restart",
             )
-        return plan
+        except JobError:
+            if folder.finished():
+                raise
     folder.clear()
 
     def count(frames: int) -> None:

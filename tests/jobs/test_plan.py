@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import json
 import os
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -83,6 +85,13 @@ def test_every_frame_is_in_exactly_one_segment(lengths: list[int]) -> None:
         assert len(segment) <= PIECE * 3 // 2
         assert segment.pts.tolist() == list(range(segment.start - segment.lead_in, segment.stop))
         assert Segment.of_json(segment.as_json()) == segment
+
+
+@given(st.lists(st.tuples(st.integers(1, 9), st.booleans()), min_size=1, max_size=40))
+def test_uneven_times_and_repeats_go_through_json_unchanged(frames: list[tuple[int, bool]]) -> None:
+    pts = list(accumulate(step for step, _ in frames))
+    for segment in cut_into_segments(pts, [repeat for _, repeat in frames], [0], [None], lead_in=LEAD_IN):
+        assert Segment.of_json(json.loads(json.dumps(segment.as_json()))) == segment
 
 
 def test_a_piece_computes_its_first_frame_though_it_repeats_the_one_before() -> None:

@@ -15,6 +15,8 @@ from torch import Tensor
 from dossr_video.errors import Interrupted, JobError, ModelError, ProofError, SourceError, TargetError
 from dossr_video.frames import Motion
 from dossr_video.jobs import durable, local, plan, worker
+from dossr_video.jobs.folder import JobFolder
+from dossr_video.jobs.local import LocalExecutor
 from dossr_video.jobs.lock import HeldError, locked
 from dossr_video.jobs.run import run_job
 from dossr_video.models import registry
@@ -358,6 +360,26 @@ def test_a_source_that_changes_while_it_is_worked_on_gives_no_result(
     os.utime(source, ns=(0, status.st_mtime_ns))
     assert run_job(source, tmp_path / "out.mp4", tiny).resumed == 6  # nothing that was computed is lost
     assert content(tmp_path / "out.mp4") == whole
+
+
+def test_a_run_killed_before_its_first_segment_was_whole_need_not_analyse_again(
+    clip: Path, tiny: Settings, content: Content, whole: dict[str, Any], tmp_path: Path
+) -> None:
+    executor, target = LocalExecutor(tiny), tmp_path / "out.mp4"
+    settings = tiny.model_copy(update={"dtype": executor.dtype})
+    made = plan.make_plan(clip, settings, weights=executor.weights, on_frame=lambda frames: None)
+
+    def stages_after_a_kill(settings: Settings) -> set[str]:
+        folder = JobFolder.beside(target, suffix=".mp4")
+        folder.segments.mkdir(parents=True)
+        folder.plan.write_bytes(made.dumps())
+        stages: set[str] = set()
+        run_job(clip, target, settings, force=True, on_progress=lambda stage, done, total: stages.add(stage))
+        return stages
+
+    assert "analysing" in stages_after_a_kill(tiny.model_copy(update={"crf": 30.0}))  # nothing is lost: not refused
+    assert "analysing" not in stages_after_a_kill(tiny)
+    assert content(target) == whole
 
 
 class Greedy(Bicubic):
