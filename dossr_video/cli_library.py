@@ -29,7 +29,6 @@ from dossr_video.settings import Settings
 
 if TYPE_CHECKING:
     from dossr_video.jobs.batch import Outcome
-    from dossr_video.jobs.progress import OnProgress
     from dossr_video.jobs.quote import Quote
     from dossr_video.jobs.status import Status
 
@@ -82,9 +81,6 @@ def batch(
     try:
         with interruptible() as cancelled, progress_display(quiet=quiet) as show:
 
-            def show_file(source: Path) -> OnProgress:
-                return lambda stage, done, total: show(f"{shown(source.name)}: {stage}", done, total)
-
             def take(outcome: Outcome) -> None:
                 outcomes[outcome.source] = outcome
                 _tell(outcome, quiet=quiet)
@@ -94,13 +90,15 @@ def batch(
             work.run(
                 watch=watch,
                 on_outcome=take,
-                on_progress=show_file,
+                on_progress=show,
                 cancelled=cancelled,
                 executor=make_executor(settings, cluster),
             )
     finally:  # after Ctrl-C too: what was done until then
-        if not quiet:
+        if outcomes and not quiet:
             _print_outcomes(list(outcomes.values()))
+    if not outcomes and not quiet:
+        say("no files")
     return int(any(outcome.verdict == "failed" for outcome in outcomes.values()))
 
 
@@ -150,7 +148,7 @@ def _print_outcomes(outcomes: Sequence[Outcome]) -> None:
     counts = Counter(outcome.verdict for outcome in outcomes)
     if table.row_count:
         Console(stderr=True).print(table)
-    say(", ".join(f"{count} {verdict}" for verdict, count in sorted(counts.items())) or "no files")
+    say(", ".join(f"{count} {verdict}" for verdict, count in sorted(counts.items())))
 
 
 def _print_status(status: Status) -> None:

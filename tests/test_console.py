@@ -37,5 +37,5 @@ def test_a_bar_is_drawn_from_the_first_moment_whatever_the_name(tmp_path: Path, 
     assert "starting" in screen
     assert "0/?" in screen
     assert "5/5" in screen
-    assert "[restored] [b].mp4: upscaling" in screen
+    assert "1/1 [restored] [b].mp4: upscaling" in screen
     assert "1 done" in screen

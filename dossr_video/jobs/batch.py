@@ -50,7 +50,7 @@ class Batch:
         *,
         watch: bool = False,
         on_outcome: Callable[[Outcome], None] = lambda outcome: None,
-        on_progress: Callable[[Path], OnProgress] = lambda source: lambda stage, done, total: None,
+        on_progress: OnProgress = lambda stage, done, total: None,
         cancelled: Callable[[], bool] = lambda: False,
         executor: Executor | None = None,
     ) -> list[Outcome]:
@@ -66,10 +66,12 @@ class Batch:
         files = _arrivals(self.library, cancelled) if watch else self.library.files()
         executor = executor or LocalExecutor(self.settings)
         catalogue = Catalogue(_made(self.library.results))
-        for source in files:
+        for number, source in enumerate(files, start=1):
             if cancelled() and not watch:
                 raise Interrupted(f"stopped after {len(outcomes)} files", hint="give the same command again to go on")
-            outcomes[source] = outcome = self._file(source, catalogue, executor, on_progress(source), cancelled)
+            place = f"{number}/{len(files)} " if isinstance(files, list) else ""
+            show = _named(on_progress, f"{place}{shown(source.name)}")
+            outcomes[source] = outcome = self._file(source, catalogue, executor, show, cancelled)
             on_outcome(outcome)
         return list(outcomes.values())
 
@@ -160,6 +162,10 @@ class Batch:
             raise TargetError(
                 f"{entry.target} is already the result of {others[0]}", hint=f"rename {others[0]} or {entry.source}"
             )
+
+
+def _named(on_progress: OnProgress, name: str) -> OnProgress:
+    return lambda stage, done, total: on_progress(f"{name}: {stage}", done, total)
 
 
 def _made(folder: Path) -> Path:
