@@ -6,6 +6,7 @@ from array import array
 from fractions import Fraction
 from pathlib import Path
 
+from dossr_video.heap import give_back_memory
 from dossr_video.jobs.folder import JobFolder
 from dossr_video.jobs.plan import Plan
 from dossr_video.settings import Settings
@@ -25,6 +26,7 @@ def join_segments(
     """
     segments = [SegmentFile(folder.file_of(segment.index), segment.first_pts) for segment in plan.segments]
     container, cut = container_of(target), _cut(plan, spec, settings)
+    give_back_memory()  # what the pictures took, for the index of the result
     with open_reader(source, settings) as reader:
         report = join(segments, reader.info, target, spec=spec, container=container, cut=cut)
         pts = array("q", (pts for segment in plan.segments for pts in segment.pts[segment.lead_in :]))

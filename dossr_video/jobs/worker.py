@@ -10,6 +10,7 @@ from pathlib import Path
 
 import torch
 
+from dossr_video.heap import give_back_memory
 from dossr_video.jobs import durable
 from dossr_video.memory import Room
 from dossr_video.models.raft import RaftFlow, load_flow
@@ -83,6 +84,7 @@ class Worker:
             durable.settle(temporary, task.target)
         finally:
             temporary.unlink(missing_ok=True)
+            give_back_memory()  # else the heap's holes add up over a thousand segments
         return result
 
     def close(self) -> None:

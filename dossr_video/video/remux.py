@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import av
 
 from dossr_video.errors import JobError, TargetError
+from dossr_video.heap import give_back_memory
 from dossr_video.video.carriers import Carrier, Clock, Timed, carrier_of
 from dossr_video.video.chapters import fitted_to_mp4, moved_chapters
 from dossr_video.video.containers import Container
@@ -148,6 +149,8 @@ class _Join:
         made.start_encoding()
         self._mux(self._pictures(picture), self._others(given, carriers), made)
         self._warnings += [str(fate) for fate in planned.values() if fate.action == "convert"]
+        given.close()  # before the result's own index is written: that of a two-hour source takes 20 MB
+        give_back_memory()
         made.close()
         # mp4 and mov hold no track without packets; Matroska does.
         strict = self._container.format in ("mp4", "mov")
@@ -264,6 +267,7 @@ class _Join:
                     packet.time_base = out.time_base
                     packet.stream = out
                     yield float(dts * out.time_base), packet
+            give_back_memory()  # the result's index grows by doubling, and leaves holes behind
 
     def _others(self, given: InputContainer, carriers: dict[int, Carrier]) -> Iterator[tuple[float, Packet[Any]]]:
         """Packets of everything else in the file's order; what cannot be read ends it with a warning."""
