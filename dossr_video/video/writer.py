@@ -165,6 +165,7 @@ class VideoWriter:
         encoder = ENCODERS[spec.encoding.encoder]
         self._container = av.open(str(path), "w", format=encoder.muxer)
         self._stream: Any = self._container.add_stream(spec.encoding.encoder, rate=spec.frame_rate)
+        self._written = 0
         self._unit = encoder.segment_unit(spec.time_base)
         self._stream.time_base = self._unit
         if pixels.has_alpha(spec.encoding.pix_fmt):
@@ -191,7 +192,11 @@ class VideoWriter:
             self._discard()
             return
         try:
-            self._container.mux(self._stream.encode(None))
+            packets = self._stream.encode(None)
+            if self._written <= 2:  # nothing to reorder, and x265 has not yet learnt what to subtract: any number comes
+                for packet in packets:
+                    packet.dts = packet.pts
+            self._container.mux(packets)
             self._container.close()
         except av.FFmpegError as failure:
             self._discard()
@@ -211,6 +216,7 @@ class VideoWriter:
         frame.color_trc = code_point(TRANSFERS, self.spec.color.transfer)
         frame.colorspace = code_point(MATRICES, self.spec.color.matrix)
         frame.color_range = code_point(RANGES, self._color.range)
+        self._written += 1
         try:
             self._container.mux(self._stream.encode(frame))
         except av.FFmpegError as error:

@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 from threading import Thread
 
+import av
 import numpy as np
 import pytest
 import torch
@@ -148,3 +149,20 @@ def test_x264_gives_the_same_bytes_whatever_memory_held(sample, tmp_path):
         thread.start()
         thread.join()
     assert len(results) == 1
+
+
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_the_shortest_segments_have_times_of_decoding(media, tmp_path, count):
+    """Of two frames x265 gives any number that memory held."""
+    path = tmp_path / "x.mp4"
+    with PyavReader(media("plain.mp4")) as reader:
+        pictures = [frame.rgb() for frame in reader.frames()][:count]
+        spec = make_spec(reader, Settings.of({"encoder": "libx265"}), path, width=128, height=96)
+    for _ in range(20):
+        with VideoWriter(path, spec) as writer:
+            for i, picture in enumerate(pictures):
+                writer.write(picture, round(i / (spec.frame_rate * spec.time_base)))
+        with av.open(str(path)) as container:
+            packets = [packet for packet in container.demux(video=0) if packet.pts is not None]
+        assert len(packets) == count
+        assert all(-3 / spec.frame_rate < float((p.dts - p.pts) * p.time_base) <= 0 for p in packets)
