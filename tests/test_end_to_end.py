@@ -118,6 +118,7 @@ def test_the_result_does_not_depend_on_the_chunk_and_repeats_itself(tmp_path: Pa
         (".mov", "prores_ks", "prores"),
         (".mp4", "libx265", "hevc"),
         (".mkv", "libsvtav1", "av1"),
+        (".webm", "libvpx-vp9", "vp9"),
     ],
 )
 def test_every_encoder_and_container(tmp_path: Path, sample: Path, suffix: str, encoder: str, codec: str) -> None:

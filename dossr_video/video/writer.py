@@ -210,7 +210,7 @@ class VideoWriter:
         """
         frame = pixels.from_rgb(picture, self.spec.encoding.pix_fmt, self._color, alpha=alpha)
         frame.pts = pts
-        frame.time_base = self.spec.time_base
+        frame.time_base = self._unit
         frame.duration = duration or round(1 / (self.spec.frame_rate * self.spec.time_base)) or 1
         frame.color_primaries = code_point(PRIMARIES, self.spec.color.primaries)
         frame.color_trc = code_point(TRANSFERS, self.spec.color.transfer)
