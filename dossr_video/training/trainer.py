@@ -41,8 +41,9 @@ class Stage:
     rate: float  # learning rate of Adam
     batch: int = 2  # clips
     side: int = 48  # input pixels of a crop
-    judged: int = 3  # frames of each clip, the last ones, whose features and texture count
+    judged: int = 2  # frames of each clip, the last ones, that become final pictures
     pixels: float = 2.0  # difference of the final pictures from the truth
+    wanted: float = 0.0  # the same of each clip's last one from what is wanted: the truth, or a teacher's picture
     restored: float = 0.3  # the same of the restored pictures, all frames
     steadiness: float = 1.0  # how their errors change along the motion
     features: float = 0.3  # distance of the critics' features, place by place
@@ -86,6 +87,8 @@ class Trainer:
         """One step; the losses by name."""
         generator = torch.Generator().manual_seed(self.seed * 1_000_003 + self.step)
         batch = self.batches.at(self.step, size=stage.batch, side=stage.side)
+        # Of any length, for the first frames of a shot must come out as well as those that remember many.
+        batch = batch.last(int(torch.randint(1, len(batch.frames) + 1, (), generator=generator)))
         for name, part in self.networks.named_children():
             part.requires_grad_(name in stage.parts)
         for group in self.optimiser.param_groups:
@@ -125,7 +128,7 @@ class Trainer:
         return [maps for critic in self.critics for maps in critic.features(pictures)]
 
     def _run(self, batch: Batch, stage: Stage, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """Restored pictures of all frames (T, B, 3, 4h, 4w), and the final ones of the judged frames."""
+        """Restored pictures of all frames (T, B, 3, 4h, 4w), and final ones of the last `judged`."""
         memory, pictures = None, []
         with torch.set_grad_enabled("restorer" in stage.parts):
             for frames, flow, confidence in zip(batch.frames, batch.flow, batch.confidence, strict=True):
@@ -153,17 +156,18 @@ class Trainer:
     def _losses(
         self, batch: Batch, restored: Tensor, final: Tensor, stage: Stage, generator: torch.Generator
     ) -> tuple[dict[str, Tensor], Maps, Maps]:
-        """The losses by name; the features of the pictures and of the truth."""
-        truth = batch.truth[-stage.judged :]
+        """The losses by name; the features of the last pictures and of what is wanted."""
+        truth, wanted = batch.truth[-stage.judged :], batch.wanted
         losses = {"pixels": charbonnier(final, truth), "steadiness": unsteadiness(final - truth, batch)}
+        losses["wanted"] = charbonnier(final[-1], wanted)
         if "restorer" in stage.parts:
             losses["restored"] = charbonnier(restored, batch.truth)
-        # The restored picture is a result too, that of no call: each picture is judged in one of its two forms.
-        coins = torch.rand((*final.shape[:2], 1, 1, 1), generator=generator) < RESTORED
-        shown = torch.where(coins, restored[-stage.judged :], final)
-        losses["grid"] = grid((shown - truth).flatten(0, 1))
-        losses["unrest"] = unrest(shown.flatten(0, 1), truth.flatten(0, 1))
-        shown, wanted = seen_alike(shown.flatten(0, 1), truth.flatten(0, 1), generator)
+        # The restored picture is a result too, that of no call: each last one is judged in one of its two forms.
+        coins = torch.rand((len(wanted), 1, 1, 1), generator=generator) < RESTORED
+        shown = torch.where(coins, restored[-1], final[-1])
+        losses["grid"] = grid(shown - wanted)
+        losses["unrest"] = unrest(shown, wanted)
+        shown, wanted = seen_alike(shown, wanted, generator)
         maps, fine = self._features(shown), self.filters(shown)
         with torch.no_grad():
             true_maps, true_fine = self._features(wanted), self.filters(wanted)
@@ -234,6 +238,8 @@ def unsteadiness(errors: Tensor, batch: Batch) -> Tensor:
     An error that moves with the scene is only wrong; one that does not, flickers.
     """
     steps = len(errors) - 1
+    if not steps:
+        return errors.new_zeros(())
     flow, confidence = (part[-steps:].flatten(0, 1) for part in (batch.flow, batch.confidence))
     moved = warp(errors[:-1].flatten(0, 1), flow, mode="bilinear")
     trust = F.interpolate(confidence, size=moved.shape[-2:], mode="nearest")
