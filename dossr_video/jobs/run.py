@@ -25,7 +25,7 @@ from dossr_video.settings import Settings
 from dossr_video.video.info import SourceInfo
 from dossr_video.video.probe import probe
 from dossr_video.video.triage import Treatment, open_reader, output_size, triage
-from dossr_video.video.writer import VideoSpec, check_target, make_spec
+from dossr_video.video.writer import VideoSpec, check_target, make_spec, try_encoder
 
 
 def run_job(
@@ -105,6 +105,7 @@ def _describe(source: Path, target: Path, settings: Settings, on_frame: Callable
     with open_reader(source, settings, fields=treatment.fields) as reader:
         width, height = output_size(reader.info.video, settings, target)
         spec = make_spec(reader, settings, target, width=width, height=height)
+        try_encoder(spec)
         return _Job(reader.info, treatment, target, spec, settings)
 
 

@@ -7,6 +7,7 @@ import os
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -232,6 +233,12 @@ class VideoWriter:
         with contextlib.suppress(av.FFmpegError):  # the file goes away in any case
             self._container.close()
         self._path.unlink(missing_ok=True)
+
+
+def try_encoder(spec: VideoSpec) -> None:
+    """Open the encoder on nothing: SettingsError when it refuses its options."""
+    with TemporaryDirectory() as folder:
+        VideoWriter(Path(folder) / "trial", spec)._discard()
 
 
 def configure(context: VideoCodecContext, spec: VideoSpec, time_base: Fraction) -> None:

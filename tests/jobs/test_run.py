@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from dossr_video.errors import Interrupted, JobError, ModelError, ProofError, SourceError, TargetError
+from dossr_video.errors import Interrupted, JobError, ModelError, ProofError, SettingsError, SourceError, TargetError
 from dossr_video.frames import Motion
 from dossr_video.jobs import durable, local, plan, worker
 from dossr_video.jobs.folder import JobFolder
@@ -318,6 +318,15 @@ def test_refusals_leave_nothing_behind(clip: Path, tiny: Settings, tmp_path: Pat
     assert (tmp_path / "there.mp4").read_bytes() == b"mine"
     run_job(clip, tmp_path / "there.mp4", tiny, force=True)
     assert (tmp_path / "there.mp4").stat().st_size > 4
+
+
+def test_what_the_encoder_refuses_is_told_before_the_analysis(clip: Path, tiny: Settings, tmp_path: Path) -> None:
+    stages: list[str] = []
+    settings = tiny.model_copy(update={"speed": "warp"})
+    with pytest.raises(SettingsError, match=r"libx264 refuses .* preset warp"):
+        run_job(clip, tmp_path / "out.mp4", settings, on_progress=lambda stage, *_: stages.append(stage))
+    assert set(stages) <= {"looking"}
+    assert names(tmp_path) == []
 
 
 def test_a_disk_without_room_for_the_rest_stops_the_job_early(
