@@ -142,7 +142,8 @@ class Trainer:
         codec, denoiser = self.networks.codec, self.networks.denoiser
         with self._exact():
             degraded = codec.encode(judged.float().flatten(0, 1))
-            clean = codec.encode(batch.truth[-stage.judged :].flatten(0, 1))
+            goals = torch.cat([batch.truth[-stage.judged : -1], batch.wanted[None]])
+            clean = codec.encode(goals[-len(judged) :].flatten(0, 1))
         entries, own = draw_entries(len(clean), generator)
         if own.any():
             first = torch.full_like(entries[own], SHIFT_STEPS - 1)
