@@ -42,7 +42,7 @@ from dossr_video.quality.pairs import SCALE, make_pair, read_clip
 REPOSITORY = Path(__file__).parent.parent
 LIST = REPOSITORY / "configs" / "evaluation.yaml"
 TINY = REPOSITORY / "tests" / "data" / "golden" / "tiny" / "tiny.ckpt"
-HEIGHT, WIDTH = 128, 192  # of the ground truth
+HEIGHT, WIDTH = 256, 384  # of the ground truth
 TINY_SIDE, TINY_FRAMES = 128, 3  # of the ground truth; no network of the tiny model takes less
 
 TEMPORAL = ("tlpips", "ewarp", "flicker")

@@ -30,6 +30,7 @@ from dossr_video.training.losses import (
 )
 
 RESTORED = 0.25  # of the pictures are judged as restored, the others as final
+TAUGHT = 0.5  # of them should look like the teacher's, the others like the truth
 
 
 @dataclass(frozen=True)
@@ -164,10 +165,12 @@ class Trainer:
         if "restorer" in stage.parts:
             losses["restored"] = charbonnier(restored, batch.truth)
         # The restored picture is a result too, that of no call: each last one is judged in one of its two forms.
-        coins = torch.rand((len(wanted), 1, 1, 1), generator=generator) < RESTORED
-        shown = torch.where(coins, restored[-1], final[-1])
+        early, taught = torch.rand((2, len(wanted), 1, 1, 1), generator=generator)
+        shown = torch.where(early < RESTORED, restored[-1], final[-1])
         losses["grid"] = grid(shown - wanted)
         losses["unrest"] = unrest(shown, wanted)
+        # Looks are those of the truth or of a teacher: the one has more detail, the other only what can be drawn.
+        wanted = torch.where(taught < TAUGHT, wanted, truth[-1])
         shown, wanted = seen_alike(shown, wanted, generator)
         maps, fine = self._features(shown), self.filters(shown)
         with torch.no_grad():
