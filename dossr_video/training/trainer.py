@@ -30,7 +30,6 @@ from dossr_video.training.losses import (
 )
 
 RESTORED = 0.25  # of the pictures are judged as restored, the others as final
-TAUGHT = 0.5  # of them should look like the teacher's, the others like the truth
 
 
 @dataclass(frozen=True)
@@ -51,7 +50,10 @@ class Stage:
     texture: float = 0.3  # means and covariances of the same
     fine: float = 0.5  # the same of fine random filters
     unrest: float = 15.0  # fine errors where the truth is flat
-    grid: float = 10.0  # errors that repeat with the codec's or the pixel shuffle's period
+    grid: float = 15.0  # errors that repeat with the codec's or the pixel shuffle's period
+    taught: float = (
+        0.5  # of the pictures whose looks count are held against what is wanted, the others against the truth
+    )
     adversarial: float = 0.0  # what the discriminator holds against the pictures; 0: it is not trained either
 
 
@@ -170,7 +172,7 @@ class Trainer:
         losses["grid"] = grid(shown - wanted)
         losses["unrest"] = unrest(shown, wanted)
         # Looks are those of the truth or of a teacher: the one has more detail, the other only what can be drawn.
-        wanted = torch.where(taught < TAUGHT, wanted, truth[-1])
+        wanted = torch.where(taught < stage.taught, wanted, truth[-1])
         shown, wanted = seen_alike(shown, wanted, generator)
         maps, fine = self._features(shown), self.filters(shown)
         with torch.no_grad():

@@ -172,7 +172,7 @@ def test_looks_are_learnt_from_what_is_wanted(
     for wanted in (batch.wanted, 1 - batch.wanted):
         run = trainer(footage, alexnet)
         monkeypatch.setattr(run.batches, "at", lambda *_, w=wanted, **__: replace(batch, wanted=w))
-        losses.append(run.advance(replace(STAGE, adversarial=0.0)))
+        losses.append(run.advance(replace(STAGE, adversarial=0.0, taught=1.0)))
     same = {name for name in losses[0] if losses[0][name] == losses[1][name]}
     assert same == {"pixels", "restored", "steadiness"}
 
