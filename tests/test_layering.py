@@ -32,7 +32,7 @@ ALLOWED = {
     "jobs": {"heap", "memory", "models", "pipeline", "segments", "temporal", "video"},
     "report": {"video"},
     "quality": {"temporal", "video"},
-    "training": {"diffusion", "models", "temporal", "quality"},
+    "training": {"color", "diffusion", "models", "temporal", "quality", "video"},
     "api": {"jobs", "memory", "models", "pipeline", "temporal"},
     "cli_library": {"console", "jobs", "options"},
     "cli": {"cli_library", "console", "heap", "jobs", "models", "options", "report", "temporal", "video"},

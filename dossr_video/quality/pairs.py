@@ -16,6 +16,7 @@ import cv2
 import numpy as np
 
 from dossr_video.errors import SourceError
+from dossr_video.video.encoders import reproducible_x264
 
 Kind = Literal["clean", "compressed", "film"]
 SCALE = 4
@@ -81,7 +82,11 @@ def encode(clip: np.ndarray, path: Path, *, crf: int | None) -> None:
     with av.open(path, "w") as container:
         stream = cast(av.VideoStream, container.add_stream(codec, rate=RATE))
         stream.height, stream.width, stream.pix_fmt = clip.shape[1], clip.shape[2], layout
-        stream.options = {"level": "3"} if crf is None else {"crf": str(crf), "preset": "medium"}
+        if crf is None:
+            stream.options = {"level": "3"}
+        else:
+            params = ":".join(reproducible_x264())
+            stream.options = {"crf": str(crf), "preset": "medium", "x264-params": params}
         for frame in clip:
             container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24").reformat(format=layout)))
         container.mux(stream.encode())

@@ -9,6 +9,8 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
+from dossr_video.video.encoders import reproducible_x264
+
 DECODERS = {"libx264": "h264", "mpeg2video": "mpeg2video", "mpeg4": "mpeg4"}
 
 
@@ -29,7 +31,8 @@ def _encode(clip: NDArray[np.uint8], encoder: str, quality: float, pix_fmt: str)
     context.height, context.width = clip.shape[1:3]
     context.pix_fmt, context.framerate, context.thread_count = pix_fmt, 25, 1
     if encoder == "libx264":
-        context.options = {"crf": f"{quality:.1f}", "preset": "medium"}
+        params = ":".join(reproducible_x264())
+        context.options = {"crf": f"{quality:.1f}", "preset": "medium", "x264-params": params}
     else:
         context.options = {"qmin": f"{quality:.0f}", "qmax": f"{quality:.0f}", "g": "12"}
     for i, image in enumerate(clip):
