@@ -85,8 +85,7 @@ def encode(clip: np.ndarray, path: Path, *, crf: int | None) -> None:
         if crf is None:
             stream.options = {"level": "3"}
         else:
-            params = ":".join(reproducible_x264())
-            stream.options = {"crf": str(crf), "preset": "medium", "x264-params": params}
+            stream.options = {"crf": str(crf), "preset": "medium", "x264-params": reproducible_x264()}
         for frame in clip:
             container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24").reformat(format=layout)))
         container.mux(stream.encode())

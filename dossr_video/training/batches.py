@@ -14,6 +14,7 @@ from torch import Tensor
 from dossr_video.temporal.flow import DisFlow, motion
 from dossr_video.training.degradation import Recipe, degrade, pick
 from dossr_video.training.footage import Footage
+from dossr_video.training.saving import save_whole
 
 SCALE = 4
 
@@ -63,7 +64,7 @@ class Batches:
     """A window of clips that moves on by `renew` clips a step; each clip is cut several times before it leaves.
 
     A `teacher` is shown the busiest TAUGHT_SIDE input pixels of each clip's last frame, for it is slow; with a folder
-    `kept`, such clips are read from there when an earlier run or `prepare` has made them.
+    `kept`, clips are read from there when an earlier run or another process has made them.
     """
 
     TAUGHT_SIDE = 64
@@ -113,9 +114,8 @@ class Batches:
             sample = cut(sample, rng, self.TAUGHT_SIDE)
             sample = replace(sample, wanted=self.teacher(sample.frames[-1]))
         if file:
-            beside = file.with_suffix(".part")
-            torch.save({name: value.clone() for name, value in vars(sample).items()}, beside)
-            beside.replace(file)
+            # Copies, for views would be saved with all that they are cut from.
+            save_whole({name: value.clone() for name, value in vars(sample).items()}, file)
         return sample
 
 

@@ -31,8 +31,7 @@ def _encode(clip: NDArray[np.uint8], encoder: str, quality: float, pix_fmt: str)
     context.height, context.width = clip.shape[1:3]
     context.pix_fmt, context.framerate, context.thread_count = pix_fmt, 25, 1
     if encoder == "libx264":
-        params = ":".join(reproducible_x264())
-        context.options = {"crf": f"{quality:.1f}", "preset": "medium", "x264-params": params}
+        context.options = {"crf": f"{quality:.1f}", "preset": "medium", "x264-params": reproducible_x264()}
     else:
         context.options = {"qmin": f"{quality:.0f}", "qmax": f"{quality:.0f}", "g": "12"}
     for i, image in enumerate(clip):

@@ -17,6 +17,7 @@ from dossr_video.diffusion.solver import diffuse
 from dossr_video.frames import Motion
 from dossr_video.models.dossr import DoSSR
 from dossr_video.training.batches import Batch, Batches
+from dossr_video.training.saving import save_whole
 
 
 def domain_shift_loss(model: DoSSR, batch: Batch, generator: torch.Generator) -> Tensor:
@@ -67,9 +68,7 @@ class DossrTrainer:
     def save(self, path: Path) -> None:
         """Write all that `load` needs; a crash leaves the file before."""
         state = {"step": self.step, "trained": self.trained.state_dict(), "optimiser": self.optimiser.state_dict()}
-        beside = path.with_name(path.name + ".part")
-        torch.save(state, beside)
-        beside.replace(path)
+        save_whole(state, path)
 
     def load(self, state: dict[str, Any]) -> None:
         self.step = state["step"]

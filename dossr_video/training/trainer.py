@@ -28,6 +28,7 @@ from dossr_video.training.losses import (
     texture,
     unrest,
 )
+from dossr_video.training.saving import save_whole
 
 RESTORED = 0.25  # of the pictures are judged as restored, the others as final
 
@@ -51,9 +52,7 @@ class Stage:
     fine: float = 0.5  # the same of fine random filters
     unrest: float = 15.0  # fine errors where the truth is flat
     grid: float = 15.0  # errors that repeat with the codec's or the pixel shuffle's period
-    taught: float = (
-        0.5  # of the pictures whose looks count are held against what is wanted, the others against the truth
-    )
+    taught: float = 0.5  # share of pictures whose looks are held against what is wanted, not against the truth
     adversarial: float = 0.0  # what the discriminator holds against the pictures; 0: it is not trained either
 
 
@@ -145,8 +144,8 @@ class Trainer:
         codec, denoiser = self.networks.codec, self.networks.denoiser
         with self._exact():
             degraded = codec.encode(judged.float().flatten(0, 1))
-            goals = torch.cat([batch.truth[-stage.judged : -1], batch.wanted[None]])
-            clean = codec.encode(goals[-len(judged) :].flatten(0, 1))
+            goals = torch.cat([batch.truth[-len(judged) : -1], batch.wanted[None]])
+            clean = codec.encode(goals.flatten(0, 1))
         entries, own = draw_entries(len(clean), generator)
         if own.any():
             first = torch.full_like(entries[own], SHIFT_STEPS - 1)
@@ -208,10 +207,8 @@ class Trainer:
                 getattr(self, name).load_state_dict(value)
 
     def save(self, path: Path) -> None:
-        """Written beside and renamed, so that a killed run leaves the checkpoint before."""
-        beside = path.with_suffix(".part")
-        torch.save(self.state(), beside)
-        beside.replace(path)
+        """A file for torch.load and `load`; a killed run leaves the one before."""
+        save_whole(self.state(), path)
 
 
 def draw_entries(count: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:

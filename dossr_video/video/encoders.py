@@ -53,17 +53,17 @@ class Encoder:
         return Fraction(1, 1000) if self.muxer == "matroska" else time_base
 
 
-def reproducible_x264() -> list[str]:
-    """The x264-params that make its bytes the same in every run.
+def reproducible_x264() -> str:
+    """The x264-params that make its bytes the same in every run; "" where nothing is needed.
 
     Its AVX-512 code gives others from run to run, as memory happens to be (measured: 52 of 150). Asked for AVX2, it
     would not check that the processor has it.
     """
-    return ["asm=AVX2"] if torch.backends.cpu.get_cpu_capability() == "AVX512" else []
+    return "asm=AVX2" if torch.backends.cpu.get_cpu_capability() == "AVX512" else ""
 
 
 def _x264(settings: EncoderSettings, color: ColorInfo, hdr: HdrInfo) -> Options:
-    params = reproducible_x264()
+    params = [asm] if (asm := reproducible_x264()) else []
     if hdr.mastering is not None:
         params.append(f"mastering-display={_mastering(hdr.mastering, scale=50000)}")
     if hdr.light_level is not None:
