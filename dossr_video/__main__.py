@@ -1,6 +1,6 @@
 """`python -m dossr_video` is the command `dossr-video`."""
 
-from dossr_video.cli import main
+from dossr_video.cli.commands import main
 
 if __name__ == "__main__":
     main()

@@ -140,11 +140,11 @@ def measure() -> str:
 
     import torch
 
-    from dossr_video.jobs.catalogue import Catalogue, Entry
-    from dossr_video.video.encoders import EncoderSettings
+    from dossr_video.library.catalogue import Catalogue, Entry
     from dossr_video.video.info import HdrInfo
     from dossr_video.video.tags import ColorInfo
-    from dossr_video.video.writer import VideoSpec, VideoWriter
+    from dossr_video.video.write.encoders import EncoderSettings
+    from dossr_video.video.write.writer import VideoSpec, VideoWriter
 
     torch.set_num_threads(1)
     count, height, width = 24, 1152, 1440

@@ -34,7 +34,7 @@ import torch
 import yaml
 from safetensors.torch import load_file
 
-from dossr_video.models.compact import CompactNetworks
+from dossr_video.models.compact.model import CompactNetworks
 from dossr_video.models.registry import DTYPES, resolve_dtype
 from dossr_video.quality.networks import Networks
 from dossr_video.training.batches import Batches, Sample

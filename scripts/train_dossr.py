@@ -24,10 +24,10 @@ from pathlib import Path
 import torch
 
 from dossr_video.errors import DossrError
-from dossr_video.models.checkpoint import digest
-from dossr_video.models.convert import write_folder
-from dossr_video.models.dossr import DoSSR
-from dossr_video.models.networks import STORED_PROMPTS, load_networks, open_source
+from dossr_video.models.dossr.checkpoint import digest
+from dossr_video.models.dossr.convert import write_folder
+from dossr_video.models.dossr.model import DoSSR
+from dossr_video.models.dossr.networks import STORED_PROMPTS, load_networks, open_source
 from dossr_video.models.registry import resolve_device
 from dossr_video.training.batches import Batches
 from dossr_video.training.degradation import read_recipes

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 import dossr_video
-from dossr_video.models.convert import convert
+from dossr_video.models.dossr.convert import convert
 
 
 def pictures(path: Path) -> tuple[list[Fraction], np.ndarray]:

@@ -10,11 +10,11 @@ from dossr_video.heap import give_back_memory
 from dossr_video.jobs.folder import JobFolder
 from dossr_video.jobs.plan import Plan
 from dossr_video.settings import Settings
-from dossr_video.video.containers import container_of
-from dossr_video.video.proof import Proof, prove
-from dossr_video.video.remux import Cut, JoinReport, SegmentFile, join
-from dossr_video.video.triage import open_reader
-from dossr_video.video.writer import VideoSpec
+from dossr_video.video.inspect.triage import open_reader
+from dossr_video.video.mux.proof import Proof, prove
+from dossr_video.video.mux.remux import Cut, JoinReport, SegmentFile, join
+from dossr_video.video.write.containers import container_of
+from dossr_video.video.write.writer import VideoSpec
 
 
 def join_segments(

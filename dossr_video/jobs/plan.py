@@ -20,11 +20,11 @@ from dossr_video.segments import Segment
 from dossr_video.settings import Settings
 from dossr_video.temporal.repeats import nearly_equal
 from dossr_video.temporal.shots import Luma, find_shots
-from dossr_video.video.borders import Borders, black_borders, picture_area
-from dossr_video.video.frame import Frame
-from dossr_video.video.look import glance
-from dossr_video.video.reader import VideoReader
-from dossr_video.video.triage import open_reader
+from dossr_video.video.inspect.borders import Borders, black_borders, picture_area
+from dossr_video.video.inspect.content import glance
+from dossr_video.video.inspect.triage import open_reader
+from dossr_video.video.read.frame import Frame
+from dossr_video.video.read.pyav import VideoReader
 
 FORMAT = 3  # of plan.json; raised when an older program could not read it
 

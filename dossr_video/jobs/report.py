@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import BaseModel, ConfigDict
 
 from dossr_video.settings import Settings
-from dossr_video.video.proof import Proof
+from dossr_video.video.mux.proof import Proof
 
 
 class Report(BaseModel):

@@ -10,22 +10,22 @@ from pathlib import Path
 
 from dossr_video.errors import Interrupted, JobError, SourceError
 from dossr_video.jobs import durable
+from dossr_video.jobs.execute.local import Executor, LocalExecutor
+from dossr_video.jobs.execute.worker import Task
 from dossr_video.jobs.fingerprint import Fingerprint, SourceMark
 from dossr_video.jobs.folder import JobFolder
 from dossr_video.jobs.join import join_segments
-from dossr_video.jobs.local import Executor, LocalExecutor
 from dossr_video.jobs.names import shown
 from dossr_video.jobs.plan import Plan, make_plan
 from dossr_video.jobs.progress import OnProgress, Progress
 from dossr_video.jobs.report import Report
 from dossr_video.jobs.resources import least_bytes, require_space, write_errors
-from dossr_video.jobs.worker import Task
 from dossr_video.segments import SegmentResult
 from dossr_video.settings import Settings
 from dossr_video.video.info import SourceInfo
-from dossr_video.video.probe import probe
-from dossr_video.video.triage import Treatment, open_reader, output_size, triage
-from dossr_video.video.writer import VideoSpec, check_target, make_spec, try_encoder
+from dossr_video.video.inspect.triage import Treatment, open_reader, output_size, triage
+from dossr_video.video.read.probe import probe
+from dossr_video.video.write.writer import VideoSpec, check_target, make_spec, try_encoder
 
 
 def run_job(

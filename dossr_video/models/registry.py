@@ -37,7 +37,7 @@ def load_model(
                 hint="use --model compact, or fetch dossr_default.ckpt from the release page of the authors' GitHub "
                 "project DoSSR (paper: arXiv 2409.17778) and give its path",
             )
-        from dossr_video.models.dossr import load_dossr  # diffusers takes seconds to import
+        from dossr_video.models.dossr.model import load_dossr  # diffusers takes seconds to import
 
         return load_dossr(
             path, device=place, dtype=kind, prompt=prompt, negative_prompt=negative_prompt, cfg_scale=cfg_scale
@@ -51,7 +51,7 @@ def load_model(
 
 
 def _compact(device: torch.device, dtype: torch.dtype) -> DomainShiftModel:
-    from dossr_video.models.compact import load_compact
+    from dossr_video.models.compact.model import load_compact
 
     return load_compact(device=device, dtype=dtype)
 

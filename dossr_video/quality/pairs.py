@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 
 from dossr_video.errors import SourceError
-from dossr_video.video.encoders import reproducible_x264
+from dossr_video.video.write.encoders import reproducible_x264
 
 Kind = Literal["clean", "compressed", "film"]
 SCALE = 4

@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 
 from dossr_video.errors import TargetError
 from dossr_video.settings import Settings
-from dossr_video.video.frame import Frame
 from dossr_video.video.info import SourceInfo
-from dossr_video.video.reader import PyavReader, VideoReader
-from dossr_video.video.triage import open_reader
+from dossr_video.video.inspect.triage import open_reader
+from dossr_video.video.read.frame import Frame
+from dossr_video.video.read.pyav import PyavReader, VideoReader
 
 SPAN = 250  # frames from the start in which moments are chosen: a long film need not be decoded to its middle
 

@@ -9,7 +9,7 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
-from dossr_video.video.encoders import reproducible_x264
+from dossr_video.video.write.encoders import reproducible_x264
 
 DECODERS = {"libx264": "h264", "mpeg2video": "mpeg2video", "mpeg4": "mpeg4"}
 

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from dossr_video.diffusion.schedule import SHIFT_STEPS, make_point
 from dossr_video.diffusion.solver import diffuse
 from dossr_video.frames import Motion
-from dossr_video.models.dossr import DoSSR
+from dossr_video.models.dossr.model import DoSSR
 from dossr_video.training.batches import Batch, Batches
 from dossr_video.training.saving import save_whole
 

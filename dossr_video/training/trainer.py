@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from dossr_video.diffusion.schedule import SHIFT_STEPS, make_point
 from dossr_video.diffusion.solver import diffuse
-from dossr_video.models.compact import CompactNetworks
+from dossr_video.models.compact.model import CompactNetworks
 from dossr_video.quality.networks import Lpips
 from dossr_video.temporal.flow import warp
 from dossr_video.training.batches import Batch, Batches

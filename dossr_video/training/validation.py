@@ -12,7 +12,7 @@ from torch import Tensor
 
 from dossr_video.diffusion.schedule import SHIFT_STEPS, make_point
 from dossr_video.diffusion.solver import diffuse
-from dossr_video.models.compact import CompactNetworks
+from dossr_video.models.compact.model import CompactNetworks
 from dossr_video.quality.networks import Networks
 from dossr_video.training.batches import SCALE, Sample, make_sample
 from dossr_video.training.degradation import Recipe

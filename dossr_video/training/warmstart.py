@@ -5,10 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from dossr_video.models.compact import CompactNetworks
-from dossr_video.models.denoiser import Denoiser
-from dossr_video.models.restorer import Restorer
-from dossr_video.models.wavelet import haar
+from dossr_video.models.compact.denoiser import Denoiser
+from dossr_video.models.compact.model import CompactNetworks
+from dossr_video.models.compact.restorer import Restorer
+from dossr_video.models.compact.wavelet import haar
 from dossr_video.training.ncnn import NcnnNetwork
 
 

@@ -14,9 +14,10 @@ from torch import Tensor
 
 from dossr_video.errors import Interrupted, JobError, ModelError, ProofError, SettingsError, SourceError, TargetError
 from dossr_video.frames import Motion
-from dossr_video.jobs import durable, local, plan, worker
+from dossr_video.jobs import durable, plan
+from dossr_video.jobs.execute import local, worker
+from dossr_video.jobs.execute.local import LocalExecutor
 from dossr_video.jobs.folder import JobFolder
-from dossr_video.jobs.local import LocalExecutor
 from dossr_video.jobs.lock import HeldError, locked
 from dossr_video.jobs.run import run_job
 from dossr_video.models import registry
@@ -24,7 +25,7 @@ from dossr_video.models.base import Carry
 from dossr_video.models.bicubic import Bicubic
 from dossr_video.models.registry import resolve_dtype
 from dossr_video.settings import Settings
-from dossr_video.video.proof import Check, Proof
+from dossr_video.video.mux.proof import Check, Proof
 
 Content = Callable[[Path], dict[str, Any]]
 

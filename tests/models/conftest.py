@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from dossr_video.frames import Motion
-from dossr_video.models.convert import convert
-from dossr_video.models.dossr import DoSSR, load_dossr
+from dossr_video.models.dossr.convert import convert
+from dossr_video.models.dossr.model import DoSSR, load_dossr
 
 GOLDEN = Path(__file__).parents[1] / "data" / "golden" / "tiny"
 HEADS = {"head_channels": 8, "text_head_channels": 8}  # of the small checkpoint; the released one has 64

@@ -12,9 +12,9 @@ import torch
 from torch import Tensor, nn
 
 from dossr_video.diffusion.schedule import SHIFT_STEPS
-from dossr_video.models.compact import CompactNetworks
-from dossr_video.models.denoiser import Denoiser
-from dossr_video.models.restorer import Restorer
+from dossr_video.models.compact.denoiser import Denoiser
+from dossr_video.models.compact.model import CompactNetworks
+from dossr_video.models.compact.restorer import Restorer
 from dossr_video.quality.networks import Lpips
 from dossr_video.training.batches import Batch, Batches
 from dossr_video.training.degradation import read_recipes

@@ -16,12 +16,12 @@ from typing import NamedTuple
 import pytest
 
 from dossr_video.settings import Settings
-from dossr_video.video.containers import container_of
-from dossr_video.video.proof import prove
-from dossr_video.video.reader import PyavReader
-from dossr_video.video.remux import Cut, JoinReport, SegmentFile, join
-from dossr_video.video.triage import open_reader
-from dossr_video.video.writer import VideoSpec, VideoWriter, make_spec
+from dossr_video.video.inspect.triage import open_reader
+from dossr_video.video.mux.proof import prove
+from dossr_video.video.mux.remux import Cut, JoinReport, SegmentFile, join
+from dossr_video.video.read.pyav import PyavReader
+from dossr_video.video.write.containers import container_of
+from dossr_video.video.write.writer import VideoSpec, VideoWriter, make_spec
 
 Make = Callable[["Media", Path], None]
 

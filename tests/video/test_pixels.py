@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from dossr_video.video import pixels
-from dossr_video.video.encoders import ENCODERS, choose_pix_fmt
-from dossr_video.video.reader import PyavReader
+from dossr_video.video.read.pyav import PyavReader
 from dossr_video.video.tags import LUMA_WEIGHTS, ColorInfo
+from dossr_video.video.write.encoders import ENCODERS, choose_pix_fmt
 
 WHOLE = [
     "yuv444p",

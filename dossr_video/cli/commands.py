@@ -1,0 +1,195 @@
+"""The command `dossr-video`.
+
+Exit codes: 0 done, 1 failed, 2 wrong usage, 3 the result did not pass its proof, 130 interrupted. A failure is one line
+`error:` and one line `hint:`; --debug adds the traceback.
+
+What needs torch is imported inside the commands: --help and a mistyped option need not wait for it.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from dossr_video.cli.console import failures, interruptible, progress_display, say
+from dossr_video.cli.library import batch, status
+from dossr_video.cli.options import (
+    PATH,
+    DefaultCommand,
+    GroupedCommand,
+    debug_option,
+    force_option,
+    make_executor,
+    quiet_option,
+    ray_option,
+    restart_option,
+    with_settings,
+)
+from dossr_video.errors import SettingsError
+from dossr_video.heap import keep_one_heap
+from dossr_video.settings import Settings
+
+if TYPE_CHECKING:
+    from dossr_video.temporal.shots import Luma
+
+
+@click.group(cls=DefaultCommand, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
+@click.version_option(package_name="dossr-video", prog_name="dossr-video")
+def app() -> None:
+    """Restore and enlarge video x4 with domain-shift diffusion.
+
+    \b
+    dossr-video IN OUT [options]     the same as `dossr-video upscale IN OUT`
+    dossr-video upscale --help       all options
+    """
+
+
+@app.command(cls=GroupedCommand)
+@click.argument("source")
+@click.argument("target")
+@with_settings
+@force_option
+@restart_option
+@ray_option
+@quiet_option
+@click.option("--json-report", type=PATH, metavar="FILE", help="write what was done and found as JSON")
+@click.option("--before-after", type=PATH, metavar="PNG", help="write a picture of a frame before and after")
+@debug_option
+def upscale(
+    source: str,
+    target: str,
+    *,
+    settings: Settings,
+    force: bool,
+    restart: bool,
+    cluster: str | None,
+    quiet: bool,
+    json_report: Path | None,
+    before_after: Path | None,
+) -> None:
+    """Restore and enlarge SOURCE into TARGET (.mp4, .mkv, .mov), sound and all other streams kept. Either may be a URL.
+
+    An interrupted run goes on where it stopped when the same command is given again.
+    """
+    from dossr_video.jobs.urls import run_job_at
+
+    with interruptible() as cancelled, progress_display(quiet=quiet) as on_progress:
+        report = run_job_at(
+            source,
+            target,
+            settings,
+            force=force,
+            restart=restart,
+            on_progress=on_progress,
+            cancelled=cancelled,
+            executor=make_executor(settings, cluster),
+        )
+    if json_report is not None:
+        json_report.write_text(report.dumps(), encoding="utf-8")
+    if before_after is not None:
+        from dossr_video.report import before_after as draw
+
+        draw(Path(source), Path(target), before_after, settings=settings)
+    losses = [f"not kept: {loss}" for loss in report.lost]
+    damage = [f"the source is damaged {place}" for place in report.damage]
+    for warning in (*report.warnings, *losses, *damage):
+        say(f"warning: {warning}")
+    if not quiet:
+        say(f"result: {target}")
+        if before_after is not None:
+            say(f"before and after: {before_after}")
+        say(report.summary())
+
+
+@app.command(cls=GroupedCommand)
+@click.argument("source", type=PATH)
+@click.argument("target", type=PATH, required=False)
+@with_settings
+@click.option("--json", "as_json", is_flag=True, help="print JSON")
+@debug_option
+def probe(source: Path, target: Path | None, *, settings: Settings, as_json: bool) -> None:
+    """Explain what SOURCE is, what a run with these options would do and why, and what TARGET could not keep."""
+    from dossr_video.video.inspect.triage import triage
+    from dossr_video.video.read.probe import probe as look
+
+    info = look(source, max_pixels=settings.max_pixels)
+    with progress_display(quiet=as_json) as on_progress:
+        treatment = triage(info, settings, target=target, on_frame=lambda frames: on_progress("looking", frames, 0))
+    if as_json:
+        data = {"source": asdict(info), "treatment": treatment.as_json()}
+        click.echo(json.dumps(data, indent=2, default=str))
+        return
+    video = info.video
+    seconds = "unknown" if info.duration is None else f"{float(info.duration):.3f} s"
+    click.echo(f"{source}: {info.container}, {seconds}, {len(info.streams) + 1} streams")
+    click.echo(
+        f"picture: {video.codec}, {video.width}x{video.height}, {video.pix_fmt}, {float(video.frame_rate):.3f} frames/s"
+    )
+    for line in treatment.explain():
+        click.echo(line)
+
+
+@app.command()
+@click.argument("checkpoint", type=PATH)
+@click.argument("folder", type=PATH)
+@click.option("--dtype", type=click.Choice(["float16", "float32"]), default="float16", show_default=True)
+@click.option("--text-tower", is_flag=True, help="keep the text tower, for prompts of your own")
+@debug_option
+def convert(checkpoint: Path, folder: Path, *, dtype: str, text_tower: bool) -> None:
+    """Write a DoSSR CHECKPOINT as a FOLDER in diffusers' layout: smaller, faster to load."""
+    from dossr_video.models.dossr.convert import convert as write
+    from dossr_video.models.registry import DTYPES
+
+    write(checkpoint, folder, dtype=DTYPES[dtype], text_tower=text_tower)
+    say(f"result: {folder}; use it with --model {folder}")
+
+
+@app.command()
+@click.argument("source", type=PATH)
+@click.option("--json", "as_json", is_flag=True, help="print JSON")
+@debug_option
+def shots(source: Path, *, as_json: bool) -> None:
+    """Print the shots of SOURCE: first frame, one past the last, and the time at which each begins."""
+    from dossr_video.temporal.shots import find_shots
+    from dossr_video.video.read.pyav import PyavReader
+
+    pts = []
+    with PyavReader(source) as reader:
+
+        def lumas() -> Iterator[Luma]:
+            for frame in reader.frames():
+                pts.append(frame.pts)
+                yield frame.luma_small()
+
+        starts = list(find_shots(lumas()))
+        times = [float(pts[start] * reader.time_base) for start in starts]
+    rows = list(zip(starts, [*starts[1:], len(pts)], times, strict=True))
+    if as_json:
+        click.echo(json.dumps([{"start": a, "stop": b, "seconds": t} for a, b, t in rows]))
+    else:
+        for start, stop, seconds in rows:
+            click.echo(f"{start}\t{stop}\t{seconds:.3f}")
+
+
+app.add_command(batch)
+app.add_command(status)
+
+
+def main() -> None:
+    """Entry point of the command; see the module's docstring for the exit codes."""
+    keep_one_heap()
+    with failures(debug="--debug" in sys.argv):
+        try:
+            code = app(prog_name="dossr-video", standalone_mode=False)
+        except click.Abort as error:  # what click makes of the second Ctrl-C
+            raise KeyboardInterrupt from error
+        except click.UsageError as error:
+            command = error.ctx.command_path if error.ctx else "dossr-video"
+            raise SettingsError(error.format_message(), hint=f"`{command} --help` tells how it is used") from error
+        sys.exit(code if isinstance(code, int) else 0)

@@ -1,0 +1,161 @@
+"""The commands for whole collections: `dossr-video batch` and `dossr-video status`."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from dossr_video.cli.console import duration_text, interruptible, progress_display, say
+from dossr_video.cli.options import (
+    PATH,
+    GroupedCommand,
+    debug_option,
+    force_option,
+    make_executor,
+    quiet_option,
+    ray_option,
+    restart_option,
+    with_settings,
+)
+from dossr_video.jobs.names import shown
+from dossr_video.settings import Settings
+
+if TYPE_CHECKING:
+    from dossr_video.library.batch import Outcome
+    from dossr_video.library.estimate import Quote
+    from dossr_video.library.status import Status
+
+
+@click.command(cls=GroupedCommand)
+@click.argument("sources", type=PATH)
+@click.argument("results", type=PATH)
+@with_settings
+@click.option("--recursive", is_flag=True, help="folders below SOURCES too")
+@click.option("--include", multiple=True, metavar="GLOB", help="only files that match; may be given again")
+@click.option("--exclude", multiple=True, metavar="GLOB", help="no files that match; may be given again")
+@click.option("--dry-run", is_flag=True, help="tell frames, hours and disk; the speed is measured on this machine")
+@click.option("--watch", is_flag=True, help="go on with files that appear later, until Ctrl-C")
+@force_option
+@restart_option
+@ray_option
+@quiet_option
+@debug_option
+def batch(
+    sources: Path,
+    results: Path,
+    *,
+    settings: Settings,
+    recursive: bool,
+    include: tuple[str, ...],
+    exclude: tuple[str, ...],
+    dry_run: bool,
+    watch: bool,
+    force: bool,
+    restart: bool,
+    cluster: str | None,
+    quiet: bool,
+) -> int:
+    """Do every video of the folder SOURCES into the folder RESULTS, which mirrors it.
+
+    Only what is new, has changed or failed before is done; a bad file never stops the rest. Exit code 1 if some failed.
+    """
+    from dossr_video.library.batch import Batch
+    from dossr_video.library.estimate import quote
+    from dossr_video.library.files import Library
+
+    work = Batch(Library(sources, results, recursive, include, exclude), settings, force, restart)
+    if dry_run:
+        with interruptible() as cancelled, progress_display(quiet=quiet) as show:
+            executor = make_executor(settings, cluster)
+            told = quote(work, executor=executor, on_progress=show, cancelled=cancelled)
+        _print_quote(told)
+        return 0
+    outcomes: dict[Path, Outcome] = {}
+    try:
+        with interruptible() as cancelled, progress_display(quiet=quiet) as show:
+
+            def take(outcome: Outcome) -> None:
+                outcomes[outcome.source] = outcome
+                _tell(outcome, quiet=quiet)
+                if watch:
+                    show("waiting for files", 0, 0)
+
+            work.run(
+                watch=watch,
+                on_outcome=take,
+                on_progress=show,
+                cancelled=cancelled,
+                executor=make_executor(settings, cluster),
+            )
+    finally:  # after Ctrl-C too: what was done until then
+        if outcomes and not quiet:
+            _print_outcomes(list(outcomes.values()))
+    if not outcomes and not quiet:
+        say("no files")
+    return int(any(outcome.verdict == "failed" for outcome in outcomes.values()))
+
+
+@click.command()
+@click.argument("path", type=PATH)
+@debug_option
+def status(path: Path) -> None:
+    """Show the jobs of a folder of results, or of one result: running, interrupted, done, failed."""
+    from dossr_video.library.status import status as look
+
+    _print_status(look(path))
+
+
+def _print_quote(quote: Quote) -> None:
+    from dossr_video.jobs.resources import readable
+
+    if quote.speed is None:
+        click.echo("nothing to do")
+    else:
+        click.echo(f"{quote.files} files, {quote.frames} frames: about {quote.hours:.1f} hours on this machine")
+        click.echo(
+            f"{readable(quote.result_bytes)} of results, and {readable(quote.temporary_bytes)} for temporary files"
+        )
+        click.echo(f"measured on {shown(quote.speed.measured_on)}")
+    for path in quote.unknown:
+        click.echo(f"not counted, its length is not known before it is read: {shown(path)}")
+    for path, reason in quote.refused:
+        click.echo(shown(f"would fail: {reason}" if str(path) in reason else f"would fail: {path}: {reason}"))
+
+
+def _tell(outcome: Outcome, *, quiet: bool) -> None:
+    """What became of a file, at once: a library takes days."""
+    if outcome.error is not None:
+        where = "" if str(outcome.source) in outcome.error else f"{outcome.source}: "
+        say(f"{outcome.verdict}: {where}{outcome.error}; {outcome.hint}")
+    elif outcome.verdict == "done" and not quiet:
+        say(f"done: {outcome.target}: {outcome.frames} frames in {duration_text(outcome.seconds)}")
+
+
+def _print_outcomes(outcomes: Sequence[Outcome]) -> None:
+    """A row for each file that this run had to do with, and the counts of all."""
+    table = Table("file", "outcome", "frames", "time")
+    for outcome in outcomes:
+        if outcome.verdict != "unchanged":
+            frames = "" if outcome.frames is None else str(outcome.frames)
+            table.add_row(escape(shown(outcome.source)), outcome.verdict, frames, duration_text(outcome.seconds))
+    counts = Counter(outcome.verdict for outcome in outcomes)
+    if table.row_count:
+        Console(stderr=True).print(table)
+    say(", ".join(f"{count} {verdict}" for verdict, count in sorted(counts.items())))
+
+
+def _print_status(status: Status) -> None:
+    for job in status.jobs:
+        left = "" if job.seconds_left is None else f", {duration_text(job.seconds_left)} left"
+        owner = "" if job.owner is None else f" by process {job.owner.pid} on {job.owner.host}"
+        click.echo(f"{job.state}{owner}: {shown(job.target)}: {job.stage} {job.done}/{job.total or '?'} frames{left}")
+    for entry in status.failed:
+        click.echo(f"failed: {entry.source}: {shown(entry.error or '')}")
+    click.echo(f"{len(status.jobs)} in work, {len(status.done)} done, {len(status.failed)} failed")

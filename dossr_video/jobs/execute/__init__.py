@@ -1,0 +1,1 @@
+"""Where segments are computed: this machine or a Ray cluster."""

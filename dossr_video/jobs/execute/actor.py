@@ -1,0 +1,127 @@
+"""A worker on another machine: where it finds the source, and how its segments get away."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import asdict, dataclass, replace
+from importlib.metadata import version
+from pathlib import Path
+from socket import gethostname
+
+from dossr_video.errors import JobError, SourceError
+from dossr_video.heap import keep_one_heap
+from dossr_video.jobs.execute.worker import Task, Worker
+from dossr_video.jobs.fingerprint import SourceMark
+from dossr_video.jobs.scratch import Scratch
+from dossr_video.jobs.urls import fetched
+from dossr_video.segments import SegmentResult
+from dossr_video.settings import Settings
+
+PIECE = 1 << 24  # bytes of a segment that travel at a time
+
+
+@dataclass(frozen=True)
+class Identity:
+    """What must be equal on all machines for the result to be."""
+
+    weights: str  # sha256
+    dtype: str
+    version: str  # of this program
+
+
+class RemoteWorker:
+    """A worker in a process of its own. While it runs a task, a second thread tells how far it is.
+
+    It writes to a folder of its own, from where the executor takes the segment: only the process that holds the job's
+    lock writes to the job's folder, and no machine but its own needs to see it.
+    """
+
+    def __init__(self, settings: Settings, device: str) -> None:
+        keep_one_heap()
+        self._settings = settings
+        self._device = device
+        self._worker: Worker | None = None  # made by the first call, where its errors come back as they are
+        self._written = 0
+        self._scratch: Scratch | None = Scratch()  # now: what a worker before left goes away
+        self._fetched: Path | None = None  # the folder of a source that was fetched here
+
+    def identity(self) -> Identity:
+        worker = self._loaded()
+        return Identity(worker.weights, str(worker.model.dtype).removeprefix("torch."), version("dossr-video"))
+
+    def run(self, task: Task, mark: SourceMark, expected: Identity) -> SegmentResult:
+        """Make the segment; `mark` tells the source and `expected` the worker that the job counts on.
+
+        Raises SourceError, or JobError, when this machine has another one.
+        """
+        self._written = 0
+        self._scratch = self._scratch or Scratch()
+        here, there = asdict(self.identity()), asdict(expected)
+        others = [f"{name} {here[name]} in place of {there[name]}" for name in here if here[name] != there[name]]
+        if others:
+            raise JobError(
+                f"the machine {gethostname()} would compute something else: {', '.join(others)}",
+                hint="install the same version and weights on all machines of the cluster, and name --dtype",
+            )
+        mine = replace(task, source=self._source_of(task, mark), target=self._made(task))
+        return self._loaded().run(mine, on_frames=self._count)
+
+    def piece(self, task: Task, start: int) -> bytes:
+        """PIECE bytes of the segment's file from `start` on, less at its end; after the last the file goes away."""
+        with self._made(task).open("rb") as file:
+            file.seek(start)
+            content = file.read(PIECE)
+        if not content:
+            self._made(task).unlink()
+        return content
+
+    def forget(self) -> None:
+        """Drop what this job left on the machine."""
+        if self._scratch is not None:
+            self._scratch.remove()
+            self._scratch = None
+        if self._worker is not None:
+            self._worker.close()
+        if self._fetched is not None:
+            shutil.rmtree(self._fetched, ignore_errors=True)
+            self._fetched = None
+
+    def _made(self, task: Task) -> Path:
+        assert self._scratch is not None
+        return self._scratch.path / task.target.name
+
+    def _source_of(self, task: Task, mark: SourceMark) -> Path:
+        """The source where this machine sees it, else a copy of its own."""
+        if _is_there(task.source, mark):
+            return task.source
+        if task.url is None:
+            raise SourceError(
+                f"the machine {gethostname()} of the cluster sees no such file: {task.source}",
+                hint="put it on a path that all machines share, or give its URL (s3://, sftp://, ...)",
+            )
+        copy = fetched(task.url)
+        self._fetched = copy.parent
+        if not _is_there(copy, mark):
+            raise SourceError(f"{task.url} has changed since the job began", hint="begin anew with --restart")
+        return copy
+
+    def written(self) -> int:
+        """Frames of the running task."""
+        return self._written
+
+    def _count(self, written: int) -> None:
+        self._written = written
+
+    def _loaded(self) -> Worker:
+        if self._worker is None:
+            self._worker = Worker(self._settings, device=self._device)
+        return self._worker
+
+
+def _is_there(path: Path, mark: SourceMark) -> bool:
+    """Whether it is that file: sizes and contents are compared, dates may differ from machine to machine."""
+    try:
+        here = SourceMark.of(path)
+    except OSError:
+        return False
+    return (here.size, here.sample) == (mark.size, mark.sample)

@@ -1,0 +1,210 @@
+"""Running segments on a Ray cluster: actors that hold the model, on as many machines as there are."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+from dossr_video.errors import JobError
+from dossr_video.jobs import durable
+from dossr_video.jobs.execute.actor import Identity, RemoteWorker
+from dossr_video.jobs.execute.worker import Task
+from dossr_video.jobs.fingerprint import SourceMark
+from dossr_video.segments import SegmentResult
+from dossr_video.settings import Settings
+
+try:
+    import ray
+    from ray.exceptions import RayActorError, RayTaskError
+except ImportError as missing:
+    raise JobError("--ray needs Ray, which is not installed", hint="pip install 'dossr-video[ray]'") from missing
+
+DEATHS = 3  # of workers on one segment, after which it is no accident
+CLEANING = 10.0  # seconds that the workers have to clean up after a job
+POLL = 0.5  # seconds between two looks at how far the workers are
+
+
+@dataclass(eq=False)
+class _Member:
+    """An actor and what it does."""
+
+    actor: Any
+    task: Task | None = None
+    call: Any = None  # the answer waited for: of the task, or, after a death, a sign of life
+    look: Any = None  # the answer to how far the task is
+    shown: int = 0  # frames of the task that were counted
+
+
+class RayExecutor:
+    """See Executor. All machines see the source, or can fetch it from its URL; segments come back through Ray.
+
+    Ray places the actors, notices their death and starts them again; a task whose actor died goes to whichever is free
+    first.
+    """
+
+    def __init__(self, settings: Settings, *, address: str) -> None:
+        """Joins the cluster at `address`; `local` starts one on this machine. Raises JobError, ModelError.
+
+        Each GPU gets an actor; in a cluster without any, every `threads` CPUs of a machine do (default: all of them).
+        """
+        _connect(address)
+        self._members = [_Member(actor) for actor in _start_actors(settings)]
+        self.workers = len(self._members)
+        try:
+            self._identity: Identity = ray.get(self._members[0].actor.identity.remote())
+        except RayTaskError as error:
+            for member in self._members:
+                ray.kill(member.actor)
+            raise error.cause from error
+        self.weights, self.dtype = self._identity.weights, self._identity.dtype
+
+    def run(
+        self,
+        tasks: Iterable[Task],
+        *,
+        on_done: Callable[[SegmentResult], None],
+        on_frames: Callable[[int], None],
+        stopping: Callable[[], bool],
+    ) -> None:
+        run = _Run(self._members, deque(tasks), self._identity, on_done, on_frames)
+        try:
+            while run.goes_on(stopping()):
+                run.step()
+        except BaseException:
+            for member in self._members:  # whoever stops at once does not wait for running tasks
+                ray.kill(member.actor, no_restart=False)
+                member.task, member.call, member.look = None, member.actor.written.remote(), None
+            raise
+        forgotten = [member.actor.forget.remote() for member in self._members]
+        ray.wait(forgotten, num_returns=len(forgotten), timeout=CLEANING)
+        if run.failure is not None:
+            raise run.failure
+
+
+class _Run:
+    """One call of RayExecutor.run."""
+
+    def __init__(
+        self,
+        members: list[_Member],
+        waiting: deque[Task],
+        identity: Identity,
+        on_done: Callable[[SegmentResult], None],
+        on_frames: Callable[[int], None],
+    ) -> None:
+        self.failure: BaseException | None = None
+        self._members = members
+        self._waiting = waiting
+        self._on_done = on_done
+        self._on_frames = on_frames
+        self._identity = identity
+        self._mark = lru_cache(SourceMark.of)
+        self._deaths: Counter[int] = Counter()
+
+    def goes_on(self, stopping: bool) -> bool:
+        """Whether anything is left to wait for."""
+        if stopping or self.failure is not None:
+            self._waiting.clear()
+        return bool(self._waiting) or any(member.task for member in self._members)
+
+    def step(self) -> None:
+        """Give work to the free, wait a moment, and take what is finished."""
+        for member in self._members:
+            if member.call is None and self._waiting:
+                member.task, member.shown = self._waiting.popleft(), 0
+                member.call = member.actor.run.remote(member.task, self._mark(member.task.source), self._identity)
+        calls = [member.call for member in self._members if member.call is not None]
+        ready, _ = ray.wait(calls, num_returns=len(calls), timeout=POLL)
+        for member in self._members:
+            if member.call in ready:
+                self._take(member)
+            elif member.task is not None:
+                self._look(member)
+
+    def _take(self, member: _Member) -> None:
+        call, task = member.call, member.task
+        member.call = member.task = member.look = None
+        try:
+            answer = ray.get(call)
+            if task is not None:
+                _bring(member.actor, task)
+        except RayTaskError as error:
+            self.failure = self.failure or error.cause
+        except RayActorError as error:
+            if task is not None:
+                self._on_frames(-member.shown)
+                self._mourn(task, error)
+            else:
+                time.sleep(POLL)  # it is not up yet
+            member.call = member.actor.written.remote()  # answered when Ray has started the actor again
+        else:
+            if task is not None:
+                self._on_frames(answer.frames - member.shown)
+                self._on_done(answer)
+
+    def _mourn(self, task: Task, error: RayActorError) -> None:
+        self._deaths[task.segment.index] += 1
+        if self._deaths[task.segment.index] < DEATHS:
+            self._waiting.appendleft(task)
+        else:
+            self.failure = self.failure or JobError(
+                f"{DEATHS} workers died on segment {task.segment.index}: {str(error).splitlines()[0]}",
+                hint="see Ray's logs for the reason, often too little memory; finished segments are kept",
+            )
+
+    def _look(self, member: _Member) -> None:
+        """Count what the running task has written, as far as its actor has answered."""
+        if member.look is None:
+            member.look = member.actor.written.remote()
+        elif ray.wait([member.look], timeout=0)[0]:
+            with suppress(RayActorError):
+                written = ray.get(member.look)
+                self._on_frames(written - member.shown)
+                member.shown = written
+            member.look = None
+
+
+def _bring(actor: Any, task: Task) -> None:
+    """Take a finished segment's file from its worker; it has its name only when it is whole and on the disk."""
+    temporary = task.target.with_name(f"{task.target.stem}.part{task.target.suffix}")
+    try:
+        with temporary.open("wb") as file:
+            while content := ray.get(actor.piece.remote(task, file.tell())):
+                file.write(content)
+        durable.settle(temporary, task.target)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _connect(address: str) -> None:
+    if ray.is_initialized():
+        return
+    try:
+        ray.init(address=None if address == "local" else address, log_to_driver=False, include_dashboard=False)
+    except (ConnectionError, RuntimeError, ValueError) as error:
+        raise JobError(
+            f"no Ray cluster answers at {address}: {str(error).splitlines()[0]}",
+            hint="check the address, or use --ray local",
+        ) from error
+
+
+def _start_actors(settings: Settings) -> list[Any]:
+    machines = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    gpus = int(sum(machine.get("GPU", 0) for machine in machines))
+    if gpus and settings.device in ("auto", "cuda"):
+        needs, count, device = {"num_gpus": 1, "num_cpus": 1}, gpus, "cuda"
+    else:
+        cores = [int(machine.get("CPU", 0)) for machine in machines]
+        threads = settings.threads or max(1, min(filter(None, cores), default=1))
+        needs, count, device = {"num_cpus": threads}, sum(core // threads for core in cores), settings.device
+    if count == 0:
+        raise JobError(
+            f"the cluster has no room for a worker that needs {needs}", hint="lower --threads, or add machines"
+        )
+    remote = ray.remote(max_restarts=-1, max_concurrency=2, scheduling_strategy="SPREAD", **needs)(RemoteWorker)
+    return [remote.remote(settings, device) for _ in range(count)]

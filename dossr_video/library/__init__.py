@@ -1,0 +1,1 @@
+"""Folders of files: what is new, what is done, how long it takes."""

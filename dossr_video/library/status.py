@@ -1,0 +1,75 @@
+"""What goes on in a folder of results, and what became of the files that were in hand."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from dossr_video.errors import TargetError
+from dossr_video.jobs.folder import JobFolder
+from dossr_video.jobs.lock import Owner, holder
+from dossr_video.jobs.progress import position
+from dossr_video.library.catalogue import Catalogue, Entry, has_catalogue
+
+
+@dataclass(frozen=True)
+class JobStatus:
+    """A job that is not complete."""
+
+    target: Path
+    state: Literal["running", "interrupted"]
+    owner: Owner | None  # the process that runs it
+    stage: str  # as the run last told; "" where it told nothing
+    done: int  # frames; of an interrupted job those in finished segments
+    total: int  # frames; 0: not known yet
+    seconds_left: float | None  # at the speed of this run; None: not known
+
+
+@dataclass(frozen=True)
+class Status:
+    """A folder of results."""
+
+    jobs: tuple[JobStatus, ...]
+    done: tuple[Entry, ...]  # by the catalogue
+    failed: tuple[Entry, ...]
+
+
+def status(path: Path) -> Status:
+    """The state of a folder of results, or of one result; TargetError when there is neither."""
+    if not path.is_dir():
+        folder = JobFolder.beside(path, suffix="").path
+        if not path.exists() and not folder.exists():
+            raise TargetError(f"{path} does not exist", hint="name a folder of results, or the result of a job")
+        return Status((_job(folder),) if folder.exists() else (), (), ())
+    entries = Catalogue(path).entries() if has_catalogue(path) else []
+    return Status(
+        tuple(map(_job, sorted(_job_folders(path)))),
+        tuple(entry for entry in entries if entry.state == "done"),
+        tuple(entry for entry in entries if entry.state == "failed"),
+    )
+
+
+def _job_folders(folder: Path) -> Iterator[Path]:
+    return (path for path in folder.rglob("*.dossr") if path.is_dir())
+
+
+def _job(path: Path) -> JobStatus:
+    folder = JobFolder(path, suffix="")
+    owner, told = holder(folder.lock), position(folder.progress)
+    done, total = (told.done, told.total) if told else (0, 0)
+    if owner is None:
+        done = sum(result.frames for result in folder.finished().values())
+    left = None
+    if owner is not None and told is not None and told.total and told.done > told.first:
+        left = (told.total - told.done) * told.seconds / (told.done - told.first)
+    return JobStatus(
+        path.with_suffix(""),
+        "interrupted" if owner is None else "running",
+        owner,
+        told.stage if told else "",
+        done,
+        total,
+        left,
+    )

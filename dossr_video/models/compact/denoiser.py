@@ -1,0 +1,69 @@
+"""The compact model's denoiser: a small U-Net on the wavelet grid that predicts x0 as a residual to xhat0."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from dossr_video.models.compact.wavelet import CHANNELS
+
+_FREQUENCIES = 32
+
+
+def embed_time(t: Tensor) -> Tensor:
+    """Schedule entries (B,) in [0, 1000) -> sines and cosines (B, 64)."""
+    rates = torch.exp(-math.log(10000) * torch.arange(_FREQUENCIES, device=t.device) / _FREQUENCIES)
+    angles = t[:, None].float() * rates
+    return torch.cat([angles.sin(), angles.cos()], dim=1)
+
+
+class _Block(nn.Module):
+    """Two convolutions around a time-dependent scale and shift. No normalisation: it would move colours."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(width, width, 3, padding=1)
+        self.second = nn.Conv2d(width, width, 3, padding=1)
+        self.time = nn.Linear(2 * _FREQUENCIES, 2 * width)
+        nn.init.zeros_(self.time.weight)
+        nn.init.zeros_(self.time.bias)
+
+    def forward(self, x: Tensor, time: Tensor) -> Tensor:
+        scale, shift = self.time(time)[:, :, None, None].chunk(2, dim=1)
+        return x + self.second(F.silu(self.first(x) * (1 + scale) + shift))
+
+
+class Denoiser(nn.Module):
+    """x_t and xhat0 (B, 192, h, w), sides even, and t (B,) -> x0 (B, 192, h, w).
+
+    Latents are float32 whatever the weights are; only the residual is computed in half precision.
+    """
+
+    def __init__(self, *, width: int = 128, deep_width: int = 192) -> None:
+        super().__init__()
+        self.head = nn.Conv2d(2 * CHANNELS, width, 1)
+        self.fine_in = _Block(width)
+        self.down = nn.Conv2d(width, deep_width, 2, stride=2)
+        self.deep = nn.ModuleList([_Block(deep_width), _Block(deep_width)])
+        self.up = nn.Conv2d(deep_width, width, 1)
+        self.fine_out = _Block(width)
+        self.tail = nn.Conv2d(width, CHANNELS, 3, padding=1)
+        # Starts as the identity on the restored picture.
+        for parameter in self.tail.parameters():
+            nn.init.zeros_(parameter)
+
+    def forward(self, x: Tensor, degraded: Tensor, t: Tensor) -> Tensor:
+        dtype = self.head.weight.dtype
+        time = embed_time(t).to(dtype)
+        fine = self.fine_in(self.head(torch.cat([x, degraded], dim=1).to(dtype)), time)
+        deep = self.down(fine)
+        for block in self.deep:
+            deep = block(deep, time)
+        fine = fine + F.interpolate(self.up(deep), scale_factor=2.0, mode="nearest")
+        residual = self.tail(F.silu(self.fine_out(fine, time)))
+        low, high = residual.float().split([3, CHANNELS - 3], dim=1)
+        # The low band's residual has no mean: no picture changes its mean colour.
+        return degraded + torch.cat([low - low.mean((2, 3), keepdim=True), high], dim=1)

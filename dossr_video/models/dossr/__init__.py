@@ -1,0 +1,1 @@
+"""The full DoSSR model of the paper."""

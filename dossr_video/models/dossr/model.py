@@ -1,0 +1,147 @@
+"""Full DoSSR as a domain-shift model: Stable Diffusion's UNet and VAE, a control branch, an RRDBNet restorer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from dossr_video.diffusion.schedule import make_point
+from dossr_video.frames import Motion
+from dossr_video.models.base import Carry, Condition, SamplerDefaults
+from dossr_video.models.dossr.checkpoint import digest
+from dossr_video.models.dossr.networks import Networks, load_networks, open_source
+from dossr_video.models.dossr.rrdbnet import RRDBNet
+from dossr_video.models.dossr.text import DEFAULT_PROMPT, EMPTY_PROMPT
+from dossr_video.temporal.flow import warp
+
+LATENT_SCALE = 0.18215
+
+
+class DoSSR:
+    """DomainShiftModel on `networks`; frames go through them one at a time, so no result depends on the batch.
+
+    `contexts` holds one text context (1, 77, D), or two with guidance, positive and negative:
+    eps = negative + cfg_scale (positive - negative).
+    """
+
+    scale = RRDBNet.scale
+    defaults = SamplerDefaults(steps=5, order=3, final="landing", color_fix="wavelet")
+
+    def __init__(self, networks: Networks, contexts: Tensor, *, name: str, digest: str, cfg_scale: float = 1.0) -> None:
+        weight = networks.unet.conv_in.weight
+        self.name = name
+        self.digest = digest
+        self.networks = networks
+        self.device: torch.device = weight.device
+        self.dtype: torch.dtype = weight.dtype
+        self.contexts = contexts.to(self.device, self.dtype)
+        self.cfg_scale = cfg_scale
+        self.latent_stride: int = 2 ** (len(networks.vae.config.block_out_channels) - 1)
+        unet_stride = 2 ** (len(networks.unet.config.block_out_channels) - 1)
+        self.multiple: int = self.latent_stride * unet_stride // self.scale
+
+    def restore(self, frames: Tensor, motion: Motion, carry: Carry) -> tuple[Tensor, Carry]:
+        return self._each(self.networks.restorer, frames), None
+
+    def encode(self, pictures: Tensor, posterior_noise: Tensor | None = None) -> Tensor:
+        mean, deviation = self.posterior(pictures)
+        return mean if posterior_noise is None else mean + deviation * posterior_noise
+
+    def posterior(self, pictures: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and standard deviation of the degraded latents, each (T, C, h, w)."""
+        mean, log_variance = self._each(self._encode, 2 * pictures - 1).chunk(2, dim=1)
+        return LATENT_SCALE * mean, LATENT_SCALE * torch.exp(0.5 * log_variance.clamp(-30, 20))
+
+    def _encode(self, pictures: Tensor) -> Tensor:
+        moments: Tensor = self.networks.vae.quant_conv(self.networks.vae.encoder(pictures))
+        return moments
+
+    def condition(self, pictures: Tensor, degraded_latents: Tensor) -> Condition:
+        """`degraded_latents` is `encode(pictures)`, the mean: where one encoder serves both, that is the hint."""
+        encoder = self.networks.cond_encoder
+        if encoder is None:
+            return Condition(hint=degraded_latents)
+        hint = LATENT_SCALE * self._each(encoder, 2 * pictures - 1).chunk(2, dim=1)[0]
+        return Condition(hint=hint)
+
+    def denoise(self, x: Tensor, t: int, condition: Condition) -> Tensor:
+        point = make_point(t)
+        eps = [self._guided(x[i : i + 1], t, condition.hint[i : i + 1]) for i in range(len(x))]
+        return (x - point.s * torch.cat(eps)) / point.a
+
+    def _guided(self, x: Tensor, t: int, hint: Tensor) -> Tensor:
+        """eps (1, C, h, w); with guidance, both contexts in one call."""
+        count = len(self.contexts)
+        eps = self.predict_noise(x.expand(count, -1, -1, -1), t, hint.expand(count, -1, -1, -1), self.contexts)
+        return eps if count == 1 else eps[1:] + self.cfg_scale * (eps[:1] - eps[1:])
+
+    def predict_noise(
+        self, x: Tensor, t: int | Tensor, hint: Tensor, contexts: Tensor, *, control: float = 1.0
+    ) -> Tensor:
+        """What the network takes for the noise in x (B, C, h, w), with contexts (B, 77, D); t may be (B,).
+
+        `control` scales the control branch's outputs; at 0 the branch is not run.
+        """
+        x, contexts = x.to(self.dtype), contexts.to(self.dtype)
+        residuals: dict[str, object] = {}
+        if control:
+            down, middle = self.control(x, t, hint, contexts, scale=control)
+            residuals = {"down_block_additional_residuals": down, "mid_block_additional_residual": middle}
+        eps: Tensor = self.networks.unet(x, t, contexts, **residuals, return_dict=False)[0]
+        return eps.float()
+
+    def control(
+        self, x: Tensor, t: int | Tensor, hint: Tensor, contexts: Tensor, *, scale: float = 1.0
+    ) -> tuple[list[Tensor], Tensor]:
+        """The control branch's outputs: one per input block of the UNet, and the middle one's."""
+        sample = torch.cat((x.to(self.dtype), hint.to(self.dtype)), dim=1)
+        no_picture = sample.new_zeros(len(sample), 1, *sample.shape[2:])
+        contexts = contexts.to(self.dtype)
+        outputs: tuple[list[Tensor], Tensor] = self.networks.controlnet(
+            sample, t, contexts, no_picture, scale, return_dict=False
+        )
+        return outputs
+
+    def decode(self, latents: Tensor) -> Tensor:
+        return self._each(self._decode, latents / LATENT_SCALE) / 2 + 0.5
+
+    def _decode(self, latents: Tensor) -> Tensor:
+        pictures: Tensor = self.networks.vae.decoder(self.networks.vae.post_quant_conv(latents))
+        return pictures
+
+    def warp(self, latents: Tensor, flow: Tensor) -> Tensor:
+        return warp(latents, flow)
+
+    def _each(self, network: Callable[[Tensor], Tensor], batch: Tensor) -> Tensor:
+        return torch.cat([network(batch[i : i + 1].to(self.device, self.dtype)).float() for i in range(len(batch))])
+
+
+def load_dossr(
+    path: Path,
+    *,
+    device: torch.device,
+    dtype: torch.dtype,
+    name: str | None = None,
+    prompt: str | None = None,
+    negative_prompt: str | None = None,
+    cfg_scale: float = 1.0,
+    head_channels: int | None = None,
+    text_head_channels: int | None = None,
+) -> DoSSR:
+    """A model from the released checkpoint or from a folder made by `convert`.
+
+    The released one-step weights are loaded alike, and sampled in one call. `head_channels` and `text_head_channels`
+    are channels per attention head, for checkpoints of other sizes than the released ones; without them a config.json
+    beside the checkpoint is asked, and folders hold them.
+    Raises ModelError; SettingsError for a prompt that needs a vocabulary that is not installed.
+    """
+    source = open_source(path, head_channels=head_channels, text_head_channels=text_head_channels)
+    prompts = [DEFAULT_PROMPT if prompt is None else prompt]
+    if cfg_scale != 1.0:
+        prompts.append(EMPTY_PROMPT if negative_prompt is None else negative_prompt)
+    contexts = source.contexts(prompts)
+    networks = load_networks(source, device=device, dtype=dtype)
+    return DoSSR(networks, contexts, name=name or str(path), digest=digest(path), cfg_scale=cfg_scale)

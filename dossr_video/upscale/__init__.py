@@ -1,0 +1,1 @@
+"""One segment, one shot: decoded frames in, enlarged frames out."""

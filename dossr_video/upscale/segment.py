@@ -1,0 +1,252 @@
+"""Reader, upscaler and writer of one segment, each on its own thread, with short queues between them.
+
+Decoding, flow, convolutions and encoding all release the interpreter's lock, so the three overlap; memory holds a few
+chunks whatever the length of the file.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from itertools import islice
+from typing import TYPE_CHECKING, TypeVar
+
+import torch
+from torch import Tensor
+
+from dossr_video.errors import SourceError
+from dossr_video.frames import Area, Chunk, Motion
+from dossr_video.models.base import DomainShiftModel
+from dossr_video.segments import Segment, SegmentResult
+from dossr_video.settings import Settings
+from dossr_video.temporal.exposure import ExposureState, even_out
+from dossr_video.temporal.flow import FlowEstimator, motion
+from dossr_video.upscale.memory import CHUNK, Room, is_out_of_memory
+from dossr_video.upscale.shot import ShotState, framed, resize, upscale_chunk
+from dossr_video.video.read.frame import Frame
+from dossr_video.video.read.pyav import VideoReader
+
+if TYPE_CHECKING:
+    from dossr_video.video.write.writer import VideoWriter
+
+T = TypeVar("T")
+Shown = tuple[tuple[int, int], ...]  # pts and duration of a frame and of its repeats; () within the lead-in
+
+QUEUE = 2  # items waiting at each border: enough to hide a slow one, no more memory than that
+CHUNK_BYTES = 2**26  # of a chunk's enlarged pictures, of which half a dozen copies are on their way at a time
+
+
+@dataclass(frozen=True, eq=False)
+class Around:
+    """Whole frames of which only a part is restored."""
+
+    pictures: Tensor  # (T, 3, H, W) RGB float32 in [0, 1]
+    area: Area
+
+
+@dataclass(frozen=True, eq=False)
+class Work:
+    """A chunk on its way to the model."""
+
+    chunk: Chunk
+    motion: Motion
+    shown: tuple[Shown, ...]  # one per frame
+    alpha: Tensor | None = None  # (T, 1, H, W) in [0, 1]
+    around: Around | None = None  # what the chunk was cut from
+
+    def part(self, start: int, stop: int) -> Work:
+        """Frames start to stop, half-open."""
+        cut = slice(start, stop)
+        chunk = Chunk(self.chunk.frames[cut], self.chunk.pts[cut], self.chunk.indices[cut])
+        moved = Motion(self.motion.flow[cut], self.motion.confidence[cut])
+        alpha = None if self.alpha is None else self.alpha[cut]
+        around = None if self.around is None else Around(self.around.pictures[cut], self.around.area)
+        return Work(chunk, moved, self.shown[cut], alpha, around)
+
+
+@dataclass(frozen=True, eq=False)
+class Result:
+    """A chunk on its way to the file, on the CPU."""
+
+    pictures: Tensor  # (T, 3, H', W') RGB float32 in [0, 1], at the size that is written
+    shown: tuple[Shown, ...]
+    alpha: Tensor | None  # (T, 1, H', W')
+
+
+def run_segment(
+    segment: Segment,
+    *,
+    reader: VideoReader,
+    writer: VideoWriter,
+    room: Room,
+    settings: Settings,
+    on_frames: Callable[[int], None],
+) -> SegmentResult:
+    """Decode, upscale and write the frames of a segment, at times counted from its first.
+
+    `on_frames` is called with the number of frames written so far; what it raises ends the work. Raises SourceError
+    when the file no longer holds the planned frames, ModelError when not even a small tile of a frame fits into memory.
+    """
+    began = time.monotonic()
+    written = computed = 0
+    warnings: list[str] = []
+    size = (writer.spec.height, writer.spec.width)
+    length = chunk_length(reader.info.video.width, reader.info.video.height, settings, scale=room.model.scale)
+    with (
+        prefetched(with_motion(read_chunks(segment, reader, length), room, warnings.append, settings)) as work,
+        prefetched(upscaled(work, room, settings, size, segment.shot, warnings.append)) as results,
+    ):
+        for result in results:
+            for i, times in enumerate(result.shown):
+                alpha = None if result.alpha is None else result.alpha[i]
+                for pts, duration in times:
+                    writer.write(result.pictures[i], pts - segment.first_pts, alpha=alpha, duration=duration or None)
+                    written += 1
+            computed += len(result.shown)
+            on_frames(written)
+    return SegmentResult(segment.index, written, segment.first_pts, computed, time.monotonic() - began, tuple(warnings))
+
+
+def chunk_length(width: int, height: int, settings: Settings, *, scale: int) -> int:
+    """Frames of width x height that are sampled at once."""
+    if settings.chunk is not None:
+        return settings.chunk
+    bytes_each = width * height * scale**2 * 3 * 4  # RGB float32
+    return max(1, min(CHUNK, CHUNK_BYTES // bytes_each))
+
+
+Read = tuple[Chunk, tuple[Shown, ...], Tensor | None, Around | None]  # the third: opacity (T, 1, H, W)
+
+
+def read_chunks(segment: Segment, reader: VideoReader, length: int) -> Iterator[Read]:
+    """Chunks of `length` different frames; repeats are only noted."""
+    frames = _planned_frames(segment, reader)
+    while batch := list(islice(frames, length)):
+        indices, shown, decoded = zip(*batch, strict=True)
+        pictures = torch.stack([frame.rgb() for frame in decoded])
+        around = None if segment.area is None else Around(pictures, segment.area)
+        inner = pictures if segment.area is None else segment.area.of(pictures)
+        opacity = [alpha for frame in decoded if (alpha := frame.alpha()) is not None]
+        chunk = Chunk(inner, tuple(frame.pts for frame in decoded), indices)
+        yield chunk, shown, torch.stack(opacity) if opacity else None, around
+
+
+def with_motion(chunks: Iterable[Read], room: Room, warn: Callable[[str], None], settings: Settings) -> Iterator[Work]:
+    """The chunks of one shot with the motion between their frames, and with an even exposure where that is wanted."""
+    previous: Tensor | None = None
+    exposure = ExposureState()
+    for chunk, shown, alpha, around in chunks:
+        while (moved := _motion(previous, chunk.frames, room.flow)) is None:
+            warn(room.shrink_flow(chunk))
+        frames = chunk.frames
+        if settings.deflicker:
+            frames, exposure = even_out(frames, previous, moved, exposure)
+        yield Work(replace(chunk, frames=frames), moved, shown, alpha, around)
+        previous = chunk.frames[-1]
+
+
+def _motion(previous: Tensor | None, frames: Tensor, flow: FlowEstimator) -> Motion | None:
+    """None when memory ran out, as in `_attempt`."""
+    try:
+        return motion(previous, frames, flow)
+    except RuntimeError as error:
+        if not is_out_of_memory(error):
+            raise
+        return None
+
+
+def _planned_frames(segment: Segment, reader: VideoReader) -> Iterator[tuple[int, Shown, Frame]]:
+    """Index, times to show at, and the frame, for every frame of the segment that is no repeat."""
+    decoded = reader.frames(segment.pts[0])
+    fresh = [i for i, repeat in enumerate(segment.repeats) if not repeat]
+    for first, after in zip(fresh, [*fresh[1:], len(segment.pts)], strict=True):
+        run = list(islice(decoded, after - first))
+        if [frame.pts for frame in run] != segment.pts[first:after].tolist():
+            raise SourceError(
+                f"{reader.info.path} no longer holds the frames that were planned",
+                hint="the file changed; run again with --restart",
+            )
+        written = run[max(segment.lead_in - first, 0) :]
+        yield segment.start - segment.lead_in + first, tuple((f.pts, f.duration) for f in written), run[0]
+
+
+def upscaled(
+    work: Iterable[Work],
+    room: Room,
+    settings: Settings,
+    size: tuple[int, int],
+    shot: int,
+    warn: Callable[[str], None],
+) -> Iterator[Result]:
+    """The work of one shot done, at the size (height, width). Where memory runs out, less is done at a time."""
+    state = ShotState()
+    for item in work:
+        start = 0
+        while start < len(item.chunk):
+            part = item.part(start, start + room.frames)
+            done = _attempt(room.model, part, state, settings=settings, shot=shot)
+            if done is None:
+                warn(room.shrink(part.chunk))
+                continue
+            pictures, state = done
+            # Opacity has no texture to restore: it is only enlarged.
+            alpha = None if part.alpha is None else resize(part.alpha, *size)
+            if part.around is not None:
+                pictures = framed(pictures.cpu(), part.around.pictures, part.around.area, size)
+            yield Result(resize(pictures, *size).cpu(), part.shown, alpha)
+            start += len(part.chunk)
+
+
+def _attempt(
+    model: DomainShiftModel, work: Work, state: ShotState, *, settings: Settings, shot: int
+) -> tuple[Tensor, ShotState] | None:
+    """None when memory ran out. The exception dies here: its traceback would keep the tensors alive."""
+    try:
+        return upscale_chunk(model, work.chunk, work.motion, state, settings=settings, shot=shot)
+    except RuntimeError as error:
+        if not is_out_of_memory(error):
+            raise
+        return None
+
+
+@contextmanager
+def prefetched(items: Iterable[T]) -> Iterator[Iterator[T]]:
+    """The items, made on a thread of their own, at most QUEUE ahead; its exception is raised here in its place."""
+    waiting: queue.Queue[tuple[T] | BaseException] = queue.Queue(QUEUE)
+    stop = threading.Event()
+
+    def offer(item: tuple[T] | BaseException) -> None:
+        while not stop.is_set():
+            try:
+                waiting.put(item, timeout=0.1)
+            except queue.Full:
+                continue
+            return
+
+    def produce() -> None:
+        try:
+            for item in items:
+                offer((item,))
+                if stop.is_set():
+                    return
+            offer(StopIteration())
+        except BaseException as error:
+            offer(error)
+
+    def consume() -> Iterator[T]:
+        while not isinstance(item := waiting.get(), BaseException):
+            yield item[0]
+        if not isinstance(item, StopIteration):
+            raise item
+
+    thread = threading.Thread(target=produce, daemon=True)
+    thread.start()
+    try:
+        yield consume()
+    finally:
+        stop.set()
+        thread.join()

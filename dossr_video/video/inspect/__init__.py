@@ -1,0 +1,1 @@
+"""What the content of a file is, and how it is to be processed."""

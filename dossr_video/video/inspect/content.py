@@ -1,0 +1,151 @@
+"""What the pictures of a file show, whatever its tags say: at a few places, or shot by shot over the whole of it."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import lru_cache
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+
+from dossr_video.temporal.shots import find_shots
+from dossr_video.video.info import SourceInfo
+from dossr_video.video.inspect.borders import Borders, HeadSwitching, black_borders
+from dossr_video.video.read.deinterlace import FieldCounts, measure_pair, thinned
+from dossr_video.video.read.frame import luma_of
+from dossr_video.video.read.probe import open_source, picture_stream, probe
+from dossr_video.video.read.pyav import PyavReader, decoder_of
+
+PLACES = 3  # of the file that are looked at, spread evenly
+LOOK = 48  # frames at each
+SHORT = 10  # seconds; shorter files are looked at from their beginning
+NORMAL = 0.826  # median of |x1 - (x0 + x2) / 2| for independent normal x of deviation 1
+
+
+@dataclass(frozen=True)
+class Look:
+    """What was seen at a few places of a file."""
+
+    fields: FieldCounts
+    borders: Borders  # black in every frame that is not black all over
+    switching: int  # lines of head-switching noise at the bottom
+    flicker: float  # deviation of a frame's exposure from that of its neighbours, as a share of it
+
+
+@dataclass(frozen=True)
+class Shot:
+    """What the fields of one shot show."""
+
+    start: int  # pts of its first frame, in the stream's time base
+    fields: FieldCounts
+
+
+def glance(source: SourceInfo, *, max_pixels: int) -> Look:
+    """Decode up to PLACES * LOOK frames; once for a file that does not change."""
+    return _glance(source.path, *_version(source.path), max_pixels)
+
+
+def survey(source: SourceInfo, *, max_pixels: int, on_frame: Callable[[int], None]) -> tuple[Shot, ...]:
+    """Decode the whole file, once for a file that does not change; `on_frame` gets the count so far."""
+    key = (source.path, *_version(source.path))
+    if key not in _SURVEYS:
+        _SURVEYS[key] = tuple(_survey(source.path, max_pixels, on_frame))
+    return _SURVEYS[key]
+
+
+_SURVEYS: dict[tuple[Path, int, int], tuple[Shot, ...]] = {}
+
+
+def _version(path: Path) -> tuple[int, int]:
+    """What tells a changed file from the old: its size and date."""
+    status = path.stat()
+    return status.st_size, status.st_mtime_ns
+
+
+@lru_cache(maxsize=64)
+def _glance(path: Path, size: int, modified: int, max_pixels: int) -> Look:
+    source = probe(path, max_pixels=max_pixels)
+    length = source.duration or Fraction(0)
+    if length <= SHORT:
+        places, count = [Fraction(0)], PLACES * LOOK
+    else:
+        places = [source.start + length * place / PLACES if place else Fraction(0) for place in range(PLACES)]
+        count = LOOK
+    fields, borders, switching = FieldCounts(), None, HeadSwitching()
+    exposures: list[list[float]] = []  # of each place
+    for place in places:
+        before = None
+        exposures.append([])
+        for frame in _frames_at(path, place, count, max_pixels):
+            if (frame.width, frame.height) != (source.video.width, source.video.height):
+                continue  # the reader brings it to the size of the others
+            luma = luma_of(frame)
+            thin = thinned(luma)
+            exposures[-1].append(float(luma.mean()))
+            fields += FieldCounts(frames=1, flagged=int(frame.interlaced_frame))
+            fields += FieldCounts() if before is None else measure_pair(before, thin)
+            black = black_borders(luma)
+            if black is not None:
+                borders = black if borders is None else borders & black
+                switching.add(luma[: luma.shape[0] - black.bottom])
+            before = thin
+    return Look(fields, borders or Borders(), switching.lines, flicker(exposures))
+
+
+def flicker(exposures: Iterable[Sequence[float]]) -> float:
+    """Deviation of a frame's exposure from its neighbours', as a share, from runs of mean luma in codes of 255.
+
+    By second differences and their median: fades have none, and cuts and flashes are few.
+    """
+    logs = (np.log(np.asarray(run) + 1) for run in exposures)  # one code: black says nothing
+    unrest = np.concatenate([np.abs(log[1:-1] - (log[:-2] + log[2:]) / 2) for log in logs] or [np.zeros(0)])
+    return float(np.median(unrest)) / NORMAL if len(unrest) else 0.0
+
+
+def _frames_at(path: Path, start: Fraction, count: int, max_pixels: int) -> Iterator[Any]:
+    """Up to `count` consecutive frames, from about `start` seconds of the file's clock on."""
+    with open_source(path, max_pixels=max_pixels) as container:
+        stream = picture_stream(container, path, max_pixels=max_pixels)
+        decoder = decoder_of(stream)
+        # What is damaged is found and told when the file is read.
+        with contextlib.suppress(av.FFmpegError):
+            if start and stream.time_base:
+                container.seek(round(start / stream.time_base), stream=stream)
+            for packet in container.demux(stream):
+                decoded: list[Any] = []
+                with contextlib.suppress(av.FFmpegError):
+                    decoded = decoder.decode(packet)
+                yield from decoded[:count]
+                count -= len(decoded)
+                if count <= 0:
+                    return
+
+
+def _survey(path: Path, max_pixels: int, on_frame: Callable[[int], None]) -> Iterator[Shot]:
+    pts: list[int] = []
+    counts: list[FieldCounts] = []  # of each frame with the one after it
+
+    def lumas(reader: PyavReader) -> Iterator[Any]:
+        before = None
+        for frame in reader.frames():
+            thin = thinned(frame.luma())
+            if before is not None:
+                counts[-1] += measure_pair(before, thin)
+            pts.append(frame.pts)
+            counts.append(FieldCounts(frames=1, flagged=int(frame.interlaced)))
+            before = thin
+            yield frame.luma_small()
+            on_frame(len(pts))
+
+    with PyavReader(path, max_pixels=max_pixels) as reader:
+        starts = list(find_shots(lumas(reader)))
+    for start, stop in pairwise([*starts, len(pts)]):
+        # The last frame of a shot was held against the first of another.
+        last = FieldCounts(frames=1, flagged=counts[stop - 1].flagged)
+        yield Shot(pts[start], sum([*counts[start : stop - 1], last], FieldCounts()))

@@ -1,0 +1,193 @@
+"""What is done with a file and why, in plain words: decided from the file and the options, followed to the letter."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+from dossr_video.errors import SettingsError
+from dossr_video.settings import Settings
+from dossr_video.video.info import SourceInfo, VideoInfo
+from dossr_video.video.inspect.content import Look, glance
+from dossr_video.video.inspect.fields import field_spans
+from dossr_video.video.mux.streams import describe, fates, losses
+from dossr_video.video.read.decord import DecordReader, refused
+from dossr_video.video.read.deinterlace import FieldSpan
+from dossr_video.video.read.probe import probe
+from dossr_video.video.read.pyav import PyavReader, VideoReader
+from dossr_video.video.write.containers import Container, container_of
+from dossr_video.video.write.encoders import picture_losses
+from dossr_video.video.write.writer import make_encoding
+
+FLICKER = 0.007  # of exposure; steady clips measure up to 0.003, film that pumps 0.013 to 0.022, and so does fire
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was found, and what it leads to."""
+
+    topic: str  # "interlacing", "borders", "light", "colour", "shape", "depth", "alpha", "time", "streams", "damage"
+    found: str  # in plain words
+    done: str  # in plain words
+
+
+@dataclass(frozen=True)
+class Treatment:
+    """What a run does with a file."""
+
+    fields: tuple[FieldSpan, ...]  # how each part is made whole; empty: frames are taken as they are
+    square_pixels: bool  # whether the result is resampled to square pixels
+    findings: tuple[Finding, ...]
+    lost: tuple[str, ...]  # what the target cannot hold, one line each; empty without a target
+
+    def explain(self) -> list[str]:
+        """The findings and losses, one line each."""
+        lines = [f"{finding.topic}: {finding.found}; {finding.done}" for finding in self.findings]
+        return lines + [f"not kept: {loss}" for loss in self.lost]
+
+    def as_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def triage(
+    source: SourceInfo,
+    settings: Settings,
+    *,
+    target: Path | None = None,
+    on_frame: Callable[[int], None] = lambda count: None,
+) -> Treatment:
+    """Decide how a file is treated. Decodes some frames, or all where they may be interlaced: `on_frame` counts these.
+
+    Raises SettingsError under `strict` when the target cannot keep something.
+    """
+    fields, (found, done) = field_spans(source, settings, on_frame)
+    container = container_of(target) if target is not None else None
+    if settings.reader == "decord":
+        open_reader(source.path, settings, fields=fields).close()  # refused, if so, before anything else is done
+    square, shape = _shape(source.video, settings, container)
+    lost: tuple[str, ...] = ()
+    if target is not None and container is not None:
+        width, height = output_size(source.video, settings, target)
+        encoding = make_encoding(source.video, settings, container, width=width, height=height)
+        lost = losses(source, container, cut=_is_cut(settings)) + picture_losses(source.video, encoding)
+    if lost and settings.strict:
+        raise SettingsError(
+            f"--strict: {lost[0]}" + (f" ({len(lost)} losses in all)" if len(lost) > 1 else ""),
+            hint="name the target .mkv, which holds most, or leave out --strict",
+        )
+    look = glance(source, max_pixels=settings.max_pixels)
+    findings = (
+        Finding("interlacing", found, done),
+        *shape,
+        *_borders(look),
+        *_light(look, deflicker=settings.deflicker),
+        *_colour(source.video),
+        *_time(source),
+        *(() if container is None else _streams(source, container, cut=_is_cut(settings))),
+    )
+    return Treatment(fields, square, findings, lost)
+
+
+def open_reader(path: Path, settings: Settings, *, fields: Sequence[FieldSpan] | None = None) -> VideoReader:
+    """The reader that a run uses: frames as `triage` wants them, or in the `fields` that it has found before.
+
+    Raises SourceError as `probe`, and where the reader of the settings would not be exact.
+    """
+    if fields is None:
+        fields, _ = field_spans(probe(path, max_pixels=settings.max_pixels), settings, lambda count: None)
+    if settings.reader == "pyav":
+        return PyavReader(path, fields=fields, max_pixels=settings.max_pixels)
+    if fields:
+        raise refused(path, "its fields have to be made whole first")
+    return DecordReader(path, max_pixels=settings.max_pixels)
+
+
+def output_size(video: VideoInfo, settings: Settings, target: Path) -> tuple[int, int]:
+    """Width and height of the result: scaled, or as wished, and resampled to square pixels where that is due."""
+    square, _ = _shape(video, settings, container_of(target))
+    aspect = video.sample_aspect_ratio if square and video.sample_aspect_ratio else Fraction(1)
+    shown = video.width * aspect if aspect > 1 else Fraction(video.width)
+    tall = Fraction(video.height) if aspect >= 1 else video.height / aspect
+    width, height = settings.width, settings.height
+    if width is None and height is None:
+        return _sides(shown * settings.scale, tall * settings.scale, even=aspect != 1)
+    if width is None:
+        return _sides(shown * (height or 1) / tall, Fraction(height or 1), even=True)
+    if height is None:
+        return _sides(Fraction(width), tall * width / shown, even=True)
+    return width, height
+
+
+def _sides(width: Fraction, height: Fraction, *, even: bool) -> tuple[int, int]:
+    if even:
+        return max(2, round(width / 2) * 2), max(2, round(height / 2) * 2)
+    return round(width), round(height)
+
+
+def _shape(video: VideoInfo, settings: Settings, container: Container | None) -> tuple[bool, list[Finding]]:
+    findings: list[Finding] = []
+    square = False
+    aspect = video.sample_aspect_ratio
+    if aspect is not None and aspect != 1:
+        encoder = settings.encoder or (container.encoders[0] if container is not None else "libx264")
+        carried = container is None or encoder in container.pixel_aspect
+        square = settings.square_pixels or not carried
+        done = "resampled to square pixels" if square else "kept as a tag"
+        why = "" if carried else f": {encoder} in {container.format if container else ''} loses the tag"
+        findings.append(Finding("shape", f"pixels of {aspect.numerator}:{aspect.denominator}", done + why))
+    if video.display_matrix is not None and video.rotation:
+        findings.append(
+            Finding("shape", f"shown turned by {video.rotation} degrees", "the same matrix is written to the result")
+        )
+    return square, findings
+
+
+def _borders(look: Look) -> list[Finding]:
+    plain = "enlarged plainly, not restored"
+    found = []
+    if look.borders:
+        found.append(Finding("borders", f"black lines or columns: {look.borders}", f"black of a whole shot: {plain}"))
+    if look.switching:
+        found.append(Finding("borders", f"head switching of a tape: the last {look.switching} lines", plain))
+    return found
+
+
+def _light(look: Look, *, deflicker: bool) -> list[Finding]:
+    if look.flicker < FLICKER:
+        return []
+    found = f"exposure flickers by about {100 * look.flicker:.1f} % from frame to frame"
+    return [Finding("light", found, "evened out" if deflicker else "kept as it is; --deflicker evens it out")]
+
+
+def _is_cut(settings: Settings) -> bool:
+    return settings.start > 0 or settings.duration is not None
+
+
+def _colour(video: VideoInfo) -> list[Finding]:
+    color, meant = video.color, video.resolved_color
+    tags = "/".join(tag or "untagged" for tag in (color.primaries, color.transfer, color.matrix, color.range))
+    found = [Finding("colour", tags, f"converted with {meant.matrix}, {meant.range} range, and written alike")]
+    if color.hdr:
+        found.append(Finding("colour", "high dynamic range", "kept in 10 bits with its light-level data"))
+    if video.bit_depth > 8:
+        found.append(Finding("depth", f"{video.bit_depth} bits ({video.pix_fmt})", "converted without going through 8"))
+    if video.alpha:
+        found.append(Finding("alpha", f"transparency ({video.pix_fmt})", "enlarged too where the encoder keeps it"))
+    return found
+
+
+def _time(source: SourceInfo) -> list[Finding]:
+    if not source.start:
+        return []
+    return [Finding("time", f"its clock begins at {float(source.start):.3f} s", "told from zero, sound likewise")]
+
+
+def _streams(source: SourceInfo, container: Container, *, cut: bool) -> list[Finding]:
+    done = {"copy": "copied as it is", "convert": "converted", "lose": "left behind"}
+    return [
+        Finding("streams", describe(fate.stream), done[fate.action] + (f" ({fate.reason})" if fate.reason else ""))
+        for fate in fates(source, container, cut=cut)
+    ]

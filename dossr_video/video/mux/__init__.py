@@ -1,0 +1,1 @@
+"""Stream copy, remux and the proof of the result."""

@@ -1,0 +1,267 @@
+"""How one stream of the source travels into the result: copied packet by packet, or converted."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import av
+from av.stream import Disposition
+
+from dossr_video.video.mux.languages import written_in_quicktime
+from dossr_video.video.mux.streams import COVER_TYPES, Fate, is_cover
+from dossr_video.video.read.damage import Damage, note
+from dossr_video.video.read.probe import open_source
+
+if TYPE_CHECKING:
+    from av.container import OutputContainer
+    from av.packet import Packet
+
+JUMP = Fraction(1, 2)  # seconds back that no reordering explains
+LAYOUTS = ("mono", "stereo", "3.0", "quad", "5.0", "5.1", "6.1", "7.1")  # by channels, where the file names no places
+
+Timed = tuple[float, "Packet[Any]"]  # seconds in the result, for interleaving
+
+
+@dataclass(frozen=True)
+class Clock:
+    """The source's time to the result's."""
+
+    start: Fraction  # seconds in the source: zero in the result
+    stop: Fraction | None  # seconds in the source; None: to its end
+    cut: bool  # whether what ends before the start is left out
+
+    def ticks(self, unit: Fraction) -> int:
+        """The start in ticks of a stream."""
+        return round(self.start / unit)
+
+    def keeps(self, packet: Packet[Any], unit: Fraction) -> bool:
+        """Whether a packet belongs to the result.
+
+        What an edit list hides, or what ends before the cut, would come back to life; the one packet that ends where
+        the sound begins stays, because decoders need it to make the first samples whole.
+        """
+        if packet.pts is None:
+            return packet.size > 0
+        begin = packet.pts - (self.ticks(unit) if self.cut else 0)
+        end = begin + (packet.duration or 0)
+        if self.stop is not None and (begin + (self.ticks(unit) if self.cut else 0)) * unit >= self.stop:
+            return False
+        return end >= 0 if self.cut or packet.is_discard else True
+
+
+class Carrier(Protocol):
+    """Takes the source's packets of one stream, gives the result's."""
+
+    warnings: list[str]
+
+    def carry(self, packet: Packet[Any]) -> Iterator[Timed]: ...
+
+    def finish(self) -> Iterator[Timed]: ...
+
+
+def carrier_of(fate: Fate, stream: Any, made: OutputContainer, clock: Clock) -> Carrier | None:
+    """Declare the stream in the result; None for one that is lost, or written in the header as attachments are."""
+    if fate.action == "lose" or fate.stream.kind == "data":
+        return None
+    if fate.stream.kind == "attachment":
+        _attach(made, stream, stream.name or "attachment", stream.mimetype or "", stream.data)
+        return None
+    if is_cover(fate.stream) and made.format.name == "matroska":  # a stream of its own would be a second video
+        suffix, mimetype = COVER_TYPES[str(fate.stream.codec)]
+        name = stream.metadata.get("filename", f"cover.{suffix}")
+        _attach(made, stream, name, mimetype, _first_packet(stream))
+        return None
+    if fate.action == "copy":
+        return _Copy(stream, _describe(made, made.add_stream_from_template(stream, opaque=True), stream), clock)
+    if fate.stream.kind == "subtitle":
+        return _TextSubtitle(fate, stream, made, clock)
+    return _Sound(fate, stream, made, clock)
+
+
+def has_start_codes(stream: Any) -> bool:
+    """Whether a stream is H.264 or HEVC as broadcasts hold it (ISO 14496-10 annex B)."""
+    context = stream.codec_context
+    return context.name in ("h264", "hevc") and not (context.extradata or b"").startswith(b"\1")
+
+
+def with_lengths(content: bytes) -> bytes:
+    """A packet of H.264 or HEVC as mp4 and Matroska hold it: the length of each unit in place of its start code."""
+    units = re.split(b"\0?\0\0\1", content)[1:]
+    return b"".join(len(unit).to_bytes(4, "big") + unit for unit in units)
+
+
+def has_adts(stream: Any) -> bool:
+    """Whether every packet of a stream begins with a header that mp4 and Matroska do not hold."""
+    context = stream.codec_context
+    return stream.container.format.name in ("mpegts", "aac") and context is not None and context.name == "aac"
+
+
+def without_adts(content: bytes) -> bytes | None:
+    """A packet of AAC as mp4 and Matroska hold it; None for a damaged one, that no muxer takes (ISO 13818-7 6.2)."""
+    if len(content) < 8 or content[0] != 0xFF or content[1] & 0xF6 != 0xF0 or content[2] >> 2 & 15 > 12:
+        return None
+    whole = content[1] & 1  # without a checksum
+    length = (content[3] & 3) << 11 | content[4] << 3 | content[5] >> 5
+    if length < 7 or (content[6] & 3 and not whole):
+        return None
+    return content[7 if whole else 9 :]
+
+
+def _attach(made: OutputContainer, stream: Any, name: str, mimetype: str, content: bytes) -> None:
+    attachment = made.add_attachment(name, mimetype, content)
+    attachment.metadata.update(stream.metadata)
+
+
+def _first_packet(stream: Any) -> bytes:
+    with open_source(Path(stream.container.name)) as container:
+        return next((bytes(packet) for packet in container.demux(container.streams[stream.index]) if packet.size), b"")
+
+
+def _describe(made: OutputContainer, out: Any, stream: Any) -> Any:
+    out.metadata.update(stream.metadata)
+    if made.format.name == "mov" and stream.language is not None:
+        out.metadata["language"] = written_in_quicktime(stream.language) or "und"
+    if "title" in stream.metadata:  # in mp4 and mov players read a track's title from its handler
+        out.metadata["handler_name"] = stream.metadata["title"]
+    out.disposition = stream.disposition
+    return out
+
+
+class _Copy:
+    """Packets as they are; only their clock changes."""
+
+    def __init__(self, stream: Any, out: Any, clock: Clock) -> None:
+        self.warnings: list[str] = []
+        self._stream = stream
+        self._out = out
+        self._clock = clock
+        self._broken: list[Damage] = []
+        self._cover = bool(stream.disposition & Disposition.attached_pic)
+        self._adts = has_adts(stream)
+        self._last: int | None = None  # dts in the result
+        self._jumped = 0  # ticks of the result that are added since the clock jumped back, as the picture's is
+
+    def carry(self, packet: Packet[Any]) -> Iterator[Timed]:
+        unit = self._stream.time_base
+        if packet.size == 0 or not (self._cover or self._clock.keeps(packet, unit)):
+            return
+        if self._adts and without_adts(bytes(packet)) is None:
+            seconds = float((packet.pts or 0) * unit - self._clock.start)
+            note(self._broken, seconds, f"sound of stream {self._stream.index} is damaged and left out")
+            self.warnings = list(map(str, self._broken))
+            return
+        final = self._out.time_base
+        shift = 0 if self._cover else self._clock.ticks(unit)
+        stamp = packet.pts if packet.pts is not None else packet.dts
+        if stamp is None:
+            stamp = 0 if self._last is None else round((self._last + 1) * final / unit) + shift
+        pts = round((stamp - shift) * unit / final)
+        dts = pts if packet.dts is None else round((packet.dts - shift) * unit / final)
+        if self._last is not None and (self._last - (dts + self._jumped)) * final > JUMP:
+            self._jumped = self._last + max(1, round((packet.duration or 0) * unit / final)) - dts
+        pts, dts = pts + self._jumped, dts + self._jumped
+        if self._last is not None and dts <= self._last:
+            dts = self._last + 1
+        self._last = dts
+        packet.duration = round((packet.duration or 0) * unit / final)
+        packet.pts, packet.dts = max(pts, dts), dts
+        packet.time_base = final
+        packet.stream = self._out
+        yield float(dts * final), packet
+
+    def finish(self) -> Iterator[Timed]:
+        yield from ()
+
+
+class _TextSubtitle:
+    """Text subtitles decoded to ASS events and written in the target's own format."""
+
+    def __init__(self, fate: Fate, stream: Any, made: OutputContainer, clock: Clock) -> None:
+        self.warnings: list[str] = []
+        self._stream = stream
+        self._clock = clock
+        self._decoder = stream.codec_context
+        self._decoder.open(strict=False)
+        self._out: Any = _describe(made, made.add_stream(str(fate.codec)), stream)
+        self._out.codec_context.subtitle_header = self._decoder.subtitle_header
+        self._out.codec_context.time_base = self._out.time_base = Fraction(1, 1000)
+
+    def carry(self, packet: Packet[Any]) -> Iterator[Timed]:
+        unit = self._stream.time_base
+        if packet.size == 0 or packet.pts is None or not self._clock.keeps(packet, unit):
+            return
+        events = self._decoder.decode2(packet)
+        if events is None or not len(events):
+            return
+        written = self._out.codec_context.encode_subtitle(events)
+        final = self._out.time_base
+        start = packet.pts - self._clock.ticks(unit)
+        written.pts = written.dts = round(max(start, 0) * unit / final)
+        written.duration = round((start + (packet.duration or 0) - max(start, 0)) * unit / final)
+        written.time_base = final
+        written.stream = self._out
+        yield float(written.pts * final), written
+
+    def finish(self) -> Iterator[Timed]:
+        yield from ()
+
+
+class _Sound:
+    """Sound decoded and encoded anew, at the times it had."""
+
+    def __init__(self, fate: Fate, stream: Any, made: OutputContainer, clock: Clock) -> None:
+        self.warnings: list[str] = []
+        self._stream = stream
+        self._clock = clock
+        rate = 48000 if fate.codec == "libopus" else stream.codec_context.sample_rate
+        self._out: Any = _describe(made, made.add_stream(str(fate.codec), rate=rate), stream)
+        encoder = self._out.codec_context
+        plain = LAYOUTS[stream.codec_context.channels - 1]  # Opus knows no other
+        encoder.layout = plain if fate.codec == "libopus" else fate.stream.layout or plain
+        if fate.codec == "flac" and (fate.stream.sample_bits or 16) > 16:
+            encoder.format = "s32"  # 24 bits of it; left alone FLAC would take 16
+        encoder.time_base = self._out.time_base = Fraction(1, rate)
+        if fate.codec == "libopus":
+            encoder.bit_rate = 96000 * max(1, stream.codec_context.channels)
+        encoder.open()
+        self._resampler = av.AudioResampler(encoder.format, encoder.layout, rate, encoder.frame_size or None)
+        self._next: Fraction | None = None  # seconds in the source: where the last frame ended
+
+    def carry(self, packet: Packet[Any]) -> Iterator[Timed]:
+        if packet.size and not self._clock.keeps(packet, self._stream.time_base):
+            return
+        try:
+            frames = self._stream.decode(packet)
+        except av.FFmpegError as error:
+            seconds = float((packet.pts or 0) * self._stream.time_base)
+            self.warnings.append(f"sound at {seconds:.3f} s cannot be decoded: {error.strerror}")
+            return
+        for frame in frames:
+            time = self._time_of(frame)
+            self._next = time + Fraction(frame.samples, frame.sample_rate)
+            frame.time_base = Fraction(1, frame.sample_rate)
+            frame.pts = round((time - self._clock.start) * frame.sample_rate)
+            for piece in self._resampler.resample(frame):
+                yield from self._encode(piece)
+
+    def _time_of(self, frame: Any) -> Fraction:
+        """Seconds in the source, by the count of samples: ticks coarser than that jitter, only a real gap breaks it."""
+        if frame.pts is None:
+            return self._next or Fraction(0)
+        unit = Fraction(frame.time_base)
+        time: Fraction = frame.pts * unit
+        return time if self._next is None or abs(time - self._next) > 2 * unit else self._next
+
+    def finish(self) -> Iterator[Timed]:
+        for piece in self._resampler.resample(None):
+            yield from self._encode(piece)
+        yield from self._encode(None)
+
+    def _encode(self, frame: Any) -> Iterator[Timed]:
+        for packet in self._out.encode(frame):
+            yield float((packet.dts or 0) * packet.time_base), packet

@@ -1,0 +1,37 @@
+"""Chapters in the result's time, as each container wants them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from fractions import Fraction
+from typing import Any
+
+from dossr_video.video.mux.carriers import Clock
+
+Chapter = Any  # a dictionary, as av gives and takes them
+
+
+def moved_chapters(chapters: Iterable[Mapping[str, Any]], clock: Clock) -> list[Chapter]:
+    """Chapters in the result's time, clipped; without those that lie outside."""
+    moved = (_moved(chapter, clock) for chapter in chapters)
+    return [chapter for chapter in moved if chapter is not None]
+
+
+def _moved(chapter: Mapping[str, Any], clock: Clock) -> Chapter | None:
+    unit = chapter["time_base"] or Fraction(1, 1000)
+    shift = clock.ticks(unit)
+    start, end = chapter["start"] - shift, chapter["end"] - shift
+    if clock.stop is not None:
+        end = min(end, round(clock.stop / unit) - shift)
+    if end <= 0 or start >= end:
+        return None
+    return {**chapter, "start": max(start, 0), "end": end}
+
+
+def fitted_to_mp4(chapters: list[Chapter]) -> tuple[list[Chapter], list[str]]:
+    """As mp4 and mov hold them, and what that changed: each is a sample of a text track, which begins at zero."""
+    titled = [{**chapter, "metadata": {"title": "", **chapter["metadata"]}} for chapter in chapters]
+    if not titled or titled[0]["start"] == 0:
+        return titled, []
+    before = {**titled[0], "id": 0, "start": 0, "end": titled[0]["start"], "metadata": {"title": ""}}
+    return [before, *titled], ["a chapter without a title is put before the first: mp4 and mov begin at zero"]

@@ -1,0 +1,303 @@
+"""The finished file read back and held against the source: what a run promised, measured."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from fractions import Fraction
+from itertools import islice, zip_longest
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+from numpy.typing import NDArray
+
+from dossr_video.errors import ProofError
+from dossr_video.video.info import SourceInfo, StreamInfo
+from dossr_video.video.mux.carriers import Clock, has_adts, has_start_codes, with_lengths, without_adts
+from dossr_video.video.mux.languages import same_language, written_in_quicktime
+from dossr_video.video.mux.remux import Cut, JoinReport, clock_of
+from dossr_video.video.mux.streams import TECHNICAL_KEYS, Fate, describe, fates, is_cover, lost_keys
+from dossr_video.video.pixels import has_alpha
+from dossr_video.video.read.frame import Frame
+from dossr_video.video.read.probe import open_source, probe
+from dossr_video.video.read.pyav import PyavReader, VideoReader
+from dossr_video.video.write.containers import Container
+from dossr_video.video.write.writer import VideoSpec
+
+MATROSKA_TICK = Fraction(1, 1000)  # seconds; mp4 and mov keep the source's own ticks
+COLOUR = 4.0  # of 255: how far the mean colour of all frames may lie from the source's
+FLASH = 32.0  # of 255: the same of one frame, for --deflicker moves frames, and a long run must not fail by it
+
+
+@dataclass(frozen=True)
+class Check:
+    """One promise and what was found."""
+
+    name: str
+    passed: bool
+    found: str  # in plain words
+
+
+@dataclass(frozen=True)
+class Proof:
+    """All checks of one result."""
+
+    checks: tuple[Check, ...]
+    kept: str  # one line of the join's report
+
+    @property
+    def passed(self) -> bool:
+        return all(check.passed for check in self.checks)
+
+    @property
+    def summary(self) -> str:
+        """The last line a person sees."""
+        failed = [f"{check.name}: {check.found}" for check in self.checks if not check.passed]
+        return f"{self.kept}; " + ("FAILED " + "; ".join(failed) if failed else self.checks[0].found)
+
+    def require(self, target: Path) -> None:
+        """ProofError naming the first promise that was broken."""
+        for check in self.checks:
+            if not check.passed:
+                raise ProofError(
+                    f"{target} was read back and differs from what was promised: {check.name}: {check.found}",
+                    hint="the file keeps its temporary name; report this with the output of `dossr-video probe`",
+                )
+
+    def as_json(self) -> dict[str, Any]:
+        return {"passed": self.passed, "checks": [asdict(check) for check in self.checks]}
+
+
+def prove(
+    target: Path,
+    reader: VideoReader,
+    joined: JoinReport,
+    *,
+    spec: VideoSpec,
+    container: Container,
+    pts: Sequence[int],
+    cut: Cut | None = None,
+) -> Proof:
+    """Read `target` back whole. `reader`: the source as it was upscaled; `pts`: of the frames that were written."""
+    source = reader.info
+    result = probe(target, max_pixels=spec.width * spec.height)
+    clock = clock_of(source, cut)
+    promised = (fate for fate in fates(source, container, cut=cut is not None) if fate.action != "lose")
+    planned = [fate for fate in promised if fate.stream.kind != "data" and fate.stream.index not in joined.empty]
+    planned.sort(key=lambda fate: fate.stream.kind == "attachment" or is_cover(fate.stream))  # muxers put them last
+    checks = [
+        *_pictures(target, reader, spec, container, pts, clock),
+        _duration(result, spec, container, pts, clock),
+        _tags(result, spec),
+        _description(planned, result, container),
+        _chapters(joined, result),
+        _metadata(source, result, lost_keys(source, container)),
+        *_packets(source, target, planned, result, clock),
+    ]
+    return Proof(tuple(checks), joined.kept)
+
+
+def _pictures(
+    target: Path, reader: VideoReader, spec: VideoSpec, container: Container, pts: Sequence[int], clock: Clock
+) -> Iterator[Check]:
+    """Frame count, every time and the mean colour of every frame.
+
+    The source is read before the result, not beside it: the index of a two-hour file takes 20 MB while it is open.
+    """
+    shows_alpha = has_alpha(spec.encoding.pix_fmt)
+    frames = islice(reader.frames(pts[0]), len(pts))
+    originals = np.fromiter((_means(frame, alpha=shows_alpha) for frame in frames), np.dtype((np.float32, 4)))
+    reader.close()
+    tick = Fraction(0) if container.format in ("mp4", "mov") else MATROSKA_TICK
+    late = 0.0
+    largest, drift = np.zeros(4), np.zeros(4)
+    count = 0
+    with PyavReader(target, max_pixels=spec.width * spec.height) as made:
+        for wanted, result in zip_longest(pts, made.frames()):
+            if wanted is None or result is None:
+                count += result is not None
+                continue
+            late = max(late, abs(float(result.pts * made.time_base - (wanted * spec.time_base - clock.start))))
+            if count < len(originals):
+                change = _means(result, alpha=shows_alpha) - originals[count]
+                largest, drift = np.maximum(largest, np.abs(change)), drift + change
+            count += 1
+    *colours, opacity = map(float, largest)
+    exact = late <= float(tick)
+    yield Check(
+        "timestamps",
+        exact and count == len(pts),
+        "timestamps exact" + (" to the millisecond" if tick else "") if exact else f"off by up to {late:.6f} s",
+    )
+    yield Check("frames", count == len(pts), f"{count} of {len(pts)}")
+    if shows_alpha:
+        yield Check("alpha", opacity <= COLOUR, f"mean opacity at most {opacity:.2f} of 255 from the source's")
+    mean, colour = float(np.abs(drift[:3]).max()) / max(1, count), max(colours)
+    yield Check(
+        "colour",
+        mean <= COLOUR and colour <= FLASH,
+        f"mean colour {mean:.2f} of 255 from the source's, of a single frame at most {colour:.2f}",
+    )
+
+
+def _means(frame: Frame, *, alpha: bool) -> NDArray[np.float64]:
+    """Of red, green, blue and, where `alpha` is looked at, opacity; 0 ... 255."""
+    opacity = frame.alpha() if alpha else None
+    return np.append(frame.mean_color(), 255.0 if opacity is None else 255 * float(opacity.mean()))
+
+
+def _duration(result: SourceInfo, spec: VideoSpec, container: Container, pts: Sequence[int], clock: Clock) -> Check:
+    """The picture's share: sound may go on after it."""
+    end = float(pts[-1] * spec.time_base - clock.start + 1 / spec.frame_rate)
+    # mp4 and mov count from where the first stream begins, Matroska and WebM from zero.
+    begins = result.begins if container.format in ("mp4", "mov") else 0
+    found = float((result.duration or 0) + begins)
+    slack = 1 / float(spec.frame_rate) + 0.002
+    return Check("duration", found >= end - slack, f"{found:.3f} s; the picture ends at {end:.3f} s")
+
+
+def _tags(result: SourceInfo, spec: VideoSpec) -> Check:
+    video = result.video
+    wrong = []
+    for name in ("primaries", "transfer", "matrix", "range"):
+        wanted, found = getattr(spec.color, name), getattr(video.color, name)
+        if wanted not in (None, found) and not (wanted == "tv" and found is None):  # limited is what no tag means
+            wrong.append(f"{name} {found} in place of {wanted}")
+    if (spec.sample_aspect_ratio or 1) != (video.sample_aspect_ratio or 1):
+        wrong.append(f"pixel aspect {video.sample_aspect_ratio} in place of {spec.sample_aspect_ratio}")
+    if spec.display_matrix is not None and video.display_matrix != spec.display_matrix:
+        wrong.append("rotation")
+    if spec.hdr.light_level is not None and video.hdr.light_level != spec.hdr.light_level:
+        wrong.append("light level")
+    if spec.hdr.mastering is not None and video.hdr.mastering is None:
+        wrong.append("mastering display")
+    return Check("tags", not wrong, ", ".join(wrong) or "colour, aspect, rotation and HDR tags as planned")
+
+
+def _description(planned: Sequence[Fate], result: SourceInfo, container: Container) -> Check:
+    """Kinds, languages, titles and the dispositions that players act on; a muxer may add a default, not take one."""
+    made = [stream for stream in result.streams if stream.kind != "data"]
+    lasting = {"default"} if container.format == "mov" else {"default", "forced"}
+    wrong = []
+    for fate, found in zip_longest(planned, made):
+        if fate is None or found is None:
+            wrong.append(f"{len(made)} in place of {len(planned)}")
+            continue
+        given = fate.stream
+        if given.kind != found.kind:
+            wrong.append(f"{describe(given)} became {found.kind}")
+        if not _same_language(given.language, found.language, container):
+            wrong.append(f"language of {describe(given)} is {found.language}")
+        if given.title not in (None, found.title, found.metadata.get("handler_name")):
+            wrong.append(f"title of {describe(given)} is {found.title}")
+        flags = lasting & set(given.disposition) - set(found.disposition)
+        if flags and given.kind not in ("attachment", "video"):
+            wrong.append(f"{describe(given)} is no longer {' '.join(sorted(flags))}")
+    return Check("streams", not wrong, "; ".join(wrong) or f"{len(made)} beside the picture, named as they were")
+
+
+def _same_language(given: str | None, found: str | None, container: Container) -> bool:
+    untold = given in (None, "und") or (container.format == "mov" and written_in_quicktime(str(given)) is None)
+    return untold or same_language(given, found)
+
+
+def _chapters(joined: JoinReport, result: SourceInfo) -> Check:
+    found = [(float(chapter.start), chapter.title or None) for chapter in result.chapters]
+    same = len(found) == len(joined.chapters) and all(
+        abs(a - b) <= 0.002 and t == u for (a, t), (b, u) in zip(found, joined.chapters, strict=True)
+    )
+    return Check("chapters", same, f"{len(found)} of {len(joined.chapters)}")
+
+
+def _metadata(source: SourceInfo, result: SourceInfo, lost: frozenset[str]) -> Check:
+    def plain(metadata: Any) -> dict[str, str]:
+        return {key.lower(): value for key, value in metadata.items() if key.lower() not in TECHNICAL_KEYS}
+
+    found = plain(result.metadata)
+    wanted = plain({key: value for key, value in source.metadata.items() if key not in lost})
+    missing = [key for key, value in wanted.items() if not _alike(key, value, found.get(key))]
+    return Check("metadata", not missing, f"missing: {', '.join(missing)}" if missing else "all entries")
+
+
+def _alike(key: str, wanted: str, found: str | None) -> bool:
+    if key == "creation_time" and found is not None:  # muxers write dates their own way, to the second
+        return found[:19].replace(" ", "T") == wanted[:19].replace(" ", "T")
+    if key.startswith("location") and found is not None:  # ISO 6709, kept in 16.16 fixed point
+        places = [[float(number) for number in re.findall(r"[+-][\d.]+", text)] for text in (wanted, found)]
+        return len(places[0]) == len(places[1]) and all(abs(a - b) < 1e-4 for a, b in zip(*places, strict=True))
+    return found == wanted
+
+
+def _packets(
+    source: SourceInfo, target: Path, planned: Sequence[Fate], result: SourceInfo, clock: Clock
+) -> Iterator[Check]:
+    """Every packet of every copied stream, by hash; the count of subtitles where they were converted."""
+    made = [stream for stream in result.streams if stream.kind != "data"]
+    before = _hashes(source.path, [fate.stream for fate in planned], clock)
+    after = _hashes(target, made, None)
+    for fate, stream in zip(planned, made, strict=False):
+        count, digest = before[fate.stream.index]
+        found, found_digest = after[stream.index]
+        name = describe(fate.stream)
+        if fate.action == "copy":
+            same = digest == found_digest
+            yield Check(
+                name,
+                same,
+                f"{found} of {count} {'bytes' if _flows(fate.stream.codec) else 'packets'}"
+                + (", bit for bit" if same else ", changed"),
+            )
+        elif fate.stream.kind == "subtitle":
+            yield Check(name, found == count, f"{found} of {count} events, converted")
+        else:
+            yield Check(name, found > 0 or count == 0, f"{found} packets, converted")
+
+
+def _hashes(path: Path, streams: Iterable[StreamInfo], clock: Clock | None) -> dict[int, tuple[int, bytes]]:
+    """Number of packets and one hash over all of them, by stream index; only packets that `clock` keeps."""
+    states = {stream.index: hashlib.blake2b() for stream in streams}
+    counts = dict.fromkeys(states, 0)
+    with open_source(path) as container:
+        for stream in container.streams:
+            if stream.index in states and stream.type == "attachment":
+                attachment: Any = stream
+                states[stream.index].update(attachment.data)
+                counts[stream.index] = 1
+        chosen = [s for s in container.streams if s.index in states and s.type != "attachment"]
+        for packet in _readable(container, chosen):
+            unit = packet.stream.time_base
+            if clock is not None and not (unit is None or clock.keeps(packet, unit)):
+                continue
+            content = bytes(packet)
+            if packet.stream.type == "subtitle" and len(content) <= 2:
+                continue  # mov_text fills the time between two subtitles with empty ones
+            if has_start_codes(packet.stream):
+                content = with_lengths(content)
+            if has_adts(packet.stream):
+                bare = without_adts(content)
+                if bare is None:
+                    continue  # joining leaves it out and says so
+                content = bare
+            whole = not _flows(packet.stream.codec_context.codec.canonical_name)
+            states[packet.stream.index].update(len(content).to_bytes(4, "little") + content if whole else content)
+            counts[packet.stream.index] += 1 if whole else len(content)
+    return {index: (counts[index], state.digest()) for index, state in states.items()}
+
+
+def _flows(codec: str | None) -> bool:
+    """Whether muxers cut a codec's bytes into packets as they like: PCM, and the segments of Blu-ray subtitles."""
+    return codec is not None and (codec.startswith("pcm_") or codec == "hdmv_pgs_subtitle")
+
+
+def _readable(container: Any, streams: Sequence[Any]) -> Iterator[Any]:
+    """Packets up to the first that cannot be read: joining stops there too, and says so."""
+    if not streams:
+        return
+    try:
+        yield from (packet for packet in container.demux(streams) if packet.size)
+    except av.FFmpegError:
+        return

@@ -1,0 +1,314 @@
+"""Finished segments and everything else of the source into one file: packets are copied, times stay exact."""
+
+from __future__ import annotations
+
+import errno
+import math
+from collections import Counter
+from collections.abc import Iterator, Sequence, Set
+from contextlib import ExitStack
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import av
+
+from dossr_video.errors import JobError, TargetError
+from dossr_video.heap import give_back_memory
+from dossr_video.video.info import SourceInfo
+from dossr_video.video.mux.carriers import Carrier, Clock, Timed, carrier_of
+from dossr_video.video.mux.chapters import fitted_to_mp4, moved_chapters
+from dossr_video.video.mux.streams import MP4_KEYS, TECHNICAL_KEYS, describe, fates, losses, lost_keys
+from dossr_video.video.mux.timecode import relabelled
+from dossr_video.video.pixels import has_alpha
+from dossr_video.video.read.probe import open_source
+from dossr_video.video.tags import MATRICES, PRIMARIES, RANGES, TRANSFERS, code_point
+from dossr_video.video.write.containers import Container
+from dossr_video.video.write.encoders import ENCODERS, picture_losses
+from dossr_video.video.write.writer import VideoSpec
+
+if TYPE_CHECKING:
+    from av.container import InputContainer, OutputContainer
+    from av.packet import Packet
+
+_STATISTICS = ("BPS", "DURATION", "NUMBER_OF_", "_STATISTICS", "ENCODER", "encoder")  # Matroska's, of the old picture
+_LARGEST_TIMESCALE = (1 << 31) - 1
+
+
+@dataclass(frozen=True)
+class SegmentFile:
+    """A closed file of one segment, its pictures' times counted from zero."""
+
+    path: Path
+    first_pts: int  # what is added to them, in ticks of VideoSpec.time_base in the source's clock
+
+
+@dataclass(frozen=True)
+class Cut:
+    """The part of the source that was upscaled; sound and subtitles are cut alike, chapters clipped."""
+
+    start: Fraction  # seconds in the source's clock: when its first frame is shown, zero in the result
+    stop: Fraction  # seconds: when its last frame ends
+
+
+@dataclass(frozen=True)
+class JoinReport:
+    """What the joined file holds beside the picture."""
+
+    carried: Counter[str]  # kinds of streams and "chapter": how many
+    chapters: tuple[tuple[float, str | None], ...]  # start in seconds of the result, title
+    lost: tuple[str, ...]  # what the target cannot hold, one line each
+    warnings: tuple[str, ...]  # what was converted, or could not be read to its end, one line each
+    empty: Set[int] = frozenset()  # streams of the source that are not there because nothing of them was to be written
+
+    @property
+    def kept(self) -> str:
+        """One line: `kept: 2 audio, 1 subtitle, 12 chapters`."""
+        names = [
+            f"{count} {kind}{'s' if count != 1 and kind != 'audio' else ''}"
+            for kind, count in self.carried.items()
+            if count
+        ]
+        return "kept: " + (", ".join(names) or "no other streams in the source")
+
+
+def join(
+    segments: Sequence[SegmentFile],
+    source: SourceInfo,
+    target: Path,
+    *,
+    spec: VideoSpec,
+    container: Container,
+    cut: Cut | None = None,
+) -> JoinReport:
+    """Write `target` (any name; `container` says what it is) from segments in order and the source's other streams.
+
+    Every picture is shown at its pts plus first_pts, counted from the cut, from the start of the source's clock where
+    that is arbitrary (MPEG-TS, MPEG-PS), else from zero. Raises JobError for segments that do not belong together and
+    TargetError when the file cannot be written; then nothing is left behind.
+    """
+    try:
+        with ExitStack() as stack:
+            given = stack.enter_context(open_source(source.path))
+            made = stack.enter_context(
+                av.open(str(target), "w", format=container.format, container_options=_options(source, spec, container))
+            )
+            first = stack.enter_context(av.open(str(segments[0].path)))
+            return _Join(segments, source, spec, container, cut).run(given, made, first)
+    except av.FFmpegError as error:
+        target.unlink(missing_ok=True)
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO)
+        raise TargetError(
+            f"{target} cannot be written: {error.strerror}",
+            hint="free some space and give the same command again; finished segments are kept"
+            if full
+            else "name the target .mkv, which holds most, or report this",
+        ) from error
+    except BaseException:
+        target.unlink(missing_ok=True)
+        raise
+
+
+def clock_of(source: SourceInfo, cut: Cut | None) -> Clock:
+    """The source's time to the result's: counted from the cut, or from where an arbitrary clock begins."""
+    if cut is None:
+        return Clock(source.start, None, cut=False)
+    return Clock(cut.start, cut.stop, cut=True)
+
+
+class _Join:
+    def __init__(
+        self,
+        segments: Sequence[SegmentFile],
+        source: SourceInfo,
+        spec: VideoSpec,
+        container: Container,
+        cut: Cut | None,
+    ) -> None:
+        self._segments = segments
+        self._source = source
+        self._spec = spec
+        self._container = container
+        self._clock = clock_of(source, cut)
+        self._warnings: list[str] = []
+        self._filled: set[int] = set()  # streams of which something was written
+        self._chapters: list[Any] = []
+
+    def run(self, given: InputContainer, made: OutputContainer, first: InputContainer) -> JoinReport:
+        """Declare every stream in the source's order, then interleave their packets by time."""
+        planned = {fate.stream.index: fate for fate in fates(self._source, self._container, cut=self._clock.cut)}
+        carriers: dict[int, Carrier] = {}
+        picture: Any = None
+        for stream in given.streams:
+            if stream.index == self._source.video.stream.index:
+                picture = self._add_picture(made, first)
+            elif (carrier := carrier_of(planned[stream.index], stream, made, self._clock)) is not None:
+                carriers[stream.index] = carrier
+        self._add_container_data(given, made)
+        made.start_encoding()
+        self._mux(self._pictures(picture), self._others(given, carriers), made)
+        self._warnings += [str(fate) for fate in planned.values() if fate.action == "convert"]
+        given.close()  # before the result's own index is written: that of a two-hour source takes 20 MB
+        give_back_memory()
+        made.close()
+        # mp4 and mov hold no track without packets; Matroska does.
+        strict = self._container.format in ("mp4", "mov")
+        unfilled = [index for index in carriers if index not in self._filled]
+        empty = frozenset(index for index in unfilled if strict and planned[index].stream.kind != "subtitle")
+        self._warnings += [f"{describe(planned[index].stream)}: nothing of it lies in the result" for index in empty]
+        return JoinReport(
+            carried=self._count(fate for fate in planned.values() if fate.stream.index not in empty),
+            chapters=tuple(
+                (float(c["start"] * (c["time_base"] or Fraction(1, 1000))), c["metadata"].get("title") or None)
+                for c in self._chapters
+            ),
+            lost=losses(self._source, self._container, cut=self._clock.cut)
+            + picture_losses(self._source.video, self._spec.encoding),
+            warnings=tuple(self._warnings),
+            empty=empty,
+        )
+
+    def _add_picture(self, made: OutputContainer, first: InputContainer) -> Any:
+        spec = self._spec
+        stream: Any = made.add_stream_from_template(first.streams.video[0], opaque=True)
+        stream.time_base = spec.time_base
+        context = stream.codec_context
+        context.framerate = spec.frame_rate
+        context.sample_aspect_ratio = spec.sample_aspect_ratio or Fraction(0, 1)
+        # NUT keeps no colour tags, and what a muxer writes comes from here, not from the encoded pictures.
+        context.color_primaries = code_point(PRIMARIES, spec.color.primaries)
+        context.color_trc = code_point(TRANSFERS, spec.color.transfer)
+        context.colorspace = code_point(MATRICES, spec.color.matrix)
+        context.color_range = code_point(RANGES, spec.color.range) if spec.color.range else 0
+        fourcc = ENCODERS[spec.encoding.encoder].fourcc
+        if fourcc is not None and self._container.format in ("mp4", "mov"):
+            context.codec_tag = fourcc
+        if spec.display_matrix is not None:
+            stream.set_display_matrix(spec.display_matrix)
+        about = self._source.video.stream
+        stream.metadata.update({k: v for k, v in about.metadata.items() if not k.startswith(_STATISTICS)})
+        stream.disposition = sum(av.stream.Disposition[name].value for name in about.disposition)
+        if has_alpha(spec.encoding.pix_fmt):
+            stream.metadata["alpha_mode"] = "1"
+        timecode = self._timecode()
+        if timecode is not None:
+            stream.metadata["timecode"] = timecode
+        return stream
+
+    def _timecode(self) -> str | None:
+        """The time code of the result's first frame, from the source's, wherever that is written."""
+        video = self._source.video
+        metadata = (video.stream.metadata, *(s.metadata for s in self._source.streams), self._source.metadata)
+        found = (value for entries in metadata for key, value in entries.items() if key.lower() == "timecode")
+        code = next(found, None)
+        if code is None:
+            return None
+        skipped = max(self._clock.start - video.begins, Fraction(0)) if self._clock.cut else Fraction(0)
+        return relabelled(code, skipped, rate=video.frame_rate, new_rate=self._spec.frame_rate)
+
+    def _add_container_data(self, given: InputContainer, made: OutputContainer) -> None:
+        technical = (
+            TECHNICAL_KEYS if self._container.format != self._source.container else frozenset({"encoder", "timecode"})
+        )
+        dropped = lost_keys(self._source, self._container)
+        kept = {k: v for k, v in self._source.metadata.items() if k.lower() not in technical and k not in dropped}
+        made.metadata.update(kept)
+        self._chapters = moved_chapters(given.chapters(), self._clock)
+        if self._container.format in ("mp4", "mov"):
+            self._chapters, changes = fitted_to_mp4(self._chapters)
+            self._warnings += changes
+        if self._chapters:
+            made.set_chapters(self._chapters)
+
+    def _mux(
+        self, pictures: Iterator[tuple[float, Packet[Any]]], others: Iterator[tuple[float, Packet[Any]]], made: Any
+    ) -> None:
+        """Both in the order of time: the muxer then has little to hold back."""
+        picture, other = next(pictures, None), next(others, None)
+        while picture is not None or other is not None:
+            if other is None or (picture is not None and picture[0] <= other[0]):
+                assert picture is not None
+                made.mux(picture[1])
+                picture = next(pictures, None)
+            else:
+                made.mux(other[1])
+                other = next(others, None)
+
+    def _pictures(self, out: Any) -> Iterator[tuple[float, Packet[Any]]]:
+        """Packets of all segments at their times in the result, in decoding order."""
+        unit = self._spec.time_base
+        origin = self._clock.ticks(unit)
+        segment_unit = ENCODERS[self._spec.encoding.encoder].segment_unit(unit)
+        last_dts: int | None = None
+        header: bytes | None = None
+        for number, segment in enumerate(self._segments):
+            with av.open(str(segment.path)) as part:
+                stream = part.streams.video[0]
+                header = stream.codec_context.extradata if number == 0 else header
+                if stream.codec_context.extradata != header:
+                    raise JobError(
+                        f"{segment.path} was encoded with other options than the first segment",
+                        hint="begin anew with --restart",
+                    )
+                packets = [packet for packet in part.demux(stream) if packet.pts is not None]
+                for packet in packets:
+                    assert packet.pts is not None
+                    assert stream.time_base is not None
+                    shift = (segment.first_pts - origin) * unit
+                    scale = stream.time_base * (unit / segment_unit)
+                    pts = round((packet.pts * scale + shift) / out.time_base)
+                    dts = round(((packet.pts if packet.dts is None else packet.dts) * scale + shift) / out.time_base)
+                    if last_dts is not None:  # the reordering delay of a new segment may reach back where rates vary
+                        dts = max(dts, last_dts + 1)
+                    last_dts = dts
+                    packet.duration = max(1, round((packet.duration or 0) * scale / out.time_base))
+                    packet.pts, packet.dts = pts, min(dts, pts)
+                    packet.time_base = out.time_base
+                    packet.stream = out
+                    yield float(dts * out.time_base), packet
+            give_back_memory()  # the result's index grows by doubling, and leaves holes behind
+
+    def _others(self, given: InputContainer, carriers: dict[int, Carrier]) -> Iterator[tuple[float, Packet[Any]]]:
+        """Packets of everything else in the file's order; what cannot be read ends it with a warning."""
+        streams = [given.streams[index] for index in carriers]
+        if not streams:
+            return
+        packets = iter(given.demux(streams))
+        while True:
+            try:
+                packet = next(packets, None)
+            except av.FFmpegError as error:
+                self._warnings.append(f"sound and subtitles cannot be read on: {error.strerror}")
+                packet = None
+            if packet is None:
+                break
+            yield from self._written(packet.stream.index, carriers[packet.stream.index].carry(packet))
+        for index, carrier in carriers.items():
+            yield from self._written(index, carrier.finish())
+            self._warnings += carrier.warnings
+
+    def _written(self, index: int, packets: Iterator[Timed]) -> Iterator[Timed]:
+        for packet in packets:
+            self._filled.add(index)
+            yield packet
+
+    def _count(self, planned: Any) -> Counter[str]:
+        counts = Counter(fate.stream.kind for fate in planned if fate.action != "lose" and fate.stream.kind != "data")
+        counts["chapter"] = len(self._chapters)
+        return counts
+
+
+def _options(source: SourceInfo, spec: VideoSpec, container: Container) -> dict[str, str]:
+    if container.format not in ("mp4", "mov"):
+        # Matroska would move every stream by the 21 ms that AAC begins before zero; it can hold negative times as well.
+        return {"avoid_negative_ts": "disabled"}
+    flags = "+faststart"
+    names = {key.lower() for key in source.metadata}
+    if not names <= MP4_KEYS | TECHNICAL_KEYS and not lost_keys(source, container):
+        flags += "+use_metadata_tags"
+    # Delays of sound against picture are written in this unit: fine enough for the sample and the tick.
+    unit = math.lcm(spec.time_base.denominator, *source.sample_rates)
+    if unit > _LARGEST_TIMESCALE:
+        unit = spec.time_base.denominator
+    return {"movflags": flags, "movie_timescale": str(max(unit, 1000))}

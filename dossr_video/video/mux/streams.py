@@ -1,0 +1,193 @@
+"""What becomes of every stream that is not upscaled: copied, converted or lost, decided before any work begins."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Literal
+
+import av
+
+from dossr_video.video.info import SourceInfo, StreamInfo
+from dossr_video.video.mux.languages import written_in_quicktime
+from dossr_video.video.write.containers import TEXT_SUBTITLES, Container
+
+# Keys that mp4 and mov write in their own boxes; others survive only as free-form (mdta) tags.
+MP4_KEYS = frozenset(
+    {
+        "title", "artist", "album_artist", "composer", "album", "date", "comment", "genre", "copyright", "grouping",
+        "lyrics", "description", "synopsis", "show", "episode_id", "network", "encoder", "track", "disc", "compilation",
+        "major_brand", "minor_version", "compatible_brands", "creation_time", "hd_video", "media_type", "location",
+        "season_number", "episode_sort", "keywords",
+    }
+)  # fmt: skip
+# Written anew by every muxer, the time code by us: no one loses anything with them.
+TECHNICAL_KEYS = frozenset(
+    {
+        "encoder",
+        "major_brand",
+        "minor_version",
+        "compatible_brands",
+        "duration",
+        "handler_name",
+        "vendor_id",
+        "timecode",
+    }
+)
+
+COVER_TYPES = {"mjpeg": ("jpg", "image/jpeg"), "png": ("png", "image/png"), "gif": ("gif", "image/gif")}
+MOST_CHANNELS = 8  # of FLAC and Opus
+
+
+@dataclass(frozen=True)
+class Fate:
+    """What happens to one stream of the source."""
+
+    stream: StreamInfo
+    action: Literal["copy", "convert", "lose"]
+    codec: str | None = None  # FFmpeg's encoder, when converted
+    reason: str = ""  # in plain words, when converted or lost
+
+    def __str__(self) -> str:
+        return f"{describe(self.stream)}: {self.reason}" if self.reason else describe(self.stream)
+
+
+def fates(source: SourceInfo, container: Container, *, cut: bool) -> tuple[Fate, ...]:
+    """One per stream of the source but the picture, in the file's order; `cut`: of a part of it."""
+    return tuple(_fate(stream, source, container, cut=cut) for stream in source.streams)
+
+
+def losses(source: SourceInfo, container: Container, *, cut: bool) -> tuple[str, ...]:
+    """What the container cannot keep of the source, one line each; empty when everything is kept or converted."""
+    lost = [str(fate) for fate in fates(source, container, cut=cut) if fate.action == "lose"]
+    if container.format == "mov":
+        forced = [stream for stream in source.of_kind("subtitle") if "forced" in stream.disposition]
+        lost += [f"{describe(stream)}: mov has no mark for forced subtitles; .mp4 and .mkv do" for stream in forced]
+        lost += [
+            f"{describe(fate.stream)}: mov has no code for the language {fate.stream.language}; .mp4 and .mkv do"
+            for fate in fates(source, container, cut=cut)
+            if fate.action != "lose" and not _spoken_in_quicktime(fate.stream)
+        ]
+    keys = lost_keys(source, container)
+    if keys:
+        lost.append(f"metadata {', '.join(sorted(keys))}: an mp4 with a cover has the usual entries only; .mkv has all")
+    return tuple(lost)
+
+
+def _spoken_in_quicktime(stream: StreamInfo) -> bool:
+    return stream.language in (None, "und") or written_in_quicktime(str(stream.language)) is not None
+
+
+def lost_keys(source: SourceInfo, container: Container) -> frozenset[str]:
+    """Entries of the source's metadata that the container cannot hold."""
+    covered = any(is_cover(fate.stream) and fate.action == "copy" for fate in fates(source, container, cut=False))
+    if container.format != "mp4" or not covered:
+        return frozenset()
+    return frozenset(key for key in source.metadata if key.lower() not in MP4_KEYS | TECHNICAL_KEYS)
+
+
+def is_cover(stream: StreamInfo) -> bool:
+    """Whether a picture stream is a still that belongs to the file: a poster, a sleeve."""
+    return "attached_pic" in stream.disposition
+
+
+def describe(stream: StreamInfo) -> str:
+    """A stream in a few words: `audio stream 2 (ac3, fra)`."""
+    details = ", ".join(part for part in (stream.codec, stream.language, stream.metadata.get("filename")) if part)
+    return f"{stream.kind} stream {stream.index}" + (f" ({details})" if details else "")
+
+
+def _fate(stream: StreamInfo, source: SourceInfo, container: Container, *, cut: bool) -> Fate:
+    match stream.kind:
+        case "audio":
+            return _audio(stream, container)
+        case "subtitle":
+            return _subtitle(stream, container)
+        case "attachment":
+            if container.attachments:
+                return Fate(stream, "copy")
+            return Fate(stream, "lose", reason=f"{container.format} holds no attachments; .mkv does")
+        case "video":
+            return _further_video(stream, container, cut=cut)
+        case _:
+            return _data(stream, source, container)
+
+
+def _audio(stream: StreamInfo, container: Container) -> Fate:
+    if stream.codec is None:
+        return Fate(stream, "lose", reason="its codec is not known")
+    if _holds(container, stream.codec) and not (container.format == "mp4" and _misread_in_mp4(stream)):
+        return Fate(stream, "copy")
+    if (stream.channels or 0) > MOST_CHANNELS:
+        reason = (
+            f"{stream.codec} is no sound for {container.format}, and {stream.channels} channels cannot be converted"
+        )
+        return Fate(stream, "lose", reason=reason)
+    encoder = container.other_audio
+    if encoder == "libopus":
+        return Fate(stream, "convert", codec=encoder, reason="WebM holds Opus and Vorbis only: encoded anew as Opus")
+    bits = 16 if (stream.sample_bits or 16) <= 16 else 24
+    reason = f"{stream.codec} is no sound for {container.format}: now {encoder.upper()} of {bits} bits"
+    return Fate(stream, "convert", codec=f"pcm_s{bits}le" if encoder == "pcm" else encoder, reason=reason)
+
+
+def _misread_in_mp4(stream: StreamInfo) -> bool:
+    """Many readers of mp4 take its PCM for 16 bits whatever it says; its muxer wants to know the speakers' places."""
+    pcm = (stream.codec or "").startswith("pcm_")
+    return pcm and (stream.codec != "pcm_s16le" or stream.layout is None)
+
+
+def _subtitle(stream: StreamInfo, container: Container) -> Fate:
+    if stream.codec in container.subtitles:
+        return Fate(stream, "copy")
+    if stream.codec in TEXT_SUBTITLES:
+        styled = " (styles are simplified)" if stream.codec in ("ass", "ssa") else ""
+        return Fate(
+            stream,
+            "convert",
+            codec=container.text_subtitle,
+            reason=f"{container.format} wants {container.text_subtitle} subtitles: converted{styled}",
+        )
+    return Fate(stream, "lose", reason=f"{container.format} does not hold {stream.codec} subtitles; .mkv does")
+
+
+def _further_video(stream: StreamInfo, container: Container, *, cut: bool) -> Fate:
+    cover = is_cover(stream)
+    if cover and container.attachments:
+        if stream.codec in COVER_TYPES:
+            return Fate(stream, "copy")
+        return Fate(stream, "lose", reason=f"{container.format} does not hold {stream.codec} covers")
+    if stream.codec is not None and _holds(container, stream.codec) and (container.covers or not cover):
+        if cut and not cover:
+            return Fate(stream, "lose", reason="a second picture stream is not cut: that would mean encoding it anew")
+        return Fate(stream, "copy", reason="" if cover else "a second picture stream is copied, not upscaled")
+    kind = "cover pictures" if cover else f"{stream.codec} video"
+    return Fate(stream, "lose", reason=f"{container.format} does not hold {kind}")
+
+
+def _data(stream: StreamInfo, source: SourceInfo, container: Container) -> Fate:
+    if source.chapters and stream.codec == "bin_data":
+        return Fate(stream, "copy", reason="the chapters' own text track, written anew from the chapters")
+    if "timecode" in stream.metadata and container.format in ("mp4", "mov", "matroska"):
+        return Fate(stream, "copy", reason="the time code is written anew from its first value")
+    return Fate(stream, "lose", reason=f"{container.format} does not hold this data")
+
+
+def _holds(container: Container, codec: str) -> bool:
+    if container.audio is not None and codec not in ("av1", "vp9", "vp8"):
+        return codec in container.audio
+    return codec in _muxable(container.format) - container.refused
+
+
+@lru_cache
+def _muxable(muxer: str) -> frozenset[str]:
+    with av.open("/dev/null", "w", format=muxer) as output:
+        names = output.supported_codecs
+    codecs = set()
+    for name in names:
+        for mode in ("r", "w"):
+            try:
+                codecs.add(av.Codec(name, mode).canonical_name)
+            except ValueError:
+                continue
+    return frozenset(codecs)

@@ -1,0 +1,288 @@
+"""Frames of a file with their exact times: in order, from any frame on, through damage.
+
+Every reader keeps the contract of `VideoReader`; tests/video/test_reader.py runs it over all of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from fractions import Fraction
+from functools import cached_property
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Protocol
+
+import av
+from av.stream import Discard
+
+from dossr_video.errors import SourceError
+from dossr_video.video import pixels
+from dossr_video.video.info import SourceInfo
+from dossr_video.video.read.damage import Damage, Steps, note
+from dossr_video.video.read.deinterlace import WARM_UP, FieldFilter, FieldSpan, clock_of
+from dossr_video.video.read.frame import Frame
+from dossr_video.video.read.probe import MAX_PIXELS, check_size, hides_alpha, open_source, picture_stream, probe
+
+if TYPE_CHECKING:
+    from av.container import InputContainer
+    from av.packet import Packet
+    from typing_extensions import Self
+
+SEEK_MARGINS = (0.0, 0.5, 2.0, 8.0, 32.0)  # seconds before the wanted frame
+
+
+JUMP = Fraction(1, 2)  # seconds back that no reordering explains
+CUT_OFF = 0.5  # seconds that may miss from the declared length: an edit list or a late start explain no more
+
+
+class VideoReader(Protocol):
+    """Frames of one file in the order they are shown, each with its exact time."""
+
+    info: SourceInfo
+    time_base: Fraction  # seconds per tick of the frames' pts
+    frame_rate: Fraction  # frames per second, nominal
+    damage: list[Damage]  # grows while frames are read
+
+    def frames(self, start_pts: int | None = None, stop_pts: int | None = None) -> Iterator[Frame]:
+        """Frames from the one at `start_pts` (None: the first) up to before `stop_pts` (None: the last).
+
+        pts rise strictly, and a frame has the same pts and pixels wherever reading started.
+        Raises SourceError when no frame has `start_pts`.
+        """
+        ...
+
+    def close(self) -> None: ...
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+
+class PyavReader:
+    """The default reader: everything FFmpeg decodes.
+
+    It decodes with slice threads only: frame threads lose the last frames of a file whose last packet is bad, and the
+    pixels around damage would depend on the number of cores.
+    """
+
+    def __init__(self, path: str | Path, *, fields: Sequence[FieldSpan] = (), max_pixels: int = MAX_PIXELS) -> None:
+        """`fields`: how interlaced pictures are made whole, span by span; empty: frames as they are.
+
+        Raises SourceError as `probe`.
+        """
+        self.info = probe(path, max_pixels=max_pixels)
+        self.fields = tuple(fields)
+        self.time_base, self.frame_rate = clock_of(self.fields, self.info.video)
+        self.damage: list[Damage] = []
+        self._max_pixels = max_pixels
+        self._to_rgb = pixels.ToRgb(self.info.video.resolved_color)
+        self._pass: _Pass | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        if self._pass is not None:
+            self._pass.close()
+            self._pass = None
+
+    def frames(self, start_pts: int | None = None, stop_pts: int | None = None) -> Iterator[Frame]:
+        """See VideoReader.frames. Reading on where the last call stopped costs no seek."""
+        decoding = self._pass
+        if decoding is None or start_pts is None or not decoding.skip_to(start_pts, within=2.0):
+            self.close()
+            decoding = self._pass = self._open_at(start_pts)
+        while (frame := decoding.peek()) is not None and (stop_pts is None or frame.pts < stop_pts):
+            decoding.advance()
+            yield frame
+
+    def _open_at(self, start_pts: int | None) -> _Pass:
+        """One container is open at a time: the index of a two-hour file takes 16 MB."""
+        if start_pts is None:
+            return self._open()
+        # Seeking lands late in streams without an index (MPEG-PS, TS) and at leading pictures of open GOPs: accept
+        # only a pass that began at or before the frame and shows it, else begin farther back, at last from the start.
+        anchor = self._anchor(start_pts)
+        for margin in SEEK_MARGINS:
+            if anchor is None or self._earliest is None:
+                break
+            target = anchor - int(margin / self.time_base)
+            if target <= self._earliest:
+                break
+            try:
+                attempt = self._open(seek_to=int(target * self.time_base / self.info.video.time_base))
+            except av.FFmpegError:  # raw streams have nowhere to seek to
+                break
+            if attempt.begins_by(anchor) and attempt.skip_to(start_pts):
+                return attempt
+            attempt.close()
+        whole = self._open()
+        if not whole.skip_to(start_pts):
+            whole.close()
+            raise SourceError(
+                f"{self.info.path} has no frame at {start_pts} ticks of {self.time_base} s",
+                hint="the file changed since it was planned; start the job anew",
+            )
+        return whole
+
+    @cached_property
+    def _earliest(self) -> int | None:
+        """Time of the first frame; None where there is none."""
+        first = self._open()
+        first.close()
+        return first.first_pts
+
+    def _anchor(self, start_pts: int) -> int | None:
+        """Where decoding must begin for the picture at `start_pts` to come out right; None: at the first frame."""
+        ticks = self.info.video.time_base / self.time_base
+        begun = [span for span in self.fields if span.start is None or span.start * ticks <= start_pts]
+        plan = begun[-1].plan if begun else None
+        if plan is None:
+            return start_pts
+        if not plan.seekable:
+            return None if begun[-1].start is None else round(begun[-1].start * ticks)
+        return start_pts - round(2 * WARM_UP / (self.frame_rate * self.time_base))
+
+    def _open(self, *, seek_to: int | None = None) -> _Pass:
+        container = open_source(self.info.path, max_pixels=self._max_pixels)
+        return _Pass(self, container, picture_stream(container, self.info.path, max_pixels=self._max_pixels), seek_to)
+
+
+def decoder_of(stream: Any) -> Any:
+    """The codec context that decodes a stream whole, alpha included."""
+    if hides_alpha(stream):
+        return av.CodecContext.create("libvpx-vp9" if stream.codec_context.name == "vp9" else "libvpx", "r")
+    return stream.codec_context
+
+
+class _Pass:
+    """One run of the decoder over a file, with one frame of look-ahead."""
+
+    def __init__(self, reader: PyavReader, container: InputContainer, stream: Any, seek_to: int | None) -> None:
+        self._reader = reader
+        self._container = container
+        self._stream = stream
+        self._decoder = decoder_of(stream)
+        self._decoder.thread_type = "SLICE"
+        for other in container.streams:
+            if other.index != stream.index:
+                other.discard = Discard.all
+        if seek_to is not None:
+            container.seek(seek_to, stream=stream)
+        self._frames = self._decode()
+        self._ahead: Frame | None = next(self._frames, None)
+        self.first_pts = self._ahead.pts if self._ahead is not None else None
+
+    def peek(self) -> Frame | None:
+        """The next frame, without taking it; None at the end."""
+        return self._ahead
+
+    def advance(self) -> None:
+        self._ahead = next(self._frames, None)
+
+    def begins_by(self, pts: int) -> bool:
+        """Whether the first frame this pass decoded is shown no later than `pts`."""
+        return self.first_pts is not None and self.first_pts <= pts
+
+    def skip_to(self, pts: int, *, within: float = float("inf")) -> bool:
+        """Drop frames until the one at `pts` is next; False when it is behind, farther than `within` s or absent."""
+        while self._ahead is not None and self._ahead.pts < pts:
+            if (pts - self._ahead.pts) * self._reader.time_base > within:
+                return False
+            self.advance()
+        return self._ahead is not None and self._ahead.pts == pts
+
+    def close(self) -> None:
+        self._frames.close()
+        self._container.close()
+
+    def _decode(self) -> Any:
+        ahead = list(self._reader.fields)
+        filtered: FieldFilter | None = None
+        for raw in self._timed():
+            while ahead and (ahead[0].start is None or ahead[0].start <= raw.pts):
+                yield from self._pictures(() if filtered is None else filtered(None), filtered)
+                plan = ahead.pop(0).plan
+                filtered = None if plan is None else FieldFilter(plan, self._reader.info.video)
+            yield from self._pictures((raw,) if filtered is None else filtered(raw), filtered)
+        yield from self._pictures(() if filtered is None else filtered(None), filtered)
+
+    def _pictures(self, pictures: Iterable[Any], source: FieldFilter | None) -> Iterator[Frame]:
+        """Of the stream, or of a filter, at times in the reader's time base."""
+        reader = self._reader
+        ticks = (reader.info.video.time_base if source is None else source.time_base) / reader.time_base
+        for picture in pictures:
+            yield Frame(picture, int(picture.pts * ticks), round((picture.duration or 0) * ticks), reader._to_rgb)
+
+    def _timed(self) -> Iterator[Any]:
+        """Decoded frames with pts that rise strictly, in the stream's time base."""
+        video = self._reader.info.video
+        period = round(1 / (video.frame_rate * video.time_base))
+        pix_fmt: str | None = None
+        steps = Steps(period)
+        last: int | None = None
+        shift = 0  # what jumps of the clock have added up to
+        for raw in self._decoded():
+            check_size(raw.width, raw.height, self._reader.info.path, max_pixels=self._reader._max_pixels)
+            pix_fmt = pix_fmt or raw.format.name
+            # AVI numbers its packets: with reordered pictures only the order in which the decoder gives them is right.
+            pts = raw.dts if self._reader.info.container == "avi" else raw.pts
+            pts = None if pts is None else pts + shift
+            if pts is None:  # raw streams and some AVI files carry no times: the nominal rate stands in
+                pts = 0 if last is None else last + period
+            elif last is not None and last - pts > JUMP / video.time_base:
+                self._note(last, "the clock jumps back; told as if it went on")
+                shift += last + period - pts
+                pts = last + period
+            elif last is not None and pts <= last:
+                self._note(last, "a time stamp does not rise; the frame is shown one tick after the one before")
+                pts = last + 1
+            if raw.is_corrupt:
+                self._note(pts, "the decoder concealed missing data")
+            elif last is not None and steps.gap(pts - last):
+                self._note(last, f"no pictures are stored for the next {float((pts - last) * video.time_base):.2f} s")
+            raw.pts = last = pts
+            if (raw.width, raw.height, raw.format.name) != (video.width, video.height, pix_fmt):
+                self._note(pts, f"the picture becomes {raw.width}x{raw.height} {raw.format.name}; brought to the first")
+                raw = raw.reformat(video.width, video.height, pix_fmt, interpolation="BICUBIC")
+                raw.pts = pts
+            raw.make_writable()  # a copy: the decoder may go on concealing damage in a picture it has already given
+            yield raw
+        if last is not None and video.duration is not None:
+            missing = video.duration - (last + period) * video.time_base + self._reader.info.start
+            if missing > CUT_OFF:
+                self._note(last + period, f"the file is cut off: {float(missing):.1f} s that it declares are missing")
+
+    def _decoded(self) -> Iterator[av.VideoFrame]:
+        # The demuxer's own last, empty packet flushes the decoder: frames from decode(None) would lack a time base.
+        last = 0
+        packets = iter(self._container.demux(self._stream))
+        while True:
+            try:
+                packet: Packet[Any] | None = next(packets, None)
+            except av.FFmpegError as error:
+                self._note(last, f"the file cannot be read on: {error.strerror}")
+                packet = None
+            if packet is None:
+                return
+            if packet.is_corrupt:
+                self._note(packet.pts if packet.pts is not None else last, "a packet is damaged")
+            try:
+                frames = self._decoder.decode(packet)
+            except av.FFmpegError as error:
+                self._note(packet.pts if packet.pts is not None else last, f"undecodable packet: {error.strerror}")
+                continue
+            for frame in frames:
+                last = frame.pts if frame.pts is not None else last
+                yield frame
+
+    def _note(self, pts: int, what: str) -> None:
+        seconds = float(pts * self._reader.info.video.time_base - self._reader.info.start)
+        note(self._reader.damage, seconds, what)

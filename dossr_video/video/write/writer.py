@@ -1,0 +1,261 @@
+"""Pictures to an encoded file at exact times, with the colour tags they were made for."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+import av
+from torch import Tensor
+
+from dossr_video.errors import SettingsError, TargetError
+from dossr_video.settings import Settings
+from dossr_video.video import pixels
+from dossr_video.video.info import HdrInfo, VideoInfo
+from dossr_video.video.read.pyav import VideoReader
+from dossr_video.video.tags import MATRICES, PRIMARIES, RANGES, TRANSFERS, ColorInfo, code_point
+from dossr_video.video.write.containers import Container, container_of
+from dossr_video.video.write.encoders import ENCODERS, EncoderSettings, check_settings, choose_pix_fmt
+
+if TYPE_CHECKING:
+    from av.video.codeccontext import VideoCodecContext
+    from typing_extensions import Self
+
+LONGEST_NAME = 255 - len(".dossr")  # bytes: what file systems take, less what the name of the job's folder adds
+
+
+@dataclass(frozen=True)
+class VideoSpec:
+    """The picture stream of a result: what every segment is written as, and what the joined file says of itself."""
+
+    width: int  # pixels
+    height: int  # pixels
+    time_base: Fraction  # seconds per tick of every pts
+    frame_rate: Fraction  # frames per second, nominal
+    encoding: EncoderSettings
+    color: ColorInfo  # the tags that are written
+    hdr: HdrInfo
+    sample_aspect_ratio: Fraction | None  # None: not written
+    display_matrix: tuple[int, ...] | None  # None: shown as stored
+
+    @property
+    def segment_suffix(self) -> str:
+        """The extension of segment files, with its dot."""
+        return ENCODERS[self.encoding.encoder].suffix
+
+    @property
+    def resolved_color(self) -> ColorInfo:
+        """The tags with what players assume filled in: what pixels are converted with."""
+        if pixels.is_rgb(self.encoding.pix_fmt):
+            return ColorInfo(matrix="gbr", range="pc")
+        return self.color.resolved(width=self.width, height=self.height)
+
+
+def make_spec(reader: VideoReader, settings: Settings, target: Path, *, width: int, height: int) -> VideoSpec:
+    """How a result of width x height is written to `target`; SettingsError for options that do not fit together.
+
+    Times, aspect, rotation and HDR data are the source's. Options that are not given follow the source as far as the
+    encoder goes.
+    """
+    source = reader.info.video
+    encoding = make_encoding(source, settings, container_of(target), width=width, height=height)
+    encoder = ENCODERS[encoding.encoder]
+    return VideoSpec(
+        width=width,
+        height=height,
+        time_base=reader.time_base,
+        frame_rate=reader.frame_rate,
+        encoding=encoding,
+        color=target_color(source, encoding.pix_fmt, settings.colorspace, width=width, height=height),
+        hdr=source.hdr if encoder.hdr else HdrInfo(),
+        sample_aspect_ratio=_aspect(source, width=width, height=height),
+        display_matrix=source.display_matrix,
+    )
+
+
+def make_encoding(
+    source: VideoInfo, settings: Settings, container: Container, *, width: int, height: int
+) -> EncoderSettings:
+    """The encoder and what it is told; SettingsError for options that do not fit together."""
+    name = settings.encoder or container.encoders[0]
+    check_encoder(name, container)
+    encoding = EncoderSettings(
+        encoder=name,
+        pix_fmt=settings.pix_fmt or choose_pix_fmt(name, source.pix_fmt, width=width, height=height),
+        crf=ENCODERS[name].crf if settings.crf is None else settings.crf,
+        speed=settings.speed or ENCODERS[name].speed,
+    )
+    check_settings(encoding, width=width, height=height)
+    return encoding
+
+
+def check_encoder(name: str, container: Container) -> None:
+    """SettingsError when the encoder is not known or the container does not hold what it makes."""
+    if name not in ENCODERS:
+        raise SettingsError(f"encoder {name!r} is not known", hint=f"one of {' '.join(ENCODERS)}")
+    if name not in container.encoders:
+        raise SettingsError(
+            f"{container.format} files do not hold what {name} makes; they hold {' '.join(container.encoders)}",
+            hint="choose one of these encoders, or name the target .mkv",
+        )
+
+
+def target_color(source: VideoInfo, pix_fmt: str, colorspace: str, *, width: int, height: int) -> ColorInfo:
+    """The source's tags, made explicit where enlarging would change what players assume of untagged pictures.
+
+    `colorspace` "bt709" writes that matrix in place of the source's; primaries and transfer function stay.
+    """
+    color = source.color if colorspace == "source" else replace(source.color, matrix=colorspace)
+    chroma = "left" if any(pixels.chroma_shift(pix_fmt)) else None
+    if pixels.is_rgb(pix_fmt):
+        return ColorInfo(color.primaries, color.transfer, "gbr", "pc", None)
+    meant = color.resolved(width=source.width, height=source.height)
+    assumed = ColorInfo().resolved(width=width, height=height)
+    if pixels.is_rgb(source.pix_fmt):
+        return ColorInfo(color.primaries, color.transfer, assumed.matrix, "tv", chroma)
+    if colorspace != "source":
+        return replace(color, chroma_location=chroma)
+    keep = color.matrix is not None or meant.matrix == assumed.matrix
+    return ColorInfo(color.primaries, color.transfer, color.matrix if keep else meant.matrix, color.range, chroma)
+
+
+def _aspect(source: VideoInfo, *, width: int, height: int) -> Fraction | None:
+    """The sample aspect ratio that keeps the shape of the shown picture."""
+    if source.sample_aspect_ratio is None:
+        return None
+    stretch = Fraction(source.width, width) / Fraction(source.height, height)
+    return (source.sample_aspect_ratio * stretch).limit_denominator(1 << 15)
+
+
+def check_target(target: Path, settings: Settings, *, source: Path | None = None, force: bool = False) -> None:
+    """What can be refused before anything is read: TargetError, or SettingsError for extension and encoder."""
+    container = container_of(target)
+    check_encoder(settings.encoder or container.encoders[0], container)
+    if len(os.fsencode(target.name)) > LONGEST_NAME:
+        raise TargetError(
+            f"the name of {target} has {len(os.fsencode(target.name))} bytes; {LONGEST_NAME} are allowed",
+            hint="choose a shorter name",
+        )
+    if target.is_dir():
+        raise TargetError(f"{target} is a folder; the result is a file", hint="name a file in it")
+    if not target.parent.is_dir():
+        raise TargetError(f"the folder {target.parent} does not exist", hint="make it first, or check the path")
+    if not os.access(target.parent, os.W_OK):
+        raise TargetError(f"the folder {target.parent} may not be written to", hint="choose another folder")
+    if target.exists():
+        if source is not None and source.exists() and target.samefile(source):
+            raise TargetError(f"{target} is the input itself", hint="give the result another name")
+        if not force:
+            raise TargetError(f"{target} exists", hint="choose another name, or overwrite it with --force")
+
+
+class VideoWriter:
+    """Encodes pictures to one file without sound; on an error the file is removed."""
+
+    def __init__(self, path: Path, spec: VideoSpec) -> None:
+        """Raises SettingsError when the encoder refuses its options, TargetError when the file cannot be made."""
+        self._path = path
+        self.spec = spec
+        self._color = spec.resolved_color
+        encoder = ENCODERS[spec.encoding.encoder]
+        self._container = av.open(str(path), "w", format=encoder.muxer)
+        self._stream: Any = self._container.add_stream(spec.encoding.encoder, rate=spec.frame_rate)
+        self._written = 0
+        self._unit = encoder.segment_unit(spec.time_base)
+        self._stream.time_base = self._unit
+        if pixels.has_alpha(spec.encoding.pix_fmt):
+            self._stream.metadata["alpha_mode"] = "1"
+        context: Any = self._stream.codec_context
+        configure(context, spec, self._unit)
+        try:
+            context.open()
+        except (av.FFmpegError, ValueError) as error:
+            self._discard()
+            raise SettingsError(
+                f"{spec.encoding.encoder} refuses {spec.encoding.pix_fmt} {spec.width}x{spec.height}"
+                f" at crf {spec.encoding.crf}, preset {spec.encoding.speed}: {getattr(error, 'strerror', error)}",
+                hint="leave out --speed, --crf and --pix-fmt, or give values that this encoder knows",
+            ) from error
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if error is not None:
+            self._discard()
+            return
+        try:
+            packets = self._stream.encode(None)
+            if self._written <= 2:  # nothing to reorder, and x265 has not yet learnt what to subtract: any number comes
+                for packet in packets:
+                    packet.dts = packet.pts
+            self._container.mux(packets)
+            self._container.close()
+        except av.FFmpegError as failure:
+            self._discard()
+            raise self._failed(failure) from failure
+
+    def write(self, picture: Tensor, pts: int, *, alpha: Tensor | None = None, duration: int | None = None) -> None:
+        """Add a picture (3, H, W) RGB in [0, 1] on any device, shown from `pts` for `duration` ticks.
+
+        `pts` rises from picture to picture; `duration` matters for the last one alone (None: one nominal period).
+        `alpha`: opacity (1, H, W) in [0, 1], kept where the pixel format has it. Raises TargetError on a full disk.
+        """
+        frame = pixels.from_rgb(picture, self.spec.encoding.pix_fmt, self._color, alpha=alpha)
+        frame.pts = pts
+        frame.time_base = self._unit
+        frame.duration = duration or round(1 / (self.spec.frame_rate * self.spec.time_base)) or 1
+        frame.color_primaries = code_point(PRIMARIES, self.spec.color.primaries)
+        frame.color_trc = code_point(TRANSFERS, self.spec.color.transfer)
+        frame.colorspace = code_point(MATRICES, self.spec.color.matrix)
+        frame.color_range = code_point(RANGES, self._color.range)
+        self._written += 1
+        try:
+            self._container.mux(self._stream.encode(frame))
+        except av.FFmpegError as error:
+            raise self._failed(error) from error
+
+    def _failed(self, error: av.FFmpegError) -> TargetError:
+        return TargetError(
+            f"{self._path} cannot be written: {error.strerror}",
+            hint="free some space and give the same command again; finished segments are kept",
+        )
+
+    def _discard(self) -> None:
+        with contextlib.suppress(av.FFmpegError):  # the file goes away in any case
+            self._container.close()
+        self._path.unlink(missing_ok=True)
+
+
+def try_encoder(spec: VideoSpec) -> None:
+    """Open the encoder on nothing: SettingsError when it refuses its options."""
+    with TemporaryDirectory() as folder:
+        VideoWriter(Path(folder) / "trial", spec)._discard()
+
+
+def configure(context: VideoCodecContext, spec: VideoSpec, time_base: Fraction) -> None:
+    """Give an encoder its picture, colour tags and options; `time_base`: seconds per tick of its frames."""
+    encoder = ENCODERS[spec.encoding.encoder]
+    context.width, context.height = spec.width, spec.height
+    context.pix_fmt = spec.encoding.pix_fmt
+    context.time_base = time_base
+    context.framerate = spec.frame_rate
+    context.sample_aspect_ratio = spec.sample_aspect_ratio or Fraction(0, 1)
+    context.thread_count = encoder.threads
+    context.color_primaries = code_point(PRIMARIES, spec.color.primaries)
+    context.color_trc = code_point(TRANSFERS, spec.color.transfer)
+    context.colorspace = code_point(MATRICES, spec.color.matrix)
+    context.color_range = code_point(RANGES, spec.color.range) if spec.color.range else 0
+    context.flags |= 1 << 23  # AV_CODEC_FLAG_FRAME_DURATION: the last packet keeps its frame's duration
+    options = encoder.options(spec.encoding, spec.color, spec.hdr)
+    if spec.color.chroma_location:
+        options["chroma_sample_location"] = spec.color.chroma_location
+    context.options = {name: value for name, value in options.items() if value}

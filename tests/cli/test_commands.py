@@ -1,0 +1,233 @@
+"""The command as a user meets it: exit codes, error lines, what is left behind."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import av
+import pytest
+
+from dossr_video.cli.commands import main
+
+COMMAND = [sys.executable, "-m", "dossr_video"]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+Run = Callable[..., Outcome]
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    """The command with these arguments, in this process: importing torch for every wrong option takes seconds."""
+
+    def call(*arguments: str | Path) -> Outcome:
+        monkeypatch.setattr(sys, "argv", ["dossr-video", *map(str, arguments)])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        captured = capsys.readouterr()
+        assert isinstance(ended.value.code, int)
+        return Outcome(ended.value.code, captured.out, captured.err)
+
+    return call
+
+
+def assert_refused(result: Outcome, code: int, reason: str) -> None:
+    lines = result.stderr.strip().splitlines()
+    assert result.returncode == code, result.stderr
+    assert [line.split(":")[0] for line in lines] == ["error", "hint"], result.stderr
+    assert reason in lines[0]
+    assert result.stdout == ""
+
+
+@pytest.fixture
+def text_file(tmp_path: Path) -> Path:
+    path = tmp_path / "letter.mp4"
+    path.write_text("Dear archive,\n" * 100)
+    return path
+
+
+@pytest.fixture
+def sound_only(tmp_path: Path, sample: Path) -> Path:
+    path = tmp_path / "sound.m4a"
+    with av.open(str(sample)) as source, av.open(str(path), "w", format="mp4") as target:
+        stream = target.add_stream_from_template(source.streams.audio[0])
+        for packet in source.demux(audio=0):
+            if packet.dts is not None:
+                packet.stream = stream
+                target.mux(packet)
+    return path
+
+
+@pytest.fixture
+def no_frames(tmp_path: Path) -> Path:
+    path = tmp_path / "empty.mp4"
+    with av.open(str(path), "w") as target:
+        stream = target.add_stream("libx264", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 32, 32, "yuv420p"
+        stream.codec_context.open()
+        target.start_encoding()
+    return path
+
+
+def test_no_such_file(run: Run, tmp_path: Path) -> None:
+    assert_refused(run(tmp_path / "nothing.mp4", tmp_path / "o.mp4"), 1, "does not exist")
+
+
+def test_a_folder(run: Run, tmp_path: Path) -> None:
+    assert_refused(run(tmp_path, tmp_path / "o.mp4"), 1, "is a folder")
+
+
+def test_not_a_video(run: Run, tmp_path: Path, text_file: Path) -> None:
+    assert_refused(run(text_file, tmp_path / "o.mp4"), 1, "is not a video")
+
+
+def test_no_video_stream(run: Run, tmp_path: Path, sound_only: Path) -> None:
+    assert_refused(run(sound_only, tmp_path / "o.mp4"), 1, "no video stream")
+
+
+def test_zero_frames(run: Run, tmp_path: Path, no_frames: Path) -> None:
+    assert_refused(run(no_frames, tmp_path / "o.mp4"), 1, "frame")
+    assert not (tmp_path / "o.mp4").exists()
+    assert not (tmp_path / "o.mp4.dossr").exists()
+
+
+def test_a_target_folder_that_does_not_exist(run: Run, tmp_path: Path, sample: Path) -> None:
+    assert_refused(run(sample, tmp_path / "no" / "o.mp4"), 1, "does not exist")
+
+
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="/proc is the folder that not even root may write to")
+def test_a_target_folder_that_may_not_be_written(run: Run, sample: Path) -> None:
+    assert_refused(run(sample, "/proc/o.mp4", "--model", "bicubic"), 1, "/proc")
+
+
+def test_a_target_that_is_a_folder(run: Run, tmp_path: Path, sample: Path) -> None:
+    (tmp_path / "o.mp4").mkdir()
+    assert_refused(run(sample, tmp_path / "o.mp4"), 1, "is a folder")
+
+
+def test_a_target_that_exists_is_kept(run: Run, tmp_path: Path, sample: Path) -> None:
+    target = tmp_path / "o.mp4"
+    target.write_bytes(b"precious")
+    assert_refused(run(sample, target), 1, "exists")
+    assert target.read_bytes() == b"precious"
+
+
+def test_the_input_is_never_written(run: Run, tmp_path: Path, sample: Path) -> None:
+    copy = tmp_path / "in.mp4"
+    copy.write_bytes(sample.read_bytes())
+    (tmp_path / "link.mp4").symlink_to(copy)
+    for target in (copy, tmp_path / "link.mp4"):
+        assert_refused(run(copy, target, "--force"), 1, "is the input itself")
+    assert copy.read_bytes() == sample.read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        (["--encoder", "mpeg9"], "'mpeg9' is not one of"),
+        (["--chunk", "0"], "--chunk 0"),
+        (["--crf", "-1"], "--crf -1"),
+        (["--steps", "0"], "--steps 0"),
+        (["--steps", "501"], "--steps 501"),
+        (["--device", "banana"], "--device banana"),
+        (["--bogus"], "--bogus"),
+        (["--preset", "nonesuch"], "nonesuch"),
+        (["--encoder", "ffv1"], "ffv1"),
+        (["--pix-fmt", "nonsense", "--model", "bicubic"], "nonsense"),
+        (["--prompt", "a cat"], "takes no text"),
+    ],
+)
+def test_wrong_usage(run: Run, tmp_path: Path, sample: Path, options: list[str], reason: str) -> None:
+    assert_refused(run(sample, tmp_path / "o.mp4", *options), 2, reason)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["o.xyz", "o"])
+def test_an_unknown_extension(run: Run, tmp_path: Path, sample: Path, name: str) -> None:
+    assert_refused(run(sample, tmp_path / name), 2, name)
+
+
+def test_a_model_that_is_not_there(run: Run, tmp_path: Path, sample: Path) -> None:
+    result = run(sample, tmp_path / "o.mp4", "--model", tmp_path / "dossr_default.ckpt")
+    assert_refused(result, 1, "dossr_default.ckpt")
+    assert "DoSSR" in result.stderr.splitlines()[1]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_run_reports_and_is_quiet(run: Run, tmp_path: Path, sample: Path) -> None:
+    report = tmp_path / "report.json"
+    options = ["--model", "bicubic", "--duration", "0.4", "--scale", "2", "--quiet", "--json-report", report]
+    result = run(sample, tmp_path / "o.mp4", *options)
+    assert (result.returncode, result.stdout, result.stderr) == (0, "", "")
+    data = json.loads(report.read_text())
+    assert data["frames"] == 10
+    assert data["settings"]["scale"] == 2
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["o.mp4", "report.json"]
+
+
+def test_progress_without_a_terminal_is_plain_lines(run: Run, tmp_path: Path, sample: Path) -> None:
+    result = run(sample, tmp_path / "o.mp4", "--model", "bicubic", "--duration", "0.4")
+    assert result.returncode == 0, result.stderr
+    assert "10/10 frames" in result.stderr
+    assert "\x1b" not in result.stderr
+    assert "kept: 1 audio" in result.stderr.splitlines()[-1]
+
+
+def test_interrupted_twice_leaves_no_target(tmp_path: Path, sample: Path) -> None:
+    target = tmp_path / "o.mp4"
+    process = subprocess.Popen([*COMMAND, str(sample), str(target), "--chunk", "1"], stderr=subprocess.PIPE, text=True)
+    assert process.stderr is not None
+    for line in process.stderr:
+        if line.startswith("upscaling"):
+            break
+    process.send_signal(signal.SIGINT)
+    time.sleep(0.5)
+    process.send_signal(signal.SIGINT)
+    _, rest = process.communicate(timeout=60)
+    assert process.returncode == 130, rest
+    assert not target.exists()
+    assert not list(tmp_path.rglob("*.part*"))
+
+
+def test_debug_shows_the_traceback(run: Run, tmp_path: Path) -> None:
+    result = run(tmp_path / "nothing.mp4", tmp_path / "o.mp4", "--debug")
+    assert result.returncode == 1
+    assert "Traceback" in result.stderr
+
+
+def test_help_does_not_need_torch() -> None:
+    code = "import sys; sys.argv = ['dossr-video', '--help']\nfrom dossr_video.cli.commands import main\n"
+    check = "import atexit; atexit.register(lambda: print('torch' in sys.modules))\n"
+    result = subprocess.run([sys.executable, "-c", code + check + "main()"], capture_output=True, text=True, check=True)
+    assert result.stdout.strip().endswith("False")
+    assert "dossr-video IN OUT" in result.stdout
+
+
+def test_the_second_ctrl_c_ends_at_once_and_tells_how_to_go_on(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def press(*arguments: object, **options: object) -> None:
+        for _ in range(2):
+            signal.raise_signal(signal.SIGINT)
+
+    previous = signal.getsignal(signal.SIGINT)
+    monkeypatch.setattr("dossr_video.jobs.urls.run_job_at", press)
+    monkeypatch.setattr("sys.argv", ["dossr-video", "in.mp4", "out.mp4"])
+    with pytest.raises(SystemExit) as stop:
+        main()
+    signal.signal(signal.SIGINT, previous)
+    assert stop.value.code == 130
+    assert "give the same command again to go on" in capsys.readouterr().err

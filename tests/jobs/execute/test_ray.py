@@ -1,0 +1,99 @@
+"""A real Ray cluster on this machine: two actors, one of them killed."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from dossr_video.errors import Interrupted, ModelError
+from dossr_video.jobs.run import run_job
+from dossr_video.settings import Settings
+
+if TYPE_CHECKING:
+    from dossr_video.jobs.execute.ray import RayExecutor
+
+ray = pytest.importorskip("ray", reason="the extra `ray` is not installed")
+Content = Callable[[Path], dict[str, Any]]
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[None]:
+    ray.init(num_cpus=2, num_gpus=0, include_dashboard=False, log_to_driver=False)
+    yield
+    ray.shutdown()
+
+
+def test_the_error_of_a_worker_comes_back_as_it_was(cluster: None, tiny: Settings) -> None:
+    from dossr_video.jobs.execute.ray import RayExecutor
+
+    with pytest.raises(ModelError, match="there is no model"):
+        RayExecutor(tiny.model_copy(update={"model": "nothing"}), address="local")
+
+
+@pytest.fixture(scope="module")
+def executor(cluster: None, tiny: Settings) -> RayExecutor:
+    from dossr_video.jobs.execute.ray import RayExecutor
+
+    return RayExecutor(tiny, address="local")
+
+
+def pids(executor: RayExecutor) -> list[int]:
+    """Of the actors, once all are up."""
+    try:
+        return [ray.get(member.actor.__ray_call__.remote(lambda self: os.getpid())) for member in executor._members]
+    except ray.exceptions.RayActorError:
+        time.sleep(0.2)
+        return pids(executor)
+
+
+def test_two_workers_give_what_one_gives(
+    executor: RayExecutor, clip: Path, tiny: Settings, content: Content, whole: dict[str, Any], tmp_path: Path
+) -> None:
+    counts: list[int] = []
+    assert len(executor._members) == 2
+    run_job(clip, tmp_path / "out.mp4", tiny, executor=executor, on_progress=lambda s, done, t: counts.append(done))
+    assert counts[-1] == 54
+    assert content(tmp_path / "out.mp4") == whole
+
+
+def test_a_worker_killed_in_the_middle_of_a_segment_costs_nothing_but_time(
+    executor: RayExecutor, clip: Path, tiny: Settings, content: Content, whole: dict[str, Any], tmp_path: Path
+) -> None:
+    member, victim = executor._members[1], pids(executor)[1]
+    killed = threading.Event()
+
+    def kill() -> None:
+        while member.task is None:
+            time.sleep(0.001)
+        os.kill(victim, signal.SIGKILL)
+        killed.set()
+
+    thread = threading.Thread(target=kill)
+    thread.start()
+    run_job(clip, tmp_path / "out.mp4", tiny, executor=executor)
+    thread.join()
+    assert killed.is_set()
+    assert content(tmp_path / "out.mp4") == whole
+    assert victim not in pids(executor)
+
+
+def test_interrupted_and_finished_by_another_executor(
+    executor: RayExecutor, clip: Path, tiny: Settings, content: Content, whole: dict[str, Any], tmp_path: Path
+) -> None:
+    done = 0
+
+    def watch(stage: str, now: int, total: int) -> None:
+        nonlocal done
+        done = now if stage == "upscaling" else 0
+
+    with pytest.raises(Interrupted):
+        run_job(clip, tmp_path / "out.mp4", tiny, executor=executor, on_progress=watch, cancelled=lambda: done > 0)
+    assert run_job(clip, tmp_path / "out.mp4", tiny).resumed > 0
+    assert content(tmp_path / "out.mp4") == whole

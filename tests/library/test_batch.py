@@ -1,0 +1,315 @@
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dossr_video.errors import Interrupted, SourceError, TargetError
+from dossr_video.jobs.execute.local import LocalExecutor
+from dossr_video.jobs.lock import locked
+from dossr_video.library import batch
+from dossr_video.library.batch import Batch, Outcome
+from dossr_video.library.catalogue import Catalogue, Entry
+from dossr_video.library.files import Library
+from dossr_video.settings import Settings
+
+MakeClip = Callable[..., Path]
+
+
+@pytest.fixture(scope="module")
+def short(make_clip: MakeClip, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_clip(tmp_path_factory.mktemp("short") / "short.mp4", [5])
+
+
+@pytest.fixture(scope="module")
+def executor(tiny: Settings) -> LocalExecutor:
+    return LocalExecutor(tiny)
+
+
+@pytest.fixture
+def folder(short: Path, tmp_path: Path) -> Path:
+    """Three good files, one of them deeper; one that is no video in spite of its name; things to leave alone."""
+    folder = tmp_path / "in"
+    (folder / "deep" / "er").mkdir(parents=True)
+    for name in ("a.mp4", "b.avi", "deep/er/c.mkv", ".hidden.mp4", "deep/d.txt"):
+        shutil.copyfile(short, folder / name)
+    (folder / "bad.mov").write_bytes(b"this is no video")
+    return folder
+
+
+def verdicts(outcomes: list[Outcome]) -> dict[str, str]:
+    return {outcome.source.name: outcome.verdict for outcome in outcomes}
+
+
+def tree(folder: Path) -> list[str]:
+    return sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file() and p.name[0] != ".")
+
+
+def test_does_a_library_and_mirrors_its_tree(
+    folder: Path, tiny: Settings, executor: LocalExecutor, tmp_path: Path
+) -> None:
+    seen: list[Outcome] = []
+    library = Library(folder, tmp_path / "out", recursive=True)
+    outcomes = Batch(library, tiny).run(on_outcome=seen.append, executor=executor)
+    assert seen == outcomes
+    assert verdicts(outcomes) == {"a.mp4": "done", "b.avi": "done", "bad.mov": "failed", "c.mkv": "done"}
+    assert tree(tmp_path / "out") == ["a.mp4", "b.avi.mkv", "deep/er/c.mkv"]
+    failed = outcomes[2]
+    assert failed.error is not None
+    assert "is not a video" in failed.error
+    assert failed.hint
+
+
+def test_a_second_run_does_only_what_is_new_or_has_changed_or_failed(
+    folder: Path, tiny: Settings, executor: LocalExecutor, short: Path, make_clip: MakeClip, tmp_path: Path
+) -> None:
+    work = Batch(Library(folder, tmp_path / "out"), tiny)
+    assert verdicts(work.run(executor=executor)) == {"a.mp4": "done", "b.avi": "done", "bad.mov": "failed"}
+    assert verdicts(work.run(executor=executor)) == {"a.mp4": "unchanged", "b.avi": "unchanged", "bad.mov": "failed"}
+    os.utime(folder / "a.mp4")  # only its date is new
+    make_clip(folder / "b.avi", [6], seed=9)
+    shutil.copyfile(short, folder / "new.mp4")
+    shutil.copyfile(short, folder / "bad.mov")
+    assert verdicts(work.run(executor=executor)) == {
+        "a.mp4": "unchanged", "b.avi": "done", "bad.mov": "done", "new.mp4": "done"
+    }  # fmt: skip
+    (tmp_path / "out" / "a.mp4").unlink()
+    assert verdicts(work.run(executor=executor))["a.mp4"] == "done"
+
+
+def test_other_settings_do_the_library_again(
+    folder: Path, tiny: Settings, executor: LocalExecutor, tmp_path: Path
+) -> None:
+    library = Library(folder, tmp_path / "out", exclude=("bad*",))
+    Batch(library, tiny).run(executor=executor)
+    same, other = tiny.model_copy(update={"chunk": 2}), tiny.model_copy(update={"crf": 30.0})
+    assert set(verdicts(Batch(library, same).run(executor=executor)).values()) == {"unchanged"}
+    assert set(verdicts(Batch(library, other).run()).values()) == {"done"}
+
+
+def test_a_file_that_somebody_put_among_the_results_is_not_overwritten(
+    folder: Path, tiny: Settings, executor: LocalExecutor, tmp_path: Path
+) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "a.mp4").write_bytes(b"mine")
+    library = Library(folder, tmp_path / "out", include=("a.*",))
+    [outcome] = Batch(library, tiny).run(executor=executor)
+    assert outcome.verdict == "failed"
+    assert (tmp_path / "out" / "a.mp4").read_bytes() == b"mine"
+    [outcome] = Batch(library, tiny, force=True).run(executor=executor)
+    assert outcome.verdict == "done"
+
+
+def test_two_sources_of_one_result_are_not_mixed_up(
+    short: Path, tiny: Settings, executor: LocalExecutor, tmp_path: Path
+) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    shutil.copyfile(short, folder / "a.avi")
+    shutil.copyfile(short, folder / "a.avi.mkv")
+    outcomes = Batch(Library(folder, tmp_path / "out"), tiny).run(executor=executor)
+    assert verdicts(outcomes) == {"a.avi": "done", "a.avi.mkv": "failed"}
+    assert outcomes[1].error == "a.avi.mkv is already the result of a.avi"
+
+
+def test_a_defect_in_one_file_does_not_stop_the_rest(
+    folder: Path, tiny: Settings, executor: LocalExecutor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_job = batch.run_job
+
+    def fail(source: Path, *arguments: Any, **options: Any) -> Any:
+        if source.name == "a.mp4":
+            raise ZeroDivisionError("defect")
+        return run_job(source, *arguments, **options)
+
+    monkeypatch.setattr(batch, "run_job", fail)
+    outcomes = Batch(Library(folder, tmp_path / "out"), tiny).run(executor=executor)
+    assert verdicts(outcomes) == {"a.mp4": "failed", "b.avi": "done", "bad.mov": "failed"}
+    assert outcomes[0].error == "ZeroDivisionError: defect"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems refuse names that are no UTF-8")
+def test_names_of_any_kind_are_done_and_remembered(
+    short: Path, tiny: Settings, executor: LocalExecutor, tmp_path: Path
+) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    names = [
+        b"caf\xe9.mp4",
+        "\u6620\u753b %d 'q'.mp4".encode(),
+        b"two\nlines.mp4",
+        b"-dash [b].mp4",
+        b"n" * 245 + b".mp4",
+    ]
+    names += [b"n" * 246 + b".mp4", b"n" * 248 + b".avi"]
+    for name in names:
+        shutil.copyfile(short, folder / os.fsdecode(name))
+    (folder / "loop.mp4").symlink_to("loop.mp4")
+    (folder / "up").symlink_to("..")
+    work = Batch(Library(folder, tmp_path / "out", recursive=True), tiny)
+    first = {os.fsencode(o.source.name): o for o in work.run(executor=executor)}
+    assert {name: first[name].verdict for name in names} == {
+        name: "done" if len(name) <= 249 else "failed" for name in names
+    }
+    assert "has 250 bytes; 249 are allowed" in str(first[names[5]].error)
+    assert "has 256 bytes; 249 are allowed" in str(first[names[6]].error)
+    assert all((tmp_path / "out" / os.fsdecode(name)).exists() for name in names[:5])
+    assert sorted(o.verdict for o in work.run(executor=executor)) == ["failed"] * 2 + ["unchanged"] * 5
+    stored = {entry.source for entry in Catalogue(tmp_path / "out").entries()}
+    assert {"caf\\xe9.mp4", "two\\nlines.mp4"} <= stored
+
+
+def test_a_folder_that_cannot_be_read_is_told_and_the_rest_done(
+    folder: Path, tiny: Settings, executor: LocalExecutor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listed = Path.iterdir
+
+    def refuse(path: Path) -> Any:
+        if path.name == "er":
+            raise PermissionError(13, "Permission denied", str(path))
+        return listed(path)
+
+    monkeypatch.setattr(Path, "iterdir", refuse)
+    work = Batch(Library(folder, tmp_path / "out", recursive=True), tiny)
+    found = work.run(executor=executor)
+    assert verdicts(found) == {"a.mp4": "done", "b.avi": "done", "bad.mov": "failed", "er": "failed"}
+    assert [path.name for path in work.to_do()] == ["bad.mov", "er"]
+
+
+def test_a_source_is_never_overwritten_even_where_the_results_hold_the_sources(
+    short: Path, tiny: Settings, executor: LocalExecutor, tmp_path: Path
+) -> None:
+    sources = tmp_path / "tapes"
+    (sources / "tapes").mkdir(parents=True)
+    for name in ("a.mp4", "tapes/a.mp4"):  # the result of the second would be the first
+        shutil.copyfile(short, sources / name)
+    outcomes = Batch(Library(sources, tmp_path, recursive=True), tiny, force=True).run(executor=executor)
+    assert [outcome.verdict for outcome in outcomes] == ["done", "failed"]
+    assert "lies among the sources" in str(outcomes[1].error)
+    assert (sources / "a.mp4").read_bytes() == short.read_bytes()
+
+
+def test_what_another_process_works_on_is_left_to_it(
+    folder: Path, tiny: Settings, executor: LocalExecutor, tmp_path: Path
+) -> None:
+    library = Library(folder, tmp_path / "out")
+    (tmp_path / "out").mkdir()
+    with locked(tmp_path / "out" / "a.mp4.dossr" / "lock"):
+        outcomes = Batch(library, tiny).run(executor=executor)
+    assert verdicts(outcomes) == {"a.mp4": "busy", "b.avi": "done", "bad.mov": "failed"}
+
+
+def test_two_processes_share_a_library(folder: Path, tiny: Settings, tmp_path: Path) -> None:
+    work = Batch(Library(folder, tmp_path / "out", recursive=True, exclude=("bad*",)), tiny)
+    results: list[list[Outcome]] = []
+    threads = [threading.Thread(target=lambda: results.append(work.run())) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    found = [verdicts(outcomes) for outcomes in results]
+    assert len(found) == 2
+    for name in ("a.mp4", "b.avi", "c.mkv"):
+        both = sorted(each[name] for each in found)
+        assert both in (["done", "unchanged"], ["busy", "done"]), name
+    assert {entry.state for entry in Catalogue(tmp_path / "out").entries()} == {"done"}
+
+
+def test_ctrl_c_between_files_and_on_again(
+    folder: Path, tiny: Settings, executor: LocalExecutor, tmp_path: Path
+) -> None:
+    work = Batch(Library(folder, tmp_path / "out"), tiny)
+    seen: list[Outcome] = []
+    with pytest.raises(Interrupted, match="stopped after 1 files"):
+        work.run(on_outcome=seen.append, cancelled=lambda: len(seen) == 1, executor=executor)
+    assert verdicts(work.run(executor=executor)) == {"a.mp4": "unchanged", "b.avi": "done", "bad.mov": "failed"}
+
+
+def test_watches_a_drop_folder_until_stopped(
+    short: Path, tiny: Settings, executor: LocalExecutor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(batch, "POLL", 0.05)
+    folder, seen = tmp_path / "in", []
+    folder.mkdir()
+    content = short.read_bytes()
+    (folder / "growing.mp4").write_bytes(content[:1000])
+
+    def work() -> None:
+        Batch(Library(folder, tmp_path / "out"), tiny).run(
+            watch=True, on_outcome=seen.append, cancelled=lambda: len(seen) == 2, executor=executor
+        )
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    for size in range(2000, len(content), 1000):  # never the same size in two looks
+        (folder / "growing.mp4").write_bytes(content[:size])
+        time.sleep(0.02)
+    (folder / "growing.mp4").write_bytes(content)
+    while not seen:
+        time.sleep(0.02)
+    shutil.copyfile(short, folder / "later.mp4")
+    thread.join()
+    assert [(o.source.name, o.verdict) for o in seen] == [("growing.mp4", "done"), ("later.mp4", "done")]
+
+
+@pytest.fixture
+def wide(tmp_path: Path) -> Path:
+    folder = tmp_path / "wide"
+    for name in ("a.mp4", "b.AVI", "x/c.mkv", "x/y/d.mov", "x/e.txt", ".z/f.mp4", "out/g.mp4", "h.mp4.dossr/i.mp4"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).touch()
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("options", "names"),
+    [
+        ({}, ["a.mp4", "b.AVI"]),
+        ({"recursive": True}, ["a.mp4", "b.AVI", "x/c.mkv", "x/y/d.mov"]),
+        ({"recursive": True, "include": ("*.txt",)}, ["x/e.txt"]),
+        ({"recursive": True, "include": ("x/*",), "exclude": ("*.txt",)}, ["x/c.mkv", "x/y/d.mov"]),
+        ({"recursive": True, "exclude": ("x/y/*", "a.*")}, ["b.AVI", "x/c.mkv"]),
+    ],
+)
+def test_finds_the_files_of_a_library(wide: Path, options: dict[str, Any], names: list[str]) -> None:
+    library = Library(wide, wide / "out", **options)
+    assert [library.name_of(path) for path in library.files()] == names
+
+
+def test_folders_that_cannot_be_a_library_are_refused(tmp_path: Path, tiny: Settings, executor: LocalExecutor) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(SourceError, match="is not a folder"):
+        Library(tmp_path / "no", tmp_path / "out")
+    with pytest.raises(TargetError, match="is not a folder"):
+        Library(tmp_path, tmp_path / "file")
+    with pytest.raises(TargetError, match="is the folder of the sources"):
+        Library(tmp_path, tmp_path / "x" / "..")
+    with pytest.raises(TargetError, match="cannot be made"):
+        Batch(Library(tmp_path, tmp_path / "file" / "deeper"), tiny).run(executor=executor)
+
+
+def test_a_catalogue_that_is_none_is_refused(tmp_path: Path) -> None:
+    (tmp_path / ".dossr-video.sqlite").write_bytes(b"not a database" * 100)
+    with pytest.raises(TargetError, match=r"catalogue .* cannot be used"):
+        Catalogue(tmp_path)
+
+
+def test_the_catalogue_gives_back_entries_and_keeps_the_size_of_a_result_while_it_is_made_anew(tmp_path: Path) -> None:
+    catalogue = Catalogue(tmp_path)
+    entry = Entry("a", "a.mkv", "done", 1, 2, "s", "t", 3.5, 4.5, 10, 1000)
+    catalogue.put(entry)
+    assert Catalogue(tmp_path).get("a") == entry
+    again = replace(entry, state="running", finished=None, result_size=None)
+    assert catalogue.claim(again, unless=lambda known: True) == entry
+    assert catalogue.get("a") == entry
+    assert catalogue.claim(again, unless=lambda known: False) == entry
+    assert catalogue.get("a") == replace(again, result_size=1000)
+    assert catalogue.of_target("a.mkv") == catalogue.entries() == [replace(again, result_size=1000)]

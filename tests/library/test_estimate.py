@@ -1,0 +1,101 @@
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from dossr_video.errors import Interrupted, TargetError
+from dossr_video.jobs.lock import locked
+from dossr_video.jobs.run import run_job
+from dossr_video.library.batch import Batch
+from dossr_video.library.estimate import quote
+from dossr_video.library.files import Library
+from dossr_video.library.status import status
+from dossr_video.settings import Settings
+
+
+@pytest.fixture
+def folder(clip: Path, tmp_path: Path) -> Path:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    for name in ("a.mp4", "b.mp4"):
+        shutil.copyfile(clip, folder / name)
+    (folder / "bad.mov").write_bytes(b"this is no video")
+    return folder
+
+
+def test_a_quote_counts_frames_and_measures_this_machine_and_writes_nothing(
+    folder: Path, tiny: Settings, tmp_path: Path
+) -> None:
+    told = quote(Batch(Library(folder, tmp_path / "out"), tiny))
+    assert (told.files, told.frames) == (2, 108)
+    assert told.speed is not None
+    assert told.hours == pytest.approx(108 * 32 * 24 * told.speed.seconds_per_pixel / 3600)
+    assert told.hours > 0
+    assert told.result_bytes == 2 * told.temporary_bytes > 0
+    assert [(path.name, "is not a video" in reason) for path, reason in told.refused] == [("bad.mov", True)]
+    assert [path.name for path in tmp_path.iterdir()] == ["in"]
+
+
+def test_a_quote_leaves_out_what_is_done(folder: Path, tiny: Settings, tmp_path: Path) -> None:
+    library = Library(folder, tmp_path / "out")
+    Batch(library, tiny).run()
+    told = quote(Batch(library, tiny))
+    assert (told.files, told.frames, told.speed) == (0, 0, None)
+    assert len(told.refused) == 1
+
+
+def test_a_quote_minds_start_and_duration(folder: Path, tiny: Settings, tmp_path: Path) -> None:
+    cut = tiny.model_copy(update={"start": 0.5, "duration": 0.4})
+    told = quote(Batch(Library(folder, tmp_path / "out", include=("a.mp4",)), cut))
+    assert told.frames == pytest.approx(0.4 * 25, abs=1)
+
+
+def test_a_quote_shows_what_it_does_and_can_be_stopped(folder: Path, tiny: Settings, tmp_path: Path) -> None:
+    stages: list[str] = []
+    work = Batch(Library(folder, tmp_path / "out"), tiny)
+    quote(work, on_progress=lambda stage, done, total: stages.append(stage))
+    assert [stage for stage in dict.fromkeys(stages) if "joining" not in stage] == [
+        "looking at file 1, a.mp4",
+        "looking at file 2, b.mp4",
+        "looking at file 3, bad.mov",
+        "measuring on b.mp4, analysing",
+        "measuring on b.mp4, upscaling",
+    ]
+    with pytest.raises(Interrupted, match="after 0 files were looked at"):
+        quote(work, cancelled=lambda: True)
+
+
+def test_status_tells_of_running_interrupted_done_and_failed_files(
+    folder: Path, clip: Path, tiny: Settings, tmp_path: Path, content: Callable[[Path], object]
+) -> None:
+    results = tmp_path / "out"
+    Batch(Library(folder, results), tiny).run()
+    seen = 0
+
+    def watch(stage: str, done: int, total: int) -> None:
+        nonlocal seen
+        seen = done if stage == "upscaling" else 0
+        if stage == "upscaling" and done > 20:
+            [job] = status(results / "c.mp4").jobs
+            assert (job.state, job.stage) == ("running", "upscaling")
+
+    with pytest.raises(Interrupted):
+        run_job(clip, results / "c.mp4", tiny, on_progress=watch, cancelled=lambda: seen >= 20)
+    told = status(results)
+    assert [entry.source for entry in told.done] == ["a.mp4", "b.mp4"]
+    assert [entry.source for entry in told.failed] == ["bad.mov"]
+    [job] = told.jobs
+    assert (job.target, job.state, job.owner, job.done, job.total) == (results / "c.mp4", "interrupted", None, 29, 54)
+    with locked(results / "c.mp4.dossr" / "lock"):
+        [job] = status(results / "c.mp4").jobs
+        assert job.state == "running"
+        assert job.owner is not None
+
+
+def test_status_of_nothing_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(TargetError, match="does not exist"):
+        status(tmp_path / "no")
+    assert status(tmp_path).jobs == ()

@@ -1,0 +1,205 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor
+
+import dossr_video
+from dossr_video.errors import ModelError
+from dossr_video.frames import Chunk, Motion
+from dossr_video.models.base import DomainShiftModel
+from dossr_video.models.registry import load_model
+from dossr_video.models.tiled import TiledModel
+from dossr_video.settings import Settings
+from dossr_video.temporal.flow import CoarseFlow, DisFlow, motion
+from dossr_video.upscale.memory import Room
+from dossr_video.upscale.segment import Work, chunk_length, upscaled, with_motion
+from dossr_video.upscale.shot import pad, resize
+
+SIZE = (128, 160)
+
+
+@pytest.fixture(scope="module")
+def compact() -> DomainShiftModel:
+    return load_model("compact", device="cpu", dtype="float32")
+
+
+def run(model: DomainShiftModel, frames: Tensor, length: int, warn: Callable[[str], None], **options: Any) -> Tensor:
+    settings = Settings.of({"chunk": length, **options})
+    moved = motion(None, frames, DisFlow())
+    indices = tuple(range(len(frames)))
+    whole = Work(Chunk(frames, indices, indices), moved, ((),) * len(indices))
+    work = [whole.part(start, start + length) for start in range(0, len(frames), length)]
+    room = Room(model, DisFlow(), settings)
+    return torch.cat([result.pictures for result in upscaled(work, room, settings, SIZE, 0, warn)])
+
+
+def fail(warning: str) -> None:
+    pytest.fail(warning)
+
+
+@pytest.mark.parametrize("noise", ["shared", "warped", "independent"])
+def test_the_chunk_length_does_not_matter(compact: DomainShiftModel, moving: Tensor, noise: str) -> None:
+    options = {"noise": noise, "blend": "latent", "steps": 2, "final": "landing"}
+    whole = run(compact, moving, 16, fail, **options).mul(255).round()
+    for length in (1, 4, 7):
+        cut = run(compact, moving, length, fail, **options).mul(255).round()
+        # A batched kernel may round differently: one code on a tenth of a percent.
+        assert (whole - cut).abs().max() <= 1
+        assert (whole != cut).float().mean() <= 1e-3
+
+
+def test_the_seed_decides_the_noise(compact: DomainShiftModel, moving: Tensor) -> None:
+    def result(seed: int) -> Tensor:
+        return run(compact, moving[:2], 2, fail, seed=seed, steps=2, final="landing")
+
+    assert torch.equal(result(1), result(1))
+    assert not torch.equal(result(1), result(2))
+
+
+def test_tiles_give_nearly_the_whole_frames_result(compact: DomainShiftModel, moving: Tensor) -> None:
+    large = torch.nn.functional.interpolate(moving[:3], (128, 160), mode="bicubic").clamp(0, 1)
+    frames = motion(None, large, DisFlow())
+    still = Motion(frames.flow, frames.confidence)
+    whole, carry = compact.restore(large, still, None)
+    tiled, tiled_carry = TiledModel(compact, 80).restore(large, still, None)
+    assert carry is not None
+    assert tiled_carry is not None
+    assert [part.shape for part in tiled_carry] == [part.shape for part in carry]
+    assert (tiled - whole).abs().mean() < 2e-3
+    latents = compact.encode(whole.clamp(0, 1))
+    assert torch.allclose(TiledModel(compact, 80).encode(whole.clamp(0, 1)), latents, atol=1e-5)
+    assert torch.allclose(TiledModel(compact, 80).decode(latents), compact.decode(latents), atol=1e-5)
+
+
+class Cramped:
+    """A model that has memory for so many frames of so many input pixels."""
+
+    def __init__(self, model: DomainShiftModel, *, frames: int, side: int) -> None:
+        self._model, self._frames, self._side = model, frames, side
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._model, name)
+
+    def denoise(self, x: Tensor, t: int, condition: Any) -> Tensor:
+        if len(x) > self._frames or max(x.shape[-2:]) * self._model.latent_stride > self._side * self._model.scale:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB")
+        return self._model.denoise(x, t, condition)
+
+
+def test_out_of_memory_halves_the_chunk_and_the_result_stays(compact: DomainShiftModel, moving: Tensor) -> None:
+    warnings: list[str] = []
+    cramped = Cramped(compact, frames=2, side=1000)
+    result = run(cramped, moving, 8, warnings.append, steps=1)  # type: ignore[arg-type]
+    assert torch.allclose(result, run(compact, moving, 8, fail, steps=1), atol=1e-5)
+    assert warnings == [
+        "memory ran out at frame 0: going on with 4 at a time",
+        "memory ran out at frame 0: going on with 2 at a time",
+    ]
+
+
+def test_out_of_memory_then_shrinks_the_tile(compact: DomainShiftModel, moving: Tensor) -> None:
+    large = torch.nn.functional.interpolate(moving[:2], (128, 160), mode="bicubic").clamp(0, 1)
+    warnings: list[str] = []
+    result = run(Cramped(compact, frames=1, side=100), large, 2, warnings.append, steps=1)  # type: ignore[arg-type]
+    assert "in tiles of 80 pixels" in warnings[-1]
+    assert (result - run(compact, large, 2, fail, steps=1)).abs().mean() < 5e-3
+
+
+def test_out_of_memory_ends_in_an_error(compact: DomainShiftModel, moving: Tensor) -> None:
+    with pytest.raises(ModelError, match="not even a tile of 64 pixels"):
+        run(Cramped(compact, frames=0, side=0), moving, 2, lambda line: None)  # type: ignore[arg-type]
+
+
+class CrampedFlow:
+    """An estimator that has memory for pictures of so many pixels a side."""
+
+    def __init__(self, side: int) -> None:
+        self._side = side
+
+    def __call__(self, source: Tensor, target: Tensor) -> Tensor:
+        if max(source.shape[-2:]) > self._side:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB")
+        return DisFlow()(source, target)
+
+
+def test_out_of_memory_in_the_optical_flow_goes_on_with_smaller_pictures(moving: Tensor) -> None:
+    large = torch.nn.functional.interpolate(moving[:3], (256, 320), mode="bicubic").clamp(0, 1)
+    model, settings = load_model("bicubic", device="cpu", dtype="float32"), Settings(deflicker=True)
+    warnings: list[str] = []
+    room = Room(model, CrampedFlow(100), settings)
+    chunk = Chunk(large, (0, 1, 2), (0, 1, 2))
+    (work,) = with_motion([(chunk, ((),) * 3, None, None)], room, warnings.append, settings)
+    assert [line.partition(";")[0] for line in warnings] == [
+        "memory ran out for the optical flow at frame 0: going on with pictures of 1/2 of the size",
+        "memory ran out for the optical flow at frame 0: going on with pictures of 1/4 of the size",
+    ]
+    assert torch.equal(work.motion.flow, motion(None, large, CoarseFlow(DisFlow(), 4)).flow)
+    assert (work.motion.flow - motion(None, large, DisFlow()).flow).abs().median() < 0.5
+    enlarged = dossr_video.upscale_frames(large, model=model, flow=CrampedFlow(100), settings=settings)
+    assert enlarged.shape == (3, 3, 1024, 1280)
+
+
+def test_optical_flow_that_never_fits_is_an_error(moving: Tensor) -> None:
+    model = load_model("bicubic", device="cpu", dtype="float32")
+    with pytest.raises(ModelError, match="optical flow of not even 64 pixels fits") as refusal:
+        dossr_video.upscale_frames(moving, model=model, flow=CrampedFlow(0))
+    assert "--flow fast" in refusal.value.hint
+
+
+@given(st.integers(1, 40), st.integers(1, 40), st.sampled_from([1, 2, 4, 8, 16]))
+def test_padding_grows_to_the_multiple_and_cropping_undoes_it(height: int, width: int, multiple: int) -> None:
+    image = torch.arange(height * width, dtype=torch.float32).view(1, 1, height, width)
+    padded = pad(image, multiple)
+    assert padded.shape[-2] % multiple == 0 == padded.shape[-1] % multiple
+    assert padded.shape[-2] - height < multiple
+    assert torch.equal(padded[..., :height, :width], image)
+    assert padded.min() >= image.min()
+    assert padded.max() <= image.max()
+
+
+def test_resizing_keeps_a_flat_picture_and_does_not_alias() -> None:
+    flat = torch.full((1, 3, 64, 64), 0.25)
+    assert torch.allclose(resize(flat, 32, 48), torch.full((1, 3, 32, 48), 0.25), atol=1e-6)
+    stripes = torch.zeros(1, 3, 64, 64)
+    stripes[..., ::2] = 1
+    assert (resize(stripes, 64, 22) - 0.5).abs()[..., 4:-4].max() < 0.1
+
+
+def test_arrays_and_tensors_give_the_same_frames(moving: Tensor) -> None:
+    array = moving[:3].mul(255).round().byte().permute(0, 2, 3, 1).numpy()
+    settings = Settings(steps=1, scale=2)
+    large = dossr_video.upscale_frames(array, settings=settings)
+    tensor = dossr_video.upscale_frames(torch.from_numpy(array).permute(0, 3, 1, 2).float() / 255, settings=settings)
+    assert large.shape == (3, 64, 80, 3)
+    assert large.dtype == np.uint8
+    assert np.array_equal(large, tensor.mul(255).round().byte().permute(0, 2, 3, 1).numpy())
+
+
+def test_state_ends_at_a_cut(moving: Tensor) -> None:
+    model = load_model("compact", device="cpu", dtype="float32")
+    other = moving.flip(0).roll(17, -1) * 0.3
+    both = dossr_video.upscale_frames(torch.cat([moving[:4], other[:4]]), model=model)
+    # Noise belongs to the shot's number, so only the restorer's memory can tell: sample none of it.
+    alone = dossr_video.upscale_frames(other[:4], model=model)
+    assert (both[4:] - alone).abs().mean() < 0.02
+
+
+@pytest.mark.parametrize("shape", [(3, 40, 52), (2, 1, 40, 52), (2, 40, 52, 3)])
+def test_other_shapes_are_refused(shape: tuple[int, ...]) -> None:
+    with pytest.raises(ValueError, match="must be a float tensor"):
+        dossr_video.upscale_frames(torch.zeros(shape))
+
+
+@pytest.mark.parametrize(
+    ("width", "height", "frames"), [(208, 88, 8), (352, 288, 3), (720, 576, 1), (1920, 1080, 1), (8192, 8192, 1)]
+)
+def test_large_frames_come_in_short_chunks(width: int, height: int, frames: int) -> None:
+    assert chunk_length(width, height, Settings(), scale=4) == frames
+    assert chunk_length(width, height, Settings(chunk=5), scale=4) == 5

@@ -1,0 +1,131 @@
+"""A whole shot through the embedded model: no seams between chunks, nothing over a cut, pieces that meet."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from dossr_video import Settings, upscale_frames
+from dossr_video.models.base import DomainShiftModel
+from dossr_video.models.dossr.model import load_dossr
+from dossr_video.models.registry import load_model
+from dossr_video.temporal.flow import box_mean
+
+TINY = Path(__file__).parents[1] / "data" / "golden" / "tiny" / "tiny.ckpt"
+
+
+@pytest.fixture(scope="module")
+def compact() -> DomainShiftModel:
+    return load_model("compact", device="cpu", dtype="float32")
+
+
+def grainy(seed: int, frames: int, *, mean: float = 0.5) -> Tensor:
+    """(T, 3, 32, 40): a texture that slides, with noise of its own in every frame."""
+    rng = np.random.default_rng(seed)
+    texture = cv2.GaussianBlur(rng.random((32, 40 + 2 * frames, 3), np.float32), (0, 0), 1.5)
+    texture = (texture - texture.mean()) / texture.std() * 0.15 + mean
+    clip = np.stack([texture[:, 2 * t : 2 * t + 40] for t in range(frames)])
+    clip = clip + rng.normal(0, 0.02, clip.shape).astype(np.float32)
+    return torch.from_numpy(clip.clip(0, 1)).permute(0, 3, 1, 2).contiguous()
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"blend": "pixel", "deflicker": True},
+        {"blend": "pixel", "steps": 3, "final": "landing"},
+        {"blend": "latent", "steps": 3, "blend_calls": "all"},
+    ],
+    ids=lambda options: "-".join(map(str, options.values())),
+)
+def test_no_seams_between_chunks(compact: DomainShiftModel, options: dict[str, Any]) -> None:
+    frames = grainy(1, 9) * torch.tensor([1, 0.97, 1.02, 0.99, 1, 1.03, 0.98, 1, 1.01]).view(-1, 1, 1, 1)
+
+    def result(**changed: Any) -> Tensor:
+        settings = Settings(**{"noise": "warped", **options, **changed})
+        return upscale_frames(frames, model=compact, settings=settings).mul(255).round()
+
+    whole = result(chunk=16)
+    assert (whole != result(blend="off"))[1:].float().mean() > 0.2
+    for chunk in (1, 4, 7):
+        cut = result(chunk=chunk)
+        # A batched kernel may round differently: one code on a tenth of a percent.
+        assert (whole - cut).abs().max() <= 1
+        assert (whole != cut).float().mean() <= 1e-3
+
+
+@pytest.mark.parametrize("blend", ["pixel", "latent"])
+def test_either_blending_steadies(compact: DomainShiftModel, blend: str) -> None:
+    noise = 0.02 * torch.randn(6, 3, 32, 40, generator=torch.Generator().manual_seed(0))
+    frames = (grainy(8, 1) + noise).clamp(0, 1)
+
+    def unsteadiness(blend: str) -> float:
+        result = upscale_frames(frames, model=compact, settings=Settings(blend=blend))
+        return float(result.diff(dim=0).square().mean())
+
+    assert unsteadiness(blend) < 0.25 * unsteadiness("off")
+
+
+def test_a_long_shot_drifts_neither_in_colour_nor_in_sharpness(compact: DomainShiftModel) -> None:
+    there = grainy(7, 21)
+    period = torch.cat([there[:-1], there[1:].flip(0)])  # 40 frames, there and back
+    noise = 0.02 * torch.randn(120, 3, 32, 40, generator=torch.Generator().manual_seed(0))
+    frames = (period.repeat(3, 1, 1, 1) + noise).clamp(0, 1)
+    result = upscale_frames(frames, model=compact)
+    assert ((result.mean((2, 3)) - frames.mean((2, 3))).abs() * 255).max() < 0.5
+    sharp = (result - box_mean(result)).abs().mean((1, 2, 3)).view(3, 40).mean(1)
+    assert abs(float(sharp[2] / sharp[1]) - 1) < 0.02
+
+
+def test_a_frame_keeps_its_light_unless_told_otherwise(compact: DomainShiftModel) -> None:
+    gains = torch.tensor([1, 0.97, 1.02, 0.99, 1, 1.03, 0.98, 1, 1.01]).view(-1, 1, 1, 1)
+    frames = (grainy(1, 9) * gains).clamp(0, 1)
+    kept, evened = (
+        upscale_frames(frames, model=compact, settings=Settings(deflicker=deflicker)).mean((2, 3)) * 255
+        for deflicker in (False, True)
+    )
+    source = frames.mean((2, 3)) * 255
+    assert (kept - source).abs().max() < 0.5
+    assert evened.diff(n=2, dim=0).abs().mean() < 0.5 * source.diff(n=2, dim=0).abs().mean()
+
+
+@pytest.mark.parametrize("noise", ["shared", "warped", "independent"])
+def test_nothing_crosses_a_cut(compact: DomainShiftModel, noise: str) -> None:
+    settings = Settings(noise=noise, steps=2, final="landing", deflicker=True)
+    after = grainy(2, 3, mean=0.7)
+    one, other = (
+        upscale_frames(torch.cat([grainy(seed, 6, mean=0.3), after]), model=compact, settings=settings)[6:]
+        for seed in (3, 4)
+    )
+    assert torch.equal(one, other)
+
+
+def test_a_piece_with_a_lead_in_meets_the_one_before(compact: DomainShiftModel) -> None:
+    frames = grainy(5, 18)
+    # Shared noise, for the piece's frames have other indices here than in the whole.
+    whole = upscale_frames(frames, model=compact)
+    piece = upscale_frames(frames[6:], model=compact)
+    at_once = (piece[0] - whole[6]).abs().mean()
+    met = (piece[8:] - whole[14:]).abs()
+    assert met.mean() < 0.5 / 255
+    assert met.mean() < 0.2 * at_once
+
+
+@pytest.mark.parametrize("blend", ["pixel", "latent"])
+def test_the_full_model_has_no_seams_either(blend: str) -> None:
+    tiny = load_dossr(TINY, device=torch.device("cpu"), dtype=torch.float32, head_channels=8, text_head_channels=8)
+    frames, options = grainy(6, 3)[..., :32], {"blend": blend, "noise": "warped", "steps": 2}
+    whole, cut, off = (
+        upscale_frames(frames, model=tiny, settings=Settings(**options | changed)).mul(255).round()
+        for changed in ({"chunk": 3}, {"chunk": 2}, {"blend": "off"})
+    )
+    assert torch.equal(whole[0], off[0])
+    assert (whole != off)[1:].float().mean() > 0.1
+    assert (whole - cut).abs().max() <= 1
+    assert (whole != cut).float().mean() <= 1e-3
