@@ -19,11 +19,11 @@ from dossr_video.jobs.urls import run_job_at
 from dossr_video.models.base import DomainShiftModel
 from dossr_video.models.raft import load_flow
 from dossr_video.models.registry import load_model
+from dossr_video.pipeline.memory import Room
+from dossr_video.pipeline.segment import Read, chunk_length, upscaled, with_motion
 from dossr_video.settings import Settings
 from dossr_video.temporal.flow import FlowEstimator, luma
 from dossr_video.temporal.shots import SIZE, find_shots
-from dossr_video.upscale.memory import Room
-from dossr_video.upscale.segment import Read, chunk_length, upscaled, with_motion
 
 Frames = TypeVar("Frames", Tensor, NDArray[np.uint8])
 

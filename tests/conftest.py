@@ -1,15 +1,26 @@
-"""What every test may use: the sample clip and small moving pictures."""
+"""What every test may use: the sample clip, small moving pictures, tiny clips, and what two results must share."""
 
 from __future__ import annotations
 
+import hashlib
 import os
+from collections.abc import Callable
+from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
+import av
 import cv2
 import numpy as np
 import pytest
 import torch
 from torch import Tensor
+
+from dossr_video.jobs.run import run_job
+from dossr_video.settings import Settings
+
+MakeClip = Callable[..., Path]
+Content = Callable[[Path], dict[str, Any]]
 
 SAMPLE = Path(__file__).parent / "data" / "sample.mp4"
 
@@ -29,6 +40,78 @@ def moving() -> Tensor:
     shifts = [np.float32([[1, 0, -1.5 * t], [0, 1, -0.75 * t]]) for t in range(9)]
     frames = [cv2.warpAffine(texture, shift, (96, 96), borderMode=cv2.BORDER_REFLECT)[:32, :40] for shift in shifts]
     return torch.from_numpy(np.stack(frames)).permute(0, 3, 1, 2).contiguous()
+
+
+@pytest.fixture(scope="session")
+def tiny() -> Settings:
+    """The fastest there is."""
+    return Settings(model="bicubic", scale=2, speed="ultrafast", chunk=4, threads=1)
+
+
+@pytest.fixture(scope="session")
+def make_clip() -> MakeClip:
+    return _make_clip
+
+
+@pytest.fixture(scope="session")
+def content() -> Content:
+    return _content
+
+
+@pytest.fixture(scope="session")
+def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Six shots, so six segments."""
+    return _make_clip(tmp_path_factory.mktemp("clip") / "clip.mp4", [9, 8, 12, 7, 10, 8])
+
+
+@pytest.fixture(scope="session")
+def whole(clip: Path, tiny: Settings, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """What an uninterrupted run makes of `clip`."""
+    target = tmp_path_factory.mktemp("whole") / "whole.mp4"
+    run_job(clip, target, tiny)
+    return _content(target)
+
+
+def _make_clip(path: Path, shots: list[int], *, seed: int = 0) -> Path:
+    """32x24 moving grain with hard cuts, uneven times from 1 s on, frame 3 of each shot a repeat, and sound."""
+    rng = np.random.default_rng(seed)
+    with av.open(str(path), "w", container_options={"movie_timescale": "1000"}) as container:
+        video = container.add_stream("libx264", rate=25, options={"qp": "0", "preset": "ultrafast", "g": "7"})
+        video.width, video.height, video.pix_fmt = 32, 24, "yuv420p"
+        video.time_base = video.codec_context.time_base = Fraction(1, 1000)
+        sound = container.add_stream("aac", rate=16000, layout="mono")
+        pts = 1000
+        for shot, length in enumerate(shots):
+            picture = rng.integers(0, 16, (24, 32, 3), np.uint8) + np.uint8(60 + 100 * (shot % 2))
+            for i in range(length):
+                moved = np.roll(picture, 2 if i == 3 else i, axis=1)
+                frame = av.VideoFrame.from_ndarray(moved, format="rgb24")
+                frame.pts, frame.time_base = pts, Fraction(1, 1000)
+                pts += int(rng.integers(30, 50))
+                container.mux(video.encode(frame))
+        container.mux(video.encode(None))
+        for start in range(0, pts * 16, 1024):
+            tone = np.sin(np.arange(start, start + 1024) / 7).astype(np.float32)[None] / 4
+            audio = av.AudioFrame.from_ndarray(tone, format="fltp", layout="mono")
+            audio.sample_rate, audio.pts, audio.time_base = 16000, start, Fraction(1, 16000)
+            container.mux(sound.encode(audio))
+        container.mux(sound.encode(None))
+    return path
+
+
+def _content(path: Path) -> dict[str, Any]:
+    """Everything of a result that a resumed run must share with an uninterrupted one."""
+    with av.open(str(path)) as container:
+        seconds = [Fraction(frame.pts) * frame.time_base for frame in container.decode(video=0)]
+    with av.open(str(path)) as container:
+        pictures = [hashlib.sha256(frame.to_ndarray()).hexdigest() for frame in container.decode(video=0)]
+    with av.open(str(path)) as container:
+        packets = [
+            (packet.pts, packet.dts, packet.duration, hashlib.sha256(bytes(packet)).hexdigest())
+            for packet in container.demux(audio=0)
+            if packet.size
+        ]
+    return {"seconds": seconds, "pictures": pictures, "packets": packets}
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

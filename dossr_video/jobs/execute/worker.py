@@ -14,10 +14,10 @@ from dossr_video.heap import give_back_memory
 from dossr_video.jobs import durable
 from dossr_video.models.raft import RaftFlow, load_flow
 from dossr_video.models.registry import load_model
+from dossr_video.pipeline.memory import Room
+from dossr_video.pipeline.segment import run_segment
 from dossr_video.segments import Segment, SegmentResult
 from dossr_video.settings import Settings
-from dossr_video.upscale.memory import Room
-from dossr_video.upscale.segment import run_segment
 from dossr_video.video.inspect.triage import open_reader
 from dossr_video.video.read.deinterlace import FieldSpan
 from dossr_video.video.read.pyav import VideoReader

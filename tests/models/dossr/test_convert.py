@@ -9,9 +9,9 @@ from diffusers import AutoencoderKL, ControlNetModel, UNet2DConditionModel
 
 from dossr_video.errors import ModelError, SettingsError, TargetError
 from dossr_video.models.base import Condition
+from dossr_video.models.dossr import convert as module
+from dossr_video.models.dossr import text
 from dossr_video.models.dossr.convert import convert
-from dossr_video.models.dossr.model import convert as module
-from dossr_video.models.dossr.model import text
 
 HEADS = {"head_channels": 8, "text_head_channels": 8}
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from dossr_video.errors import SettingsError
-from dossr_video.models.dossr.model import text
+from dossr_video.models.dossr import text
 from dossr_video.models.dossr.text import DEFAULT_PROMPT, EMPTY_PROMPT, END, START, tokenize
 
 

@@ -9,8 +9,8 @@ import torch
 import dossr_video
 from dossr_video.frames import Area
 from dossr_video.jobs.plan import make_plan
+from dossr_video.pipeline.shot import framed
 from dossr_video.settings import Settings
-from dossr_video.upscale.shot import framed
 from dossr_video.video.inspect.borders import Borders, black_borders, picture_area
 from dossr_video.video.inspect.content import glance
 from dossr_video.video.inspect.triage import triage

@@ -21,12 +21,12 @@ from torch import Tensor
 from dossr_video.errors import SourceError
 from dossr_video.frames import Area, Chunk, Motion
 from dossr_video.models.base import DomainShiftModel
+from dossr_video.pipeline.memory import CHUNK, Room, is_out_of_memory
+from dossr_video.pipeline.shot import ShotState, framed, resize, upscale_chunk
 from dossr_video.segments import Segment, SegmentResult
 from dossr_video.settings import Settings
 from dossr_video.temporal.exposure import ExposureState, even_out
 from dossr_video.temporal.flow import FlowEstimator, motion
-from dossr_video.upscale.memory import CHUNK, Room, is_out_of_memory
-from dossr_video.upscale.shot import ShotState, framed, resize, upscale_chunk
 from dossr_video.video.read.frame import Frame
 from dossr_video.video.read.pyav import VideoReader
 

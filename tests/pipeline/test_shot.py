@@ -16,11 +16,11 @@ from dossr_video.frames import Chunk, Motion
 from dossr_video.models.base import DomainShiftModel
 from dossr_video.models.registry import load_model
 from dossr_video.models.tiled import TiledModel
+from dossr_video.pipeline.memory import Room
+from dossr_video.pipeline.segment import Work, chunk_length, upscaled, with_motion
+from dossr_video.pipeline.shot import pad, resize
 from dossr_video.settings import Settings
 from dossr_video.temporal.flow import CoarseFlow, DisFlow, motion
-from dossr_video.upscale.memory import Room
-from dossr_video.upscale.segment import Work, chunk_length, upscaled, with_motion
-from dossr_video.upscale.shot import pad, resize
 
 SIZE = (128, 160)
 
