@@ -16,7 +16,7 @@ class Chunk:
 
     frames: Tensor  # (T, 3, H, W) RGB float32 in [0, 1]
     pts: tuple[int, ...]  # one per frame, in VideoInfo.time_base
-    indices: tuple[int, ...]  # of each frame in the file; repeats of a frame are left out
+    indices: tuple[int, ...]  # of each frame in the file; duplicates of a frame are left out
 
     def __post_init__(self) -> None:
         if self.frames.ndim != 4 or self.frames.shape[1] != 3:

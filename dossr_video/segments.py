@@ -25,15 +25,15 @@ class Segment:
     lead_in: int  # frames before start that are computed for their state and not written
     # Packed: as tuples of numbers the frames of a long film take tens of megabytes.
     pts: array[int]  # 'q': of the frames start - lead_in .. stop, in VideoInfo.time_base, strictly rising
-    repeats: bytes  # of the same frames: 1 where a frame shows the one before it again; the first: 0
+    duplicates: bytes  # of the same frames: 1 where a frame shows the one before it again; the first: 0
     area: Area | None = None  # what the shot's black borders leave, and the noise at the foot of a tape; None: all
 
     def __post_init__(self) -> None:
         window = self.stop - self.start + self.lead_in
         if not (0 <= self.lead_in <= self.start < self.stop):
             raise ValueError(f"segment {self.start}..{self.stop} with {self.lead_in} lead-in frames is not possible")
-        if len(self.pts) != window or len(self.repeats) != window:
-            raise ValueError(f"{len(self.pts)} time stamps and {len(self.repeats)} repeats for {window} frames")
+        if len(self.pts) != window or len(self.duplicates) != window:
+            raise ValueError(f"{len(self.pts)} time stamps and {len(self.duplicates)} duplicates for {window} frames")
 
     def __len__(self) -> int:
         """Frames that are written."""
@@ -45,18 +45,18 @@ class Segment:
         return self.pts[self.lead_in]
 
     def as_json(self) -> dict[str, Any]:
-        """Times as runs of equal steps, repeats by their place: a list of every frame is large to read back."""
-        repeats = [i for i, repeat in enumerate(self.repeats) if repeat]
-        return {**asdict(self), "pts": _runs(self.pts), "repeats": repeats}
+        """Times as runs of equal steps, duplicates by their place: a list of every frame is large to read back."""
+        duplicates = [i for i, duplicate in enumerate(self.duplicates) if duplicate]
+        return {**asdict(self), "pts": _runs(self.pts), "duplicates": duplicates}
 
     @classmethod
     def of_json(cls, data: Mapping[str, Any]) -> Segment:
         area = None if data["area"] is None else Area(**data["area"])
         pts = array("q", (start + i * step for start, step, count in data["pts"] for i in range(count)))
-        repeats = bytearray(len(pts))
-        for i in data["repeats"]:
-            repeats[i] = 1
-        return cls(**{**data, "pts": pts, "repeats": bytes(repeats), "area": area})
+        duplicates = bytearray(len(pts))
+        for i in data["duplicates"]:
+            duplicates[i] = 1
+        return cls(**{**data, "pts": pts, "duplicates": bytes(duplicates), "area": area})
 
 
 def _runs(times: array[int]) -> list[tuple[int, int, int]]:
@@ -80,7 +80,7 @@ class SegmentResult:
     index: int
     frames: int  # written
     first_pts: int  # in VideoInfo.time_base; what joining adds to the file's own time stamps
-    computed: int  # frames that went through the model: the lead-in counts, repeats do not
+    computed: int  # frames that went through the model: the lead-in counts, duplicates do not
     seconds: float  # of work
     warnings: tuple[str, ...] = ()  # one line each, for the report
 

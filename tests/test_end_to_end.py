@@ -135,7 +135,7 @@ def test_every_encoder_and_container(tmp_path: Path, sample: Path, suffix: str, 
 
 @pytest.fixture(scope="module")
 def on_twos(tmp_path_factory: pytest.TempPathFactory, sample: Path) -> Path:
-    """The first ten frames of the sample, each shown twice; lossless, so the repeats are exact."""
+    """The first ten frames of the sample, each shown twice; lossless, so the duplicates are exact."""
     path = tmp_path_factory.mktemp("twos") / "twos.mkv"
     with av.open(str(path), "w") as container:
         stream = container.add_stream("ffv1", rate=25)
@@ -147,24 +147,24 @@ def on_twos(tmp_path_factory: pytest.TempPathFactory, sample: Path) -> Path:
     return path
 
 
-def test_repeats_are_computed_once_and_keep_their_times(tmp_path: Path, on_twos: Path) -> None:
+def test_duplicates_are_computed_once_and_keep_their_times(tmp_path: Path, on_twos: Path) -> None:
     target = tmp_path / "o.mkv"
     report = dossr_video.upscale(on_twos, target, dossr_video.Settings(model="bicubic", encoder="ffv1"))
-    assert (report.frames, report.repeats) == (20, 10)
+    assert (report.frames, report.duplicates) == (20, 10)
     times, frames = pictures(target)
     assert times == pictures(on_twos)[0]
     assert np.array_equal(frames[::2], frames[1::2])
     assert not np.array_equal(frames[0], frames[2])
 
 
-def test_near_repeats_are_computed_once_when_asked(tmp_path: Path, on_twos: Path) -> None:
+def test_near_duplicates_are_computed_once_when_asked(tmp_path: Path, on_twos: Path) -> None:
     noisy = tmp_path / "noisy.mp4"
     dossr_video.upscale(on_twos, noisy, dossr_video.Settings(model="bicubic", width=208, height=88, crf=18))
     settings = dossr_video.Settings(model="bicubic", scale=2)
     plain = dossr_video.upscale(noisy, tmp_path / "all.mp4", settings)
     deduped = dossr_video.upscale(noisy, tmp_path / "once.mp4", settings.model_copy(update={"dedupe": True}))
     assert deduped.frames == 20
-    assert plain.repeats < deduped.repeats <= 10
+    assert plain.duplicates < deduped.duplicates <= 10
     assert pictures(tmp_path / "once.mp4")[0] == pictures(noisy)[0]
 
 

@@ -115,14 +115,14 @@ def upscale(
 @debug_option
 def probe(source: Path, target: Path | None, *, settings: Settings, as_json: bool) -> None:
     """Explain what SOURCE is, what a run with these options would do and why, and what TARGET could not keep."""
-    from dossr_video.video.inspect.triage import triage
+    from dossr_video.video.inspect.processing import analyse
     from dossr_video.video.read.probe import probe as look
 
     info = look(source, max_pixels=settings.max_pixels)
     with progress_display(quiet=as_json) as on_progress:
-        treatment = triage(info, settings, target=target, on_frame=lambda frames: on_progress("looking", frames, 0))
+        processing = analyse(info, settings, target=target, on_frame=lambda frames: on_progress("looking", frames, 0))
     if as_json:
-        data = {"source": asdict(info), "treatment": treatment.as_json()}
+        data = {"source": asdict(info), "processing": processing.as_json()}
         click.echo(json.dumps(data, indent=2, default=str))
         return
     video = info.video
@@ -131,7 +131,7 @@ def probe(source: Path, target: Path | None, *, settings: Settings, as_json: boo
     click.echo(
         f"picture: {video.codec}, {video.width}x{video.height}, {video.pix_fmt}, {float(video.frame_rate):.3f} frames/s"
     )
-    for line in treatment.explain():
+    for line in processing.explain():
         click.echo(line)
 
 

@@ -10,7 +10,7 @@ from dossr_video.heap import give_back_memory
 from dossr_video.jobs.folder import JobFolder
 from dossr_video.jobs.plan import Plan
 from dossr_video.settings import Settings
-from dossr_video.video.inspect.triage import open_reader
+from dossr_video.video.inspect.processing import open_reader
 from dossr_video.video.mux.proof import Proof, prove
 from dossr_video.video.mux.remux import Cut, JoinReport, SegmentFile, join
 from dossr_video.video.write.containers import container_of

@@ -18,15 +18,15 @@ from dossr_video.frames import Area
 from dossr_video.jobs.fingerprint import Fingerprint
 from dossr_video.segments import Segment
 from dossr_video.settings import Settings
-from dossr_video.temporal.repeats import nearly_equal
+from dossr_video.temporal.duplicates import nearly_equal
 from dossr_video.temporal.shots import Luma, find_shots
 from dossr_video.video.inspect.borders import Borders, black_borders, picture_area
-from dossr_video.video.inspect.content import glance
-from dossr_video.video.inspect.triage import open_reader
+from dossr_video.video.inspect.content import sample_content
+from dossr_video.video.inspect.processing import open_reader
 from dossr_video.video.read.frame import Frame
 from dossr_video.video.read.pyav import VideoReader
 
-FORMAT = 3  # of plan.json; raised when an older program could not read it
+FORMAT = 4  # of plan.json; raised when an older program could not read it
 
 PIECE = 150
 """Frames of a piece of a long shot: a minute or two of work where a machine does one or two frames a second, and above
@@ -53,9 +53,9 @@ class Plan:
         return len({segment.shot for segment in self.segments})
 
     @property
-    def repeats(self) -> int:
+    def duplicates(self) -> int:
         """Frames that are the one before, and so are not computed."""
-        return sum(sum(segment.repeats[segment.lead_in :]) for segment in self.segments)
+        return sum(sum(segment.duplicates[segment.lead_in :]) for segment in self.segments)
 
     def dumps(self) -> bytes:
         return json.dumps(
@@ -86,26 +86,26 @@ class Plan:
 
 
 def make_plan(source: Path, settings: Settings, *, weights: str, on_frame: Callable[[int], None]) -> Plan:
-    """Decode the file once, for its exact times, cuts, repeats and damage; `on_frame` gets the count so far.
+    """Decode the file once, for its exact times, cuts, duplicates and damage; `on_frame` gets the count so far.
 
     Raises SourceError when the file cannot be read, or holds no frame between --start and --duration.
     """
     fingerprint = Fingerprint.of(source, settings, weights)  # first: a file that changes meanwhile is then noticed
     pts = array("q")
-    repeats = bytearray()
+    duplicates = bytearray()
     borders: list[Borders | None] = []
 
     def lumas(reader: VideoReader) -> Iterator[Luma]:
         before, kept = b"", None
         for frame in _within(reader, settings):
             digest = frame.digest()
-            repeat = digest == before
-            if settings.dedupe and not repeat:
+            duplicate = digest == before
+            if settings.dedupe and not duplicate:
                 luma = frame.luma()
-                repeat = kept is not None and nearly_equal(kept, luma)
-                kept = kept if repeat else luma
+                duplicate = kept is not None and nearly_equal(kept, luma)
+                kept = kept if duplicate else luma
             pts.append(frame.pts)
-            repeats.append(repeat)
+            duplicates.append(duplicate)
             found = black_borders(frame.luma())
             borders.append(borders[-1] if borders and borders[-1] == found else found)  # one for a whole film, often
             before = digest
@@ -117,12 +117,12 @@ def make_plan(source: Path, settings: Settings, *, weights: str, on_frame: Calla
         damage = tuple(map(str, sorted(reader.damage, key=lambda found: found.seconds)))
     if not pts:
         raise SourceError(f"{source} has no frames after {settings.start} s", hint="lower --start")
-    video, switching = reader.info.video, glance(reader.info, max_pixels=settings.max_pixels).switching
+    video, switching = reader.info.video, sample_content(reader.info, max_pixels=settings.max_pixels).switching
     areas = [
         picture_area(_common(borders[start:stop]), switching, width=video.width, height=video.height)
         for start, stop in pairwise([*starts, len(pts)])
     ]
-    return Plan(fingerprint, cut_into_segments(pts, repeats, starts, areas, lead_in=LEAD_IN), damage)
+    return Plan(fingerprint, cut_into_segments(pts, duplicates, starts, areas, lead_in=LEAD_IN), damage)
 
 
 def _common(borders: Sequence[Borders | None]) -> Borders:
@@ -148,7 +148,7 @@ def _within(reader: VideoReader, settings: Settings) -> Iterator[Frame]:
 
 def cut_into_segments(
     pts: Sequence[int],
-    repeats: Sequence[int],
+    duplicates: Sequence[int],
     starts: Sequence[int],
     areas: Sequence[Area | None],
     *,
@@ -164,7 +164,7 @@ def cut_into_segments(
     for index, (shot, first, start, stop) in enumerate(bounds):
         lead = min(lead_in, start - first)
         window = slice(start - lead, stop)
-        again = bytes((False, *repeats[window][1:]))
+        again = bytes((False, *duplicates[window][1:]))
         segments.append(Segment(index, shot, start, stop, lead, array("q", pts[window]), again, areas[shot]))
     return tuple(segments)
 

@@ -18,9 +18,9 @@ class Report(BaseModel):
     version: str  # of this program
     settings: Settings
     weights: str  # sha256
-    treatment: tuple[str, ...]  # what was found about the source and what was done for it, one line each
+    processing: tuple[str, ...]  # what was found about the source and what was done for it, one line each
     frames: int  # written
-    repeats: int  # of them, the frame before again, not computed
+    duplicates: int  # of them, the frame before again, not computed
     shots: int
     segments: int
     resumed: int  # segments that an earlier run had finished

@@ -23,7 +23,7 @@ from dossr_video.jobs.resources import least_bytes, require_space, write_errors
 from dossr_video.segments import SegmentResult
 from dossr_video.settings import Settings
 from dossr_video.video.info import SourceInfo
-from dossr_video.video.inspect.triage import Treatment, open_reader, output_size, triage
+from dossr_video.video.inspect.processing import ProcessingPlan, analyse, open_reader, output_size
 from dossr_video.video.read.probe import probe
 from dossr_video.video.write.writer import VideoSpec, check_target, make_spec, try_encoder
 
@@ -92,7 +92,7 @@ class _Job:
     """What is read, how it is treated and what is written."""
 
     source: SourceInfo
-    treatment: Treatment
+    processing: ProcessingPlan
     target: Path
     spec: VideoSpec
     settings: Settings
@@ -101,12 +101,12 @@ class _Job:
 def _describe(source: Path, target: Path, settings: Settings, on_frame: Callable[[int], None]) -> _Job:
     """Options that do not fit the input are refused here, before hours of work."""
     info = probe(source, max_pixels=settings.max_pixels)
-    treatment = triage(info, settings, target=target, on_frame=on_frame)
-    with open_reader(source, settings, fields=treatment.fields) as reader:
+    processing = analyse(info, settings, target=target, on_frame=on_frame)
+    with open_reader(source, settings, fields=processing.fields) as reader:
         width, height = output_size(reader.info.video, settings, target)
         spec = make_spec(reader, settings, target, width=width, height=height)
         try_encoder(spec)
-        return _Job(reader.info, treatment, target, spec, settings)
+        return _Job(reader.info, processing, target, spec, settings)
 
 
 def _completed(folder: JobFolder, target: Path) -> Report | None:
@@ -153,7 +153,7 @@ def _agreed_plan(
 
 def _tasks(folder: JobFolder, plan: Plan, job: _Job, url: str | None) -> list[Task]:
     """What is left of the plan."""
-    finished, fields = folder.finished(), job.treatment.fields
+    finished, fields = folder.finished(), job.processing.fields
     return [
         Task(segment, job.source.path, folder.file_of(segment.index), job.spec, fields, url)
         for segment in plan.segments
@@ -226,9 +226,9 @@ def _join(
         version=version("dossr-video"),
         settings=job.settings,
         weights=plan.fingerprint.weights,
-        treatment=tuple(job.treatment.explain()),
+        processing=tuple(job.processing.explain()),
         frames=plan.frames,
-        repeats=plan.repeats,
+        duplicates=plan.duplicates,
         shots=plan.shots,
         segments=len(plan.segments),
         resumed=resumed,

@@ -16,7 +16,7 @@ from dossr_video.jobs.scratch import Scratch
 from dossr_video.library.batch import Batch
 from dossr_video.settings import Settings
 from dossr_video.video.inspect.fields import quick_spans
-from dossr_video.video.inspect.triage import open_reader, output_size
+from dossr_video.video.inspect.processing import open_reader, output_size
 from dossr_video.video.read.probe import probe
 
 WARM_UP, TIMED = 8, 24  # frames

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from dossr_video.video.write.writer import VideoWriter
 
 T = TypeVar("T")
-Shown = tuple[tuple[int, int], ...]  # pts and duration of a frame and of its repeats; () within the lead-in
+Shown = tuple[tuple[int, int], ...]  # pts and duration of a frame and of its duplicates; () within the lead-in
 
 QUEUE = 2  # items waiting at each border: enough to hide a slow one, no more memory than that
 CHUNK_BYTES = 2**26  # of a chunk's enlarged pictures, of which half a dozen copies are on their way at a time
@@ -123,7 +123,7 @@ Read = tuple[Chunk, tuple[Shown, ...], Tensor | None, Around | None]  # the thir
 
 
 def read_chunks(segment: Segment, reader: VideoReader, length: int) -> Iterator[Read]:
-    """Chunks of `length` different frames; repeats are only noted."""
+    """Chunks of `length` different frames; duplicates are only noted."""
     frames = _planned_frames(segment, reader)
     while batch := list(islice(frames, length)):
         indices, shown, decoded = zip(*batch, strict=True)
@@ -160,9 +160,9 @@ def _motion(previous: Tensor | None, frames: Tensor, flow: FlowEstimator) -> Mot
 
 
 def _planned_frames(segment: Segment, reader: VideoReader) -> Iterator[tuple[int, Shown, Frame]]:
-    """Index, times to show at, and the frame, for every frame of the segment that is no repeat."""
+    """Index, times to show at, and the frame, for every frame of the segment that is no duplicate."""
     decoded = reader.frames(segment.pts[0])
-    fresh = [i for i, repeat in enumerate(segment.repeats) if not repeat]
+    fresh = [i for i, duplicate in enumerate(segment.duplicates) if not duplicate]
     for first, after in zip(fresh, [*fresh[1:], len(segment.pts)], strict=True):
         run = list(islice(decoded, after - first))
         if [frame.pts for frame in run] != segment.pts[first:after].tolist():

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from dossr_video.errors import TargetError
 from dossr_video.settings import Settings
 from dossr_video.video.info import SourceInfo
-from dossr_video.video.inspect.triage import open_reader
+from dossr_video.video.inspect.processing import open_reader
 from dossr_video.video.read.frame import Frame
 from dossr_video.video.read.pyav import PyavReader, VideoReader
 

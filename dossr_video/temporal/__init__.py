@@ -1,1 +1,1 @@
-"""What holds frames together over time: shots, motion, repeats and the blending of neighbours."""
+"""What holds frames together over time: shots, motion, duplicate frames and the blending of neighbours."""

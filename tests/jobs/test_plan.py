@@ -32,8 +32,8 @@ def test_the_plan_of_a_clip_holds_its_shots_times_and_repeats(clip: Path, tiny: 
     assert made.frames == 54
     assert made.shots == 6
     assert made.segments[0].first_pts == FIRST
-    assert [[i for i, repeat in enumerate(s.repeats) if repeat] for s in made.segments] == [[3]] * 6
-    assert made.repeats == 6
+    assert [[i for i, duplicate in enumerate(s.duplicates) if duplicate] for s in made.segments] == [[3]] * 6
+    assert made.duplicates == 6
 
 
 def test_is_the_same_whoever_makes_it_and_whatever_the_machine(clip: Path, tiny: Settings) -> None:
@@ -90,14 +90,14 @@ def test_every_frame_is_in_exactly_one_segment(lengths: list[int]) -> None:
 @given(st.lists(st.tuples(st.integers(1, 9), st.booleans()), min_size=1, max_size=40))
 def test_uneven_times_and_repeats_go_through_json_unchanged(frames: list[tuple[int, bool]]) -> None:
     pts = list(accumulate(step for step, _ in frames))
-    for segment in cut_into_segments(pts, [repeat for _, repeat in frames], [0], [None], lead_in=LEAD_IN):
+    for segment in cut_into_segments(pts, [duplicate for _, duplicate in frames], [0], [None], lead_in=LEAD_IN):
         assert Segment.of_json(json.loads(json.dumps(segment.as_json()))) == segment
 
 
 def test_a_piece_computes_its_first_frame_though_it_repeats_the_one_before() -> None:
     segments = cut_into_segments(range(400), [False] + [True] * 399, [0], [None], lead_in=LEAD_IN)
     assert len(segments) > 1
-    assert all(s.repeats[0] == 0 and all(s.repeats[1:]) for s in segments)
+    assert all(s.duplicates[0] == 0 and all(s.duplicates[1:]) for s in segments)
 
 
 def test_a_file_is_told_from_itself_changed(tmp_path: Path) -> None:

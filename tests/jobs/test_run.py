@@ -65,7 +65,7 @@ def test_reports_what_was_done_and_leaves_nothing_behind(clip: Path, tiny: Setti
     target = tmp_path / "out.mp4"
     report = run_job(clip, target, tiny, on_progress=lambda stage, done, total: stages.update({stage: done}))
     assert stages == {"analysing": 54, "upscaling": 54, "joining": 54}
-    assert (report.frames, report.repeats, report.shots, report.segments, report.resumed) == (54, 6, 6, 6, 0)
+    assert (report.frames, report.duplicates, report.shots, report.segments, report.resumed) == (54, 6, 6, 6, 0)
     assert report.size == target.stat().st_size
     used = str(resolve_dtype("auto", torch.device("cpu"))).removeprefix("torch.")  # what this processor is quick at
     assert json.loads(report.dumps())["settings"]["dtype"] == used

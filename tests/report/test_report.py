@@ -16,7 +16,7 @@ from dossr_video.report import before_after, comparison_page
 from dossr_video.report.moments import SPAN, moments
 from dossr_video.report.picture import WIDTH, draw, most_detailed
 from dossr_video.settings import Settings
-from dossr_video.video.inspect.triage import open_reader
+from dossr_video.video.inspect.processing import open_reader
 
 
 def counting(frames: int, height: int, width: int) -> NDArray[np.uint8]:

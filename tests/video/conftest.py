@@ -16,7 +16,7 @@ from typing import NamedTuple
 import pytest
 
 from dossr_video.settings import Settings
-from dossr_video.video.inspect.triage import open_reader
+from dossr_video.video.inspect.processing import open_reader
 from dossr_video.video.mux.proof import prove
 from dossr_video.video.mux.remux import Cut, JoinReport, SegmentFile, join
 from dossr_video.video.read.pyav import PyavReader

@@ -18,7 +18,7 @@ from dossr_video.pipeline.memory import Room
 from dossr_video.pipeline.segment import run_segment
 from dossr_video.segments import Segment, SegmentResult
 from dossr_video.settings import Settings
-from dossr_video.video.inspect.triage import open_reader
+from dossr_video.video.inspect.processing import open_reader
 from dossr_video.video.read.deinterlace import FieldSpan
 from dossr_video.video.read.pyav import VideoReader
 from dossr_video.video.write.writer import VideoSpec, VideoWriter

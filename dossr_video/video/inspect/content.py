@@ -22,14 +22,14 @@ from dossr_video.video.read.frame import luma_of
 from dossr_video.video.read.probe import open_source, picture_stream, probe
 from dossr_video.video.read.pyav import PyavReader, decoder_of
 
-PLACES = 3  # of the file that are looked at, spread evenly
-LOOK = 48  # frames at each
+SAMPLE_PLACES = 3  # of the file that are looked at, spread evenly
+SAMPLE_FRAMES = 48  # frames at each
 SHORT = 10  # seconds; shorter files are looked at from their beginning
 NORMAL = 0.826  # median of |x1 - (x0 + x2) / 2| for independent normal x of deviation 1
 
 
 @dataclass(frozen=True)
-class Look:
+class ContentAnalysis:
     """What was seen at a few places of a file."""
 
     fields: FieldCounts
@@ -39,27 +39,27 @@ class Look:
 
 
 @dataclass(frozen=True)
-class Shot:
+class ShotFields:
     """What the fields of one shot show."""
 
     start: int  # pts of its first frame, in the stream's time base
     fields: FieldCounts
 
 
-def glance(source: SourceInfo, *, max_pixels: int) -> Look:
-    """Decode up to PLACES * LOOK frames; once for a file that does not change."""
-    return _glance(source.path, *_version(source.path), max_pixels)
+def sample_content(source: SourceInfo, *, max_pixels: int) -> ContentAnalysis:
+    """Decode up to SAMPLE_PLACES * SAMPLE_FRAMES frames; once for a file that does not change."""
+    return _sample(source.path, *_version(source.path), max_pixels)
 
 
-def survey(source: SourceInfo, *, max_pixels: int, on_frame: Callable[[int], None]) -> tuple[Shot, ...]:
+def analyse_shots(source: SourceInfo, *, max_pixels: int, on_frame: Callable[[int], None]) -> tuple[ShotFields, ...]:
     """Decode the whole file, once for a file that does not change; `on_frame` gets the count so far."""
     key = (source.path, *_version(source.path))
-    if key not in _SURVEYS:
-        _SURVEYS[key] = tuple(_survey(source.path, max_pixels, on_frame))
-    return _SURVEYS[key]
+    if key not in _ANALYSED:
+        _ANALYSED[key] = tuple(_shots(source.path, max_pixels, on_frame))
+    return _ANALYSED[key]
 
 
-_SURVEYS: dict[tuple[Path, int, int], tuple[Shot, ...]] = {}
+_ANALYSED: dict[tuple[Path, int, int], tuple[ShotFields, ...]] = {}
 
 
 def _version(path: Path) -> tuple[int, int]:
@@ -69,14 +69,16 @@ def _version(path: Path) -> tuple[int, int]:
 
 
 @lru_cache(maxsize=64)
-def _glance(path: Path, size: int, modified: int, max_pixels: int) -> Look:
+def _sample(path: Path, size: int, modified: int, max_pixels: int) -> ContentAnalysis:
     source = probe(path, max_pixels=max_pixels)
     length = source.duration or Fraction(0)
     if length <= SHORT:
-        places, count = [Fraction(0)], PLACES * LOOK
+        places, count = [Fraction(0)], SAMPLE_PLACES * SAMPLE_FRAMES
     else:
-        places = [source.start + length * place / PLACES if place else Fraction(0) for place in range(PLACES)]
-        count = LOOK
+        places = [
+            source.start + length * place / SAMPLE_PLACES if place else Fraction(0) for place in range(SAMPLE_PLACES)
+        ]
+        count = SAMPLE_FRAMES
     fields, borders, switching = FieldCounts(), None, HeadSwitching()
     exposures: list[list[float]] = []  # of each place
     for place in places:
@@ -95,7 +97,7 @@ def _glance(path: Path, size: int, modified: int, max_pixels: int) -> Look:
                 borders = black if borders is None else borders & black
                 switching.add(luma[: luma.shape[0] - black.bottom])
             before = thin
-    return Look(fields, borders or Borders(), switching.lines, flicker(exposures))
+    return ContentAnalysis(fields, borders or Borders(), switching.lines, flicker(exposures))
 
 
 def flicker(exposures: Iterable[Sequence[float]]) -> float:
@@ -127,7 +129,7 @@ def _frames_at(path: Path, start: Fraction, count: int, max_pixels: int) -> Iter
                     return
 
 
-def _survey(path: Path, max_pixels: int, on_frame: Callable[[int], None]) -> Iterator[Shot]:
+def _shots(path: Path, max_pixels: int, on_frame: Callable[[int], None]) -> Iterator[ShotFields]:
     pts: list[int] = []
     counts: list[FieldCounts] = []  # of each frame with the one after it
 
@@ -148,4 +150,4 @@ def _survey(path: Path, max_pixels: int, on_frame: Callable[[int], None]) -> Ite
     for start, stop in pairwise([*starts, len(pts)]):
         # The last frame of a shot was held against the first of another.
         last = FieldCounts(frames=1, flagged=counts[stop - 1].flagged)
-        yield Shot(pts[start], sum([*counts[start : stop - 1], last], FieldCounts()))
+        yield ShotFields(pts[start], sum([*counts[start : stop - 1], last], FieldCounts()))

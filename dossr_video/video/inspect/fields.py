@@ -7,7 +7,7 @@ from typing import Literal
 
 from dossr_video.settings import Settings
 from dossr_video.video.info import SourceInfo, VideoInfo
-from dossr_video.video.inspect.content import Shot, glance, survey
+from dossr_video.video.inspect.content import ShotFields, analyse_shots, sample_content
 from dossr_video.video.read.deinterlace import FILM_SHARE, FieldCounts, FieldPlan, FieldSpan
 
 NTSC = range(2995, 3002)  # hundredths of a frame per second: where 3:2 pulldown is found
@@ -26,12 +26,12 @@ def field_spans(
     Where anything speaks for fields the whole file is decoded to judge each shot; `on_frame` gets the count so far.
     """
     video = source.video
-    counts = glance(source, max_pixels=settings.max_pixels).fields
+    counts = sample_content(source, max_pixels=settings.max_pixels).fields
     plan, words = decide_fields(video, counts, settings)
     told = settings.deinterlace != "auto" or settings.cadence == "film"
     if told or (plan is None and not _declared(video, counts) and max(counts.tff, counts.bff) < ENOUGH):
         return _uniform(plan), words
-    shots = survey(source, max_pixels=settings.max_pixels, on_frame=on_frame)
+    shots = analyse_shots(source, max_pixels=settings.max_pixels, on_frame=on_frame)
     spans = tuple(_merged(_judged(shots, video, settings)))
     if len(spans) > 1:
         return spans, _describe(spans, source)
@@ -42,7 +42,7 @@ def field_spans(
 
 def quick_spans(source: SourceInfo, settings: Settings) -> Spans:
     """As `field_spans` from a look at a few places, for an estimate."""
-    plan, _ = decide_fields(source.video, glance(source, max_pixels=settings.max_pixels).fields, settings)
+    plan, _ = decide_fields(source.video, sample_content(source, max_pixels=settings.max_pixels).fields, settings)
     return _uniform(plan)
 
 
@@ -50,7 +50,7 @@ def _uniform(plan: FieldPlan | None) -> Spans:
     return () if plan is None else (FieldSpan(None, plan),)
 
 
-def _judged(shots: Sequence[Shot], video: VideoInfo, settings: Settings) -> Iterator[FieldSpan]:
+def _judged(shots: Sequence[ShotFields], video: VideoInfo, settings: Settings) -> Iterator[FieldSpan]:
     """Every shot by itself where enough of it moves, else as the shots before it, or as the file."""
     plan, _ = decide_fields(video, sum((shot.fields for shot in shots), FieldCounts()), settings)
     for index, shot in enumerate(shots):

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from fractions import Fraction
 from typing import Any
 
-from dossr_video.video.mux.carriers import Clock
+from dossr_video.video.mux.packets import Clock
 
 Chapter = Any  # a dictionary, as av gives and takes them
 

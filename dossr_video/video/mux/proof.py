@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 
 from dossr_video.errors import ProofError
 from dossr_video.video.info import SourceInfo, StreamInfo
-from dossr_video.video.mux.carriers import Clock, has_adts, has_start_codes, with_lengths, without_adts
 from dossr_video.video.mux.languages import same_language, written_in_quicktime
+from dossr_video.video.mux.packets import Clock, has_adts, has_start_codes, with_lengths, without_adts
 from dossr_video.video.mux.remux import Cut, JoinReport, clock_of
-from dossr_video.video.mux.streams import TECHNICAL_KEYS, Fate, describe, fates, is_cover, lost_keys
+from dossr_video.video.mux.streams import TECHNICAL_KEYS, StreamMapping, describe, is_cover, lost_keys, map_streams
 from dossr_video.video.pixels import has_alpha
 from dossr_video.video.read.frame import Frame
 from dossr_video.video.read.probe import open_source, probe
@@ -86,9 +86,13 @@ def prove(
     source = reader.info
     result = probe(target, max_pixels=spec.width * spec.height)
     clock = clock_of(source, cut)
-    promised = (fate for fate in fates(source, container, cut=cut is not None) if fate.action != "lose")
-    planned = [fate for fate in promised if fate.stream.kind != "data" and fate.stream.index not in joined.empty]
-    planned.sort(key=lambda fate: fate.stream.kind == "attachment" or is_cover(fate.stream))  # muxers put them last
+    promised = (mapping for mapping in map_streams(source, container, cut=cut is not None) if mapping.action != "drop")
+    planned = [
+        mapping for mapping in promised if mapping.stream.kind != "data" and mapping.stream.index not in joined.empty
+    ]
+    planned.sort(
+        key=lambda mapping: mapping.stream.kind == "attachment" or is_cover(mapping.stream)
+    )  # muxers put them last
     checks = [
         *_pictures(target, reader, spec, container, pts, clock),
         _duration(result, spec, container, pts, clock),
@@ -178,16 +182,16 @@ def _tags(result: SourceInfo, spec: VideoSpec) -> Check:
     return Check("tags", not wrong, ", ".join(wrong) or "colour, aspect, rotation and HDR tags as planned")
 
 
-def _description(planned: Sequence[Fate], result: SourceInfo, container: Container) -> Check:
+def _description(planned: Sequence[StreamMapping], result: SourceInfo, container: Container) -> Check:
     """Kinds, languages, titles and the dispositions that players act on; a muxer may add a default, not take one."""
     made = [stream for stream in result.streams if stream.kind != "data"]
     lasting = {"default"} if container.format == "mov" else {"default", "forced"}
     wrong = []
-    for fate, found in zip_longest(planned, made):
-        if fate is None or found is None:
+    for mapping, found in zip_longest(planned, made):
+        if mapping is None or found is None:
             wrong.append(f"{len(made)} in place of {len(planned)}")
             continue
-        given = fate.stream
+        given = mapping.stream
         if given.kind != found.kind:
             wrong.append(f"{describe(given)} became {found.kind}")
         if not _same_language(given.language, found.language, container):
@@ -233,25 +237,25 @@ def _alike(key: str, wanted: str, found: str | None) -> bool:
 
 
 def _packets(
-    source: SourceInfo, target: Path, planned: Sequence[Fate], result: SourceInfo, clock: Clock
+    source: SourceInfo, target: Path, planned: Sequence[StreamMapping], result: SourceInfo, clock: Clock
 ) -> Iterator[Check]:
     """Every packet of every copied stream, by hash; the count of subtitles where they were converted."""
     made = [stream for stream in result.streams if stream.kind != "data"]
-    before = _hashes(source.path, [fate.stream for fate in planned], clock)
+    before = _hashes(source.path, [mapping.stream for mapping in planned], clock)
     after = _hashes(target, made, None)
-    for fate, stream in zip(planned, made, strict=False):
-        count, digest = before[fate.stream.index]
+    for mapping, stream in zip(planned, made, strict=False):
+        count, digest = before[mapping.stream.index]
         found, found_digest = after[stream.index]
-        name = describe(fate.stream)
-        if fate.action == "copy":
+        name = describe(mapping.stream)
+        if mapping.action == "copy":
             same = digest == found_digest
             yield Check(
                 name,
                 same,
-                f"{found} of {count} {'bytes' if _flows(fate.stream.codec) else 'packets'}"
+                f"{found} of {count} {'bytes' if _flows(mapping.stream.codec) else 'packets'}"
                 + (", bit for bit" if same else ", changed"),
             )
-        elif fate.stream.kind == "subtitle":
+        elif mapping.stream.kind == "subtitle":
             yield Check(name, found == count, f"{found} of {count} events, converted")
         else:
             yield Check(name, found > 0 or count == 0, f"{found} packets, converted")

@@ -17,9 +17,9 @@ import av
 from dossr_video.errors import JobError, TargetError
 from dossr_video.heap import give_back_memory
 from dossr_video.video.info import SourceInfo
-from dossr_video.video.mux.carriers import Carrier, Clock, Timed, carrier_of
 from dossr_video.video.mux.chapters import fitted_to_mp4, moved_chapters
-from dossr_video.video.mux.streams import MP4_KEYS, TECHNICAL_KEYS, describe, fates, losses, lost_keys
+from dossr_video.video.mux.packets import Clock, PacketWriter, TimedPacket, add_output_stream
+from dossr_video.video.mux.streams import MP4_KEYS, TECHNICAL_KEYS, describe, losses, lost_keys, map_streams
 from dossr_video.video.mux.timecode import relabelled
 from dossr_video.video.pixels import has_alpha
 from dossr_video.video.read.probe import open_source
@@ -56,7 +56,7 @@ class Cut:
 class JoinReport:
     """What the joined file holds beside the picture."""
 
-    carried: Counter[str]  # kinds of streams and "chapter": how many
+    streams: Counter[str]  # kinds of streams and "chapter": how many
     chapters: tuple[tuple[float, str | None], ...]  # start in seconds of the result, title
     lost: tuple[str, ...]  # what the target cannot hold, one line each
     warnings: tuple[str, ...]  # what was converted, or could not be read to its end, one line each
@@ -67,7 +67,7 @@ class JoinReport:
         """One line: `kept: 2 audio, 1 subtitle, 12 chapters`."""
         names = [
             f"{count} {kind}{'s' if count != 1 and kind != 'audio' else ''}"
-            for kind, count in self.carried.items()
+            for kind, count in self.streams.items()
             if count
         ]
         return "kept: " + (", ".join(names) or "no other streams in the source")
@@ -137,28 +137,30 @@ class _Join:
 
     def run(self, given: InputContainer, made: OutputContainer, first: InputContainer) -> JoinReport:
         """Declare every stream in the source's order, then interleave their packets by time."""
-        planned = {fate.stream.index: fate for fate in fates(self._source, self._container, cut=self._clock.cut)}
-        carriers: dict[int, Carrier] = {}
+        planned = {
+            mapping.stream.index: mapping for mapping in map_streams(self._source, self._container, cut=self._clock.cut)
+        }
+        writers: dict[int, PacketWriter] = {}
         picture: Any = None
         for stream in given.streams:
             if stream.index == self._source.video.stream.index:
                 picture = self._add_picture(made, first)
-            elif (carrier := carrier_of(planned[stream.index], stream, made, self._clock)) is not None:
-                carriers[stream.index] = carrier
+            elif (writer := add_output_stream(planned[stream.index], stream, made, self._clock)) is not None:
+                writers[stream.index] = writer
         self._add_container_data(given, made)
         made.start_encoding()
-        self._mux(self._pictures(picture), self._others(given, carriers), made)
-        self._warnings += [str(fate) for fate in planned.values() if fate.action == "convert"]
+        self._mux(self._pictures(picture), self._others(given, writers), made)
+        self._warnings += [str(mapping) for mapping in planned.values() if mapping.action == "convert"]
         given.close()  # before the result's own index is written: that of a two-hour source takes 20 MB
         give_back_memory()
         made.close()
         # mp4 and mov hold no track without packets; Matroska does.
         strict = self._container.format in ("mp4", "mov")
-        unfilled = [index for index in carriers if index not in self._filled]
+        unfilled = [index for index in writers if index not in self._filled]
         empty = frozenset(index for index in unfilled if strict and planned[index].stream.kind != "subtitle")
         self._warnings += [f"{describe(planned[index].stream)}: nothing of it lies in the result" for index in empty]
         return JoinReport(
-            carried=self._count(fate for fate in planned.values() if fate.stream.index not in empty),
+            streams=self._count(mapping for mapping in planned.values() if mapping.stream.index not in empty),
             chapters=tuple(
                 (float(c["start"] * (c["time_base"] or Fraction(1, 1000))), c["metadata"].get("title") or None)
                 for c in self._chapters
@@ -269,9 +271,9 @@ class _Join:
                     yield float(dts * out.time_base), packet
             give_back_memory()  # the result's index grows by doubling, and leaves holes behind
 
-    def _others(self, given: InputContainer, carriers: dict[int, Carrier]) -> Iterator[tuple[float, Packet[Any]]]:
+    def _others(self, given: InputContainer, writers: dict[int, PacketWriter]) -> Iterator[tuple[float, Packet[Any]]]:
         """Packets of everything else in the file's order; what cannot be read ends it with a warning."""
-        streams = [given.streams[index] for index in carriers]
+        streams = [given.streams[index] for index in writers]
         if not streams:
             return
         packets = iter(given.demux(streams))
@@ -283,18 +285,20 @@ class _Join:
                 packet = None
             if packet is None:
                 break
-            yield from self._written(packet.stream.index, carriers[packet.stream.index].carry(packet))
-        for index, carrier in carriers.items():
-            yield from self._written(index, carrier.finish())
-            self._warnings += carrier.warnings
+            yield from self._written(packet.stream.index, writers[packet.stream.index].write(packet))
+        for index, writer in writers.items():
+            yield from self._written(index, writer.flush())
+            self._warnings += writer.warnings
 
-    def _written(self, index: int, packets: Iterator[Timed]) -> Iterator[Timed]:
+    def _written(self, index: int, packets: Iterator[TimedPacket]) -> Iterator[TimedPacket]:
         for packet in packets:
             self._filled.add(index)
             yield packet
 
     def _count(self, planned: Any) -> Counter[str]:
-        counts = Counter(fate.stream.kind for fate in planned if fate.action != "lose" and fate.stream.kind != "data")
+        counts = Counter(
+            mapping.stream.kind for mapping in planned if mapping.action != "drop" and mapping.stream.kind != "data"
+        )
         counts["chapter"] = len(self._chapters)
         return counts
 

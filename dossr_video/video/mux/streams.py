@@ -40,11 +40,11 @@ MOST_CHANNELS = 8  # of FLAC and Opus
 
 
 @dataclass(frozen=True)
-class Fate:
+class StreamMapping:
     """What happens to one stream of the source."""
 
     stream: StreamInfo
-    action: Literal["copy", "convert", "lose"]
+    action: Literal["copy", "convert", "drop"]
     codec: str | None = None  # FFmpeg's encoder, when converted
     reason: str = ""  # in plain words, when converted or lost
 
@@ -52,21 +52,21 @@ class Fate:
         return f"{describe(self.stream)}: {self.reason}" if self.reason else describe(self.stream)
 
 
-def fates(source: SourceInfo, container: Container, *, cut: bool) -> tuple[Fate, ...]:
+def map_streams(source: SourceInfo, container: Container, *, cut: bool) -> tuple[StreamMapping, ...]:
     """One per stream of the source but the picture, in the file's order; `cut`: of a part of it."""
-    return tuple(_fate(stream, source, container, cut=cut) for stream in source.streams)
+    return tuple(_map_stream(stream, source, container, cut=cut) for stream in source.streams)
 
 
 def losses(source: SourceInfo, container: Container, *, cut: bool) -> tuple[str, ...]:
     """What the container cannot keep of the source, one line each; empty when everything is kept or converted."""
-    lost = [str(fate) for fate in fates(source, container, cut=cut) if fate.action == "lose"]
+    lost = [str(mapping) for mapping in map_streams(source, container, cut=cut) if mapping.action == "drop"]
     if container.format == "mov":
         forced = [stream for stream in source.of_kind("subtitle") if "forced" in stream.disposition]
         lost += [f"{describe(stream)}: mov has no mark for forced subtitles; .mp4 and .mkv do" for stream in forced]
         lost += [
-            f"{describe(fate.stream)}: mov has no code for the language {fate.stream.language}; .mp4 and .mkv do"
-            for fate in fates(source, container, cut=cut)
-            if fate.action != "lose" and not _spoken_in_quicktime(fate.stream)
+            f"{describe(mapping.stream)}: mov has no code for the language {mapping.stream.language}; .mp4 and .mkv do"
+            for mapping in map_streams(source, container, cut=cut)
+            if mapping.action != "drop" and not _spoken_in_quicktime(mapping.stream)
         ]
     keys = lost_keys(source, container)
     if keys:
@@ -80,7 +80,9 @@ def _spoken_in_quicktime(stream: StreamInfo) -> bool:
 
 def lost_keys(source: SourceInfo, container: Container) -> frozenset[str]:
     """Entries of the source's metadata that the container cannot hold."""
-    covered = any(is_cover(fate.stream) and fate.action == "copy" for fate in fates(source, container, cut=False))
+    covered = any(
+        is_cover(mapping.stream) and mapping.action == "copy" for mapping in map_streams(source, container, cut=False)
+    )
     if container.format != "mp4" or not covered:
         return frozenset()
     return frozenset(key for key in source.metadata if key.lower() not in MP4_KEYS | TECHNICAL_KEYS)
@@ -97,7 +99,7 @@ def describe(stream: StreamInfo) -> str:
     return f"{stream.kind} stream {stream.index}" + (f" ({details})" if details else "")
 
 
-def _fate(stream: StreamInfo, source: SourceInfo, container: Container, *, cut: bool) -> Fate:
+def _map_stream(stream: StreamInfo, source: SourceInfo, container: Container, *, cut: bool) -> StreamMapping:
     match stream.kind:
         case "audio":
             return _audio(stream, container)
@@ -105,30 +107,32 @@ def _fate(stream: StreamInfo, source: SourceInfo, container: Container, *, cut: 
             return _subtitle(stream, container)
         case "attachment":
             if container.attachments:
-                return Fate(stream, "copy")
-            return Fate(stream, "lose", reason=f"{container.format} holds no attachments; .mkv does")
+                return StreamMapping(stream, "copy")
+            return StreamMapping(stream, "drop", reason=f"{container.format} holds no attachments; .mkv does")
         case "video":
             return _further_video(stream, container, cut=cut)
         case _:
             return _data(stream, source, container)
 
 
-def _audio(stream: StreamInfo, container: Container) -> Fate:
+def _audio(stream: StreamInfo, container: Container) -> StreamMapping:
     if stream.codec is None:
-        return Fate(stream, "lose", reason="its codec is not known")
+        return StreamMapping(stream, "drop", reason="its codec is not known")
     if _holds(container, stream.codec) and not (container.format == "mp4" and _misread_in_mp4(stream)):
-        return Fate(stream, "copy")
+        return StreamMapping(stream, "copy")
     if (stream.channels or 0) > MOST_CHANNELS:
         reason = (
             f"{stream.codec} is no sound for {container.format}, and {stream.channels} channels cannot be converted"
         )
-        return Fate(stream, "lose", reason=reason)
+        return StreamMapping(stream, "drop", reason=reason)
     encoder = container.other_audio
     if encoder == "libopus":
-        return Fate(stream, "convert", codec=encoder, reason="WebM holds Opus and Vorbis only: encoded anew as Opus")
+        return StreamMapping(
+            stream, "convert", codec=encoder, reason="WebM holds Opus and Vorbis only: encoded anew as Opus"
+        )
     bits = 16 if (stream.sample_bits or 16) <= 16 else 24
     reason = f"{stream.codec} is no sound for {container.format}: now {encoder.upper()} of {bits} bits"
-    return Fate(stream, "convert", codec=f"pcm_s{bits}le" if encoder == "pcm" else encoder, reason=reason)
+    return StreamMapping(stream, "convert", codec=f"pcm_s{bits}le" if encoder == "pcm" else encoder, reason=reason)
 
 
 def _misread_in_mp4(stream: StreamInfo) -> bool:
@@ -137,40 +141,42 @@ def _misread_in_mp4(stream: StreamInfo) -> bool:
     return pcm and (stream.codec != "pcm_s16le" or stream.layout is None)
 
 
-def _subtitle(stream: StreamInfo, container: Container) -> Fate:
+def _subtitle(stream: StreamInfo, container: Container) -> StreamMapping:
     if stream.codec in container.subtitles:
-        return Fate(stream, "copy")
+        return StreamMapping(stream, "copy")
     if stream.codec in TEXT_SUBTITLES:
         styled = " (styles are simplified)" if stream.codec in ("ass", "ssa") else ""
-        return Fate(
+        return StreamMapping(
             stream,
             "convert",
             codec=container.text_subtitle,
             reason=f"{container.format} wants {container.text_subtitle} subtitles: converted{styled}",
         )
-    return Fate(stream, "lose", reason=f"{container.format} does not hold {stream.codec} subtitles; .mkv does")
+    return StreamMapping(stream, "drop", reason=f"{container.format} does not hold {stream.codec} subtitles; .mkv does")
 
 
-def _further_video(stream: StreamInfo, container: Container, *, cut: bool) -> Fate:
+def _further_video(stream: StreamInfo, container: Container, *, cut: bool) -> StreamMapping:
     cover = is_cover(stream)
     if cover and container.attachments:
         if stream.codec in COVER_TYPES:
-            return Fate(stream, "copy")
-        return Fate(stream, "lose", reason=f"{container.format} does not hold {stream.codec} covers")
+            return StreamMapping(stream, "copy")
+        return StreamMapping(stream, "drop", reason=f"{container.format} does not hold {stream.codec} covers")
     if stream.codec is not None and _holds(container, stream.codec) and (container.covers or not cover):
         if cut and not cover:
-            return Fate(stream, "lose", reason="a second picture stream is not cut: that would mean encoding it anew")
-        return Fate(stream, "copy", reason="" if cover else "a second picture stream is copied, not upscaled")
+            return StreamMapping(
+                stream, "drop", reason="a second picture stream is not cut: that would mean encoding it anew"
+            )
+        return StreamMapping(stream, "copy", reason="" if cover else "a second picture stream is copied, not upscaled")
     kind = "cover pictures" if cover else f"{stream.codec} video"
-    return Fate(stream, "lose", reason=f"{container.format} does not hold {kind}")
+    return StreamMapping(stream, "drop", reason=f"{container.format} does not hold {kind}")
 
 
-def _data(stream: StreamInfo, source: SourceInfo, container: Container) -> Fate:
+def _data(stream: StreamInfo, source: SourceInfo, container: Container) -> StreamMapping:
     if source.chapters and stream.codec == "bin_data":
-        return Fate(stream, "copy", reason="the chapters' own text track, written anew from the chapters")
+        return StreamMapping(stream, "copy", reason="the chapters' own text track, written anew from the chapters")
     if "timecode" in stream.metadata and container.format in ("mp4", "mov", "matroska"):
-        return Fate(stream, "copy", reason="the time code is written anew from its first value")
-    return Fate(stream, "lose", reason=f"{container.format} does not hold this data")
+        return StreamMapping(stream, "copy", reason="the time code is written anew from its first value")
+    return StreamMapping(stream, "drop", reason=f"{container.format} does not hold this data")
 
 
 def _holds(container: Container, codec: str) -> bool:

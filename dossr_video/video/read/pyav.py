@@ -1,6 +1,6 @@
 """Frames of a file with their exact times: in order, from any frame on, through damage.
 
-Every reader keeps the contract of `VideoReader`; tests/video/test_reader.py runs it over all of them.
+Every reader keeps the contract of `VideoReader`; tests/video/read/test_reader_contract.py runs it over all of them.
 """
 
 from __future__ import annotations

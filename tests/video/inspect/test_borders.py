@@ -12,8 +12,8 @@ from dossr_video.jobs.plan import make_plan
 from dossr_video.pipeline.shot import framed
 from dossr_video.settings import Settings
 from dossr_video.video.inspect.borders import Borders, black_borders, picture_area
-from dossr_video.video.inspect.content import glance
-from dossr_video.video.inspect.triage import triage
+from dossr_video.video.inspect.content import sample_content
+from dossr_video.video.inspect.processing import analyse
 from dossr_video.video.read.probe import probe
 from dossr_video.video.read.pyav import PyavReader
 
@@ -45,21 +45,21 @@ def test_each_shot_has_the_borders_of_its_own(media):
 
 def test_borders_are_told_before_the_work(media, tmp_path):
     media.ffmpeg("-i", media("letterbox.mp4"), "-t", 0.8, tmp_path / "letterbox.mp4")
-    text = "\n".join(triage(probe(tmp_path / "letterbox.mp4"), Settings.of({})).explain())
+    text = "\n".join(analyse(probe(tmp_path / "letterbox.mp4"), Settings.of({})).explain())
     assert "black lines or columns: 24 above, 24 below; black of a whole shot: enlarged plainly" in text
 
 
 @pytest.mark.parametrize("name", ["switching.mpg", "skewed.mpg"])
 def test_head_switching_is_found_and_told(media, name):
     source = probe(media(name))
-    assert glance(source, max_pixels=source.video.width * source.video.height).switching == 8
-    assert any("the last 8 lines; enlarged plainly" in line for line in triage(source, Settings.of({})).explain())
+    assert sample_content(source, max_pixels=source.video.width * source.video.height).switching == 8
+    assert any("the last 8 lines; enlarged plainly" in line for line in analyse(source, Settings.of({})).explain())
 
 
 @pytest.mark.parametrize("name", ["pal_tff.mpg", "ntsc_bff.avi", "telecine.mpg", "h264_bff.mkv", "mixed.mp4"])
 def test_clean_material_has_no_head_switching(media, name):
     source = probe(media(name))
-    look = glance(source, max_pixels=source.video.width * source.video.height)
+    look = sample_content(source, max_pixels=source.video.width * source.video.height)
     assert (look.switching, look.borders) == (0, Borders())
 
 

@@ -11,7 +11,7 @@ import torch
 
 from dossr_video.errors import SourceError
 from dossr_video.settings import Settings
-from dossr_video.video.inspect.triage import open_reader
+from dossr_video.video.inspect.processing import open_reader
 from dossr_video.video.read.pyav import VideoReader
 
 CLEAN = ["plain.mp4", "plain.mkv", "vfr.mp4", "late.mp4", "opengop.mp4"]

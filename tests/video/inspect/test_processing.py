@@ -12,7 +12,7 @@ import pytest
 
 from dossr_video.errors import SettingsError
 from dossr_video.settings import Settings
-from dossr_video.video.inspect.triage import open_reader, output_size, triage
+from dossr_video.video.inspect.processing import analyse, open_reader, output_size
 from dossr_video.video.read.deinterlace import FieldPlan, FieldSpan, measure
 from dossr_video.video.read.probe import probe
 from dossr_video.video.read.pyav import PyavReader
@@ -33,14 +33,16 @@ from dossr_video.video.read.pyav import PyavReader
 )
 def test_interlacing_is_judged_by_flags_and_content(media, name, plan):
     expected = () if plan is None else (FieldSpan(None, plan),)
-    assert triage(probe(media(name)), Settings.of({})).fields == expected
+    assert analyse(probe(media(name)), Settings.of({})).fields == expected
 
 
 def test_the_user_may_overrule(media):
     source = probe(media("pal_tff.mpg"))
-    assert triage(source, Settings.of({"deinterlace": "off"})).fields == ()
-    assert triage(source, Settings.of({"deinterlace": "frame"})).fields == (FieldSpan(None, FieldPlan("frame", "tff")),)
-    assert triage(probe(media("plain.mp4")), Settings.of({"cadence": "film"})).fields == (
+    assert analyse(source, Settings.of({"deinterlace": "off"})).fields == ()
+    assert analyse(source, Settings.of({"deinterlace": "frame"})).fields == (
+        FieldSpan(None, FieldPlan("frame", "tff")),
+    )
+    assert analyse(probe(media("plain.mp4")), Settings.of({"cadence": "film"})).fields == (
         FieldSpan(None, FieldPlan("film", "tff")),
     )
 
@@ -89,16 +91,16 @@ def test_filtered_frames_are_the_same_wherever_reading_starts(media, name):
 
 
 def test_mixed_material_is_treated_shot_by_shot(media):
-    treatment = triage(probe(media("mixed.mp4")), Settings.of({}))
+    processing = analyse(probe(media("mixed.mp4")), Settings.of({}))
     plans = [FieldPlan("field", "tff"), FieldPlan("film", "tff"), None, FieldPlan("field", "tff")]
-    assert [span.plan for span in treatment.fields] == plans
-    assert "mixed content, 4 parts" in treatment.explain()[0]
+    assert [span.plan for span in processing.fields] == plans
+    assert "mixed content, 4 parts" in processing.explain()[0]
     with open_reader(media("mixed.mp4"), Settings.of({})) as reader:
         pts = [frame.pts * reader.time_base for frame in reader.frames()]
         assert reader.frame_rate == Fraction(60000, 1001)
     steps = Counter(b - a for a, b in pairwise(pts))
     assert steps.keys() == {Fraction(1001, 60000), Fraction(1001, 24000), Fraction(1001, 30000)}
-    starts = [span.start * Fraction(1, 30000) for span in treatment.fields[1:]]
+    starts = [span.start * Fraction(1, 30000) for span in processing.fields[1:]]
     assert set(starts) <= set(pts)
     assert len([time for time in pts if time < starts[0]]) == 72
     assert len([time for time in pts if starts[1] <= time < starts[2]]) == 36
@@ -114,22 +116,22 @@ def test_shape_is_kept_as_a_tag_or_resampled(media):
 
 def test_losses_are_named_and_strict_refuses_them(media):
     source = probe(media("full.mkv"))
-    treatment = triage(source, Settings.of({}), target=Path("x.mp4"))
-    assert [line.split(":")[0] for line in treatment.lost] == ["attachment stream 5 (probe.ttf)"]
-    assert triage(source, Settings.of({"strict": True}), target=Path("x.mkv")).lost == ()
+    processing = analyse(source, Settings.of({}), target=Path("x.mp4"))
+    assert [line.split(":")[0] for line in processing.lost] == ["attachment stream 5 (probe.ttf)"]
+    assert analyse(source, Settings.of({"strict": True}), target=Path("x.mkv")).lost == ()
     with pytest.raises(SettingsError, match="--strict: attachment stream 5"):
-        triage(source, Settings.of({"strict": True}), target=Path("x.mp4"))
-    transparent = triage(probe(media("alpha.mov")), Settings.of({}), target=Path("x.mp4"))
+        analyse(source, Settings.of({"strict": True}), target=Path("x.mp4"))
+    transparent = analyse(probe(media("alpha.mov")), Settings.of({}), target=Path("x.mp4"))
     assert any("transparency" in line for line in transparent.lost)
 
 
 def test_the_explanation_is_plain_and_complete(media):
-    treatment = triage(probe(media("pal_tff.mpg")), Settings.of({}), target=Path("x.mp4"))
-    text = "\n".join(treatment.explain())
+    processing = analyse(probe(media("pal_tff.mpg")), Settings.of({}), target=Path("x.mp4"))
+    text = "\n".join(processing.explain())
     assert "interlaced" in text
     assert "a picture per field: 50.000 a second" in text
     assert "pixels of 16:15; kept as a tag" in text
-    assert treatment.as_json()["fields"] == ({"start": None, "plan": {"mode": "field", "order": "tff"}},)
+    assert processing.as_json()["fields"] == ({"start": None, "plan": {"mode": "field", "order": "tff"}},)
 
 
 @pytest.mark.parametrize(
@@ -140,8 +142,8 @@ def test_the_explanation_is_plain_and_complete(media):
 def test_exposure_that_flickers_is_told(media, tmp_path, change, told):
     clip = tmp_path / "clip.mp4"
     media.ffmpeg("-f", "lavfi", "-i", f"testsrc2=size=128x96:rate=25,format=yuv420p,{change}", "-t", 2, clip)
-    text = "\n".join(triage(probe(clip), Settings.of({})).explain())
+    text = "\n".join(analyse(probe(clip), Settings.of({})).explain())
     assert ("exposure flickers by about" in text) == told
     assert ("--deflicker evens it out" in text) == told
-    evened = "\n".join(triage(probe(clip), Settings.of({"deflicker": True})).explain())
+    evened = "\n".join(analyse(probe(clip), Settings.of({"deflicker": True})).explain())
     assert ("from frame to frame; evened out" in evened) == told

@@ -11,9 +11,9 @@ from typing import Any
 from dossr_video.errors import SettingsError
 from dossr_video.settings import Settings
 from dossr_video.video.info import SourceInfo, VideoInfo
-from dossr_video.video.inspect.content import Look, glance
+from dossr_video.video.inspect.content import ContentAnalysis, sample_content
 from dossr_video.video.inspect.fields import field_spans
-from dossr_video.video.mux.streams import describe, fates, losses
+from dossr_video.video.mux.streams import describe, losses, map_streams
 from dossr_video.video.read.decord import DecordReader, refused
 from dossr_video.video.read.deinterlace import FieldSpan
 from dossr_video.video.read.probe import probe
@@ -35,7 +35,7 @@ class Finding:
 
 
 @dataclass(frozen=True)
-class Treatment:
+class ProcessingPlan:
     """What a run does with a file."""
 
     fields: tuple[FieldSpan, ...]  # how each part is made whole; empty: frames are taken as they are
@@ -52,13 +52,13 @@ class Treatment:
         return asdict(self)
 
 
-def triage(
+def analyse(
     source: SourceInfo,
     settings: Settings,
     *,
     target: Path | None = None,
     on_frame: Callable[[int], None] = lambda count: None,
-) -> Treatment:
+) -> ProcessingPlan:
     """Decide how a file is treated. Decodes some frames, or all where they may be interlaced: `on_frame` counts these.
 
     Raises SettingsError under `strict` when the target cannot keep something.
@@ -78,21 +78,21 @@ def triage(
             f"--strict: {lost[0]}" + (f" ({len(lost)} losses in all)" if len(lost) > 1 else ""),
             hint="name the target .mkv, which holds most, or leave out --strict",
         )
-    look = glance(source, max_pixels=settings.max_pixels)
+    content = sample_content(source, max_pixels=settings.max_pixels)
     findings = (
         Finding("interlacing", found, done),
         *shape,
-        *_borders(look),
-        *_light(look, deflicker=settings.deflicker),
+        *_borders(content),
+        *_light(content, deflicker=settings.deflicker),
         *_colour(source.video),
         *_time(source),
         *(() if container is None else _streams(source, container, cut=_is_cut(settings))),
     )
-    return Treatment(fields, square, findings, lost)
+    return ProcessingPlan(fields, square, findings, lost)
 
 
 def open_reader(path: Path, settings: Settings, *, fields: Sequence[FieldSpan] | None = None) -> VideoReader:
-    """The reader that a run uses: frames as `triage` wants them, or in the `fields` that it has found before.
+    """The reader that a run uses: frames as `analyse` wants them, or in the `fields` that it has found before.
 
     Raises SourceError as `probe`, and where the reader of the settings would not be exact.
     """
@@ -145,20 +145,22 @@ def _shape(video: VideoInfo, settings: Settings, container: Container | None) ->
     return square, findings
 
 
-def _borders(look: Look) -> list[Finding]:
+def _borders(content: ContentAnalysis) -> list[Finding]:
     plain = "enlarged plainly, not restored"
     found = []
-    if look.borders:
-        found.append(Finding("borders", f"black lines or columns: {look.borders}", f"black of a whole shot: {plain}"))
-    if look.switching:
-        found.append(Finding("borders", f"head switching of a tape: the last {look.switching} lines", plain))
+    if content.borders:
+        found.append(
+            Finding("borders", f"black lines or columns: {content.borders}", f"black of a whole shot: {plain}")
+        )
+    if content.switching:
+        found.append(Finding("borders", f"head switching of a tape: the last {content.switching} lines", plain))
     return found
 
 
-def _light(look: Look, *, deflicker: bool) -> list[Finding]:
-    if look.flicker < FLICKER:
+def _light(content: ContentAnalysis, *, deflicker: bool) -> list[Finding]:
+    if content.flicker < FLICKER:
         return []
-    found = f"exposure flickers by about {100 * look.flicker:.1f} % from frame to frame"
+    found = f"exposure flickers by about {100 * content.flicker:.1f} % from frame to frame"
     return [Finding("light", found, "evened out" if deflicker else "kept as it is; --deflicker evens it out")]
 
 
@@ -186,8 +188,12 @@ def _time(source: SourceInfo) -> list[Finding]:
 
 
 def _streams(source: SourceInfo, container: Container, *, cut: bool) -> list[Finding]:
-    done = {"copy": "copied as it is", "convert": "converted", "lose": "left behind"}
+    done = {"copy": "copied as it is", "convert": "converted", "drop": "not kept"}
     return [
-        Finding("streams", describe(fate.stream), done[fate.action] + (f" ({fate.reason})" if fate.reason else ""))
-        for fate in fates(source, container, cut=cut)
+        Finding(
+            "streams",
+            describe(mapping.stream),
+            done[mapping.action] + (f" ({mapping.reason})" if mapping.reason else ""),
+        )
+        for mapping in map_streams(source, container, cut=cut)
     ]

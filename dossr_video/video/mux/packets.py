@@ -13,7 +13,7 @@ import av
 from av.stream import Disposition
 
 from dossr_video.video.mux.languages import written_in_quicktime
-from dossr_video.video.mux.streams import COVER_TYPES, Fate, is_cover
+from dossr_video.video.mux.streams import COVER_TYPES, StreamMapping, is_cover
 from dossr_video.video.read.damage import Damage, note
 from dossr_video.video.read.probe import open_source
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 JUMP = Fraction(1, 2)  # seconds back that no reordering explains
 LAYOUTS = ("mono", "stereo", "3.0", "quad", "5.0", "5.1", "6.1", "7.1")  # by channels, where the file names no places
 
-Timed = tuple[float, "Packet[Any]"]  # seconds in the result, for interleaving
+TimedPacket = tuple[float, "Packet[Any]"]  # seconds in the result, for interleaving
 
 
 @dataclass(frozen=True)
@@ -54,33 +54,33 @@ class Clock:
         return end >= 0 if self.cut or packet.is_discard else True
 
 
-class Carrier(Protocol):
+class PacketWriter(Protocol):
     """Takes the source's packets of one stream, gives the result's."""
 
     warnings: list[str]
 
-    def carry(self, packet: Packet[Any]) -> Iterator[Timed]: ...
+    def write(self, packet: Packet[Any]) -> Iterator[TimedPacket]: ...
 
-    def finish(self) -> Iterator[Timed]: ...
+    def flush(self) -> Iterator[TimedPacket]: ...
 
 
-def carrier_of(fate: Fate, stream: Any, made: OutputContainer, clock: Clock) -> Carrier | None:
+def add_output_stream(mapping: StreamMapping, stream: Any, made: OutputContainer, clock: Clock) -> PacketWriter | None:
     """Declare the stream in the result; None for one that is lost, or written in the header as attachments are."""
-    if fate.action == "lose" or fate.stream.kind == "data":
+    if mapping.action == "drop" or mapping.stream.kind == "data":
         return None
-    if fate.stream.kind == "attachment":
+    if mapping.stream.kind == "attachment":
         _attach(made, stream, stream.name or "attachment", stream.mimetype or "", stream.data)
         return None
-    if is_cover(fate.stream) and made.format.name == "matroska":  # a stream of its own would be a second video
-        suffix, mimetype = COVER_TYPES[str(fate.stream.codec)]
+    if is_cover(mapping.stream) and made.format.name == "matroska":  # a stream of its own would be a second video
+        suffix, mimetype = COVER_TYPES[str(mapping.stream.codec)]
         name = stream.metadata.get("filename", f"cover.{suffix}")
         _attach(made, stream, name, mimetype, _first_packet(stream))
         return None
-    if fate.action == "copy":
-        return _Copy(stream, _describe(made, made.add_stream_from_template(stream, opaque=True), stream), clock)
-    if fate.stream.kind == "subtitle":
-        return _TextSubtitle(fate, stream, made, clock)
-    return _Sound(fate, stream, made, clock)
+    if mapping.action == "copy":
+        return _StreamCopier(stream, _describe(made, made.add_stream_from_template(stream, opaque=True), stream), clock)
+    if mapping.stream.kind == "subtitle":
+        return _SubtitleTranscoder(mapping, stream, made, clock)
+    return _AudioTranscoder(mapping, stream, made, clock)
 
 
 def has_start_codes(stream: Any) -> bool:
@@ -132,7 +132,7 @@ def _describe(made: OutputContainer, out: Any, stream: Any) -> Any:
     return out
 
 
-class _Copy:
+class _StreamCopier:
     """Packets as they are; only their clock changes."""
 
     def __init__(self, stream: Any, out: Any, clock: Clock) -> None:
@@ -146,7 +146,7 @@ class _Copy:
         self._last: int | None = None  # dts in the result
         self._jumped = 0  # ticks of the result that are added since the clock jumped back, as the picture's is
 
-    def carry(self, packet: Packet[Any]) -> Iterator[Timed]:
+    def write(self, packet: Packet[Any]) -> Iterator[TimedPacket]:
         unit = self._stream.time_base
         if packet.size == 0 or not (self._cover or self._clock.keeps(packet, unit)):
             return
@@ -174,24 +174,24 @@ class _Copy:
         packet.stream = self._out
         yield float(dts * final), packet
 
-    def finish(self) -> Iterator[Timed]:
+    def flush(self) -> Iterator[TimedPacket]:
         yield from ()
 
 
-class _TextSubtitle:
+class _SubtitleTranscoder:
     """Text subtitles decoded to ASS events and written in the target's own format."""
 
-    def __init__(self, fate: Fate, stream: Any, made: OutputContainer, clock: Clock) -> None:
+    def __init__(self, mapping: StreamMapping, stream: Any, made: OutputContainer, clock: Clock) -> None:
         self.warnings: list[str] = []
         self._stream = stream
         self._clock = clock
         self._decoder = stream.codec_context
         self._decoder.open(strict=False)
-        self._out: Any = _describe(made, made.add_stream(str(fate.codec)), stream)
+        self._out: Any = _describe(made, made.add_stream(str(mapping.codec)), stream)
         self._out.codec_context.subtitle_header = self._decoder.subtitle_header
         self._out.codec_context.time_base = self._out.time_base = Fraction(1, 1000)
 
-    def carry(self, packet: Packet[Any]) -> Iterator[Timed]:
+    def write(self, packet: Packet[Any]) -> Iterator[TimedPacket]:
         unit = self._stream.time_base
         if packet.size == 0 or packet.pts is None or not self._clock.keeps(packet, unit):
             return
@@ -207,32 +207,32 @@ class _TextSubtitle:
         written.stream = self._out
         yield float(written.pts * final), written
 
-    def finish(self) -> Iterator[Timed]:
+    def flush(self) -> Iterator[TimedPacket]:
         yield from ()
 
 
-class _Sound:
+class _AudioTranscoder:
     """Sound decoded and encoded anew, at the times it had."""
 
-    def __init__(self, fate: Fate, stream: Any, made: OutputContainer, clock: Clock) -> None:
+    def __init__(self, mapping: StreamMapping, stream: Any, made: OutputContainer, clock: Clock) -> None:
         self.warnings: list[str] = []
         self._stream = stream
         self._clock = clock
-        rate = 48000 if fate.codec == "libopus" else stream.codec_context.sample_rate
-        self._out: Any = _describe(made, made.add_stream(str(fate.codec), rate=rate), stream)
+        rate = 48000 if mapping.codec == "libopus" else stream.codec_context.sample_rate
+        self._out: Any = _describe(made, made.add_stream(str(mapping.codec), rate=rate), stream)
         encoder = self._out.codec_context
         plain = LAYOUTS[stream.codec_context.channels - 1]  # Opus knows no other
-        encoder.layout = plain if fate.codec == "libopus" else fate.stream.layout or plain
-        if fate.codec == "flac" and (fate.stream.sample_bits or 16) > 16:
+        encoder.layout = plain if mapping.codec == "libopus" else mapping.stream.layout or plain
+        if mapping.codec == "flac" and (mapping.stream.sample_bits or 16) > 16:
             encoder.format = "s32"  # 24 bits of it; left alone FLAC would take 16
         encoder.time_base = self._out.time_base = Fraction(1, rate)
-        if fate.codec == "libopus":
+        if mapping.codec == "libopus":
             encoder.bit_rate = 96000 * max(1, stream.codec_context.channels)
         encoder.open()
         self._resampler = av.AudioResampler(encoder.format, encoder.layout, rate, encoder.frame_size or None)
         self._next: Fraction | None = None  # seconds in the source: where the last frame ended
 
-    def carry(self, packet: Packet[Any]) -> Iterator[Timed]:
+    def write(self, packet: Packet[Any]) -> Iterator[TimedPacket]:
         if packet.size and not self._clock.keeps(packet, self._stream.time_base):
             return
         try:
@@ -257,11 +257,11 @@ class _Sound:
         time: Fraction = frame.pts * unit
         return time if self._next is None or abs(time - self._next) > 2 * unit else self._next
 
-    def finish(self) -> Iterator[Timed]:
+    def flush(self) -> Iterator[TimedPacket]:
         for piece in self._resampler.resample(None):
             yield from self._encode(piece)
         yield from self._encode(None)
 
-    def _encode(self, frame: Any) -> Iterator[Timed]:
+    def _encode(self, frame: Any) -> Iterator[TimedPacket]:
         for packet in self._out.encode(frame):
             yield float((packet.dts or 0) * packet.time_base), packet

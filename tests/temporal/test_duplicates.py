@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from dossr_video.temporal.repeats import nearly_equal
+from dossr_video.temporal.duplicates import nearly_equal
 
 
 def animation(frames: int) -> list[NDArray[np.uint8]]:
