@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import tempfile
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 
 import av
 import cv2
+import imageio_ffmpeg
 import numpy as np
 import pytest
 import torch
@@ -112,6 +114,15 @@ def _content(path: Path) -> dict[str, Any]:
             if packet.size
         ]
     return {"seconds": seconds, "pictures": pictures, "packets": packets}
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config: pytest.Config) -> None:
+    """`ffmpeg` is that of imageio-ffmpeg, whatever this machine has or has not."""
+    folder = tempfile.TemporaryDirectory(prefix="ffmpeg-")
+    config.add_cleanup(folder.cleanup)
+    Path(folder.name, "ffmpeg").symlink_to(imageio_ffmpeg.get_ffmpeg_exe())
+    os.environ["PATH"] = folder.name + os.pathsep + os.environ["PATH"]
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

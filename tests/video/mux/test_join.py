@@ -1,4 +1,4 @@
-"""From a source through segments to a finished file, judged by ffprobe, ffmpeg and the proof."""
+"""From a source through segments to a finished file, judged by ffmpeg and the proof."""
 
 from __future__ import annotations
 
