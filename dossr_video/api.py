@@ -16,10 +16,10 @@ from dossr_video.frames import Chunk
 from dossr_video.jobs.progress import OnProgress
 from dossr_video.jobs.report import Report
 from dossr_video.jobs.urls import run_job_at
-from dossr_video.models.base import DomainShiftModel
+from dossr_video.models.base import PictureModel
 from dossr_video.models.raft import load_flow
 from dossr_video.models.registry import load_model
-from dossr_video.pipeline.memory import Room
+from dossr_video.pipeline.memory import MemoryBudget
 from dossr_video.pipeline.segment import Read, chunk_length, upscaled, with_motion
 from dossr_video.settings import Settings
 from dossr_video.temporal.flow import FlowEstimator, luma
@@ -53,7 +53,7 @@ def upscale(
 def upscale_frames(
     frames: Frames,
     *,
-    model: DomainShiftModel | None = None,
+    model: PictureModel | None = None,
     flow: FlowEstimator | None = None,
     settings: Settings | None = None,
 ) -> Frames:
@@ -78,11 +78,11 @@ def upscale_frames(
     height, width = pictures.shape[-2:]
     size = _target_size(width, height, settings)
     length = chunk_length(width, height, settings, scale=model.scale)
-    room = Room(model, flow or load_flow(settings.flow, device=model.device), settings)
+    budget = MemoryBudget(model, flow or load_flow(settings.flow, device=model.device), settings)
     results: list[Tensor] = []
     for shot, (start, stop) in enumerate(pairwise(starts)):
-        work = with_motion(_cut(pictures, start, stop, length), room, _ignore, settings)
-        results += [result.pictures for result in upscaled(work, room, settings, size, shot, _ignore)]
+        work = with_motion(_cut(pictures, start, stop, length), budget, _ignore, settings)
+        results += [result.pictures for result in upscaled(work, budget, settings, size, shot, _ignore)]
     enlarged = torch.cat(results) if results else pictures.new_zeros(0, 3, *size)
     if isinstance(frames, Tensor):
         return enlarged

@@ -20,10 +20,10 @@ import json
 import platform
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from copy import copy
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
 import cv2
 import numpy as np
@@ -33,7 +33,7 @@ from torch import Tensor
 
 from dossr_video import Settings, upscale_frames
 from dossr_video.frames import Motion
-from dossr_video.models.base import Carry, DomainShiftModel
+from dossr_video.models.base import HiddenState, PictureModel
 from dossr_video.models.registry import load_model
 from dossr_video.quality.figures import Clip, colour_shift, judge
 from dossr_video.quality.networks import Networks
@@ -52,17 +52,15 @@ CHANGES = (*TEMPORAL, "sharp", "seconds")
 Figures = dict[str, float | None]
 
 
-class Forgetful:
-    """A model whose restorer sees every frame alone."""
+def without_hidden_state(model: PictureModel) -> PictureModel:
+    """The model, its restorer seeing every frame alone."""
 
-    def __init__(self, model: DomainShiftModel) -> None:
-        self._model = model
+    def restore(frames: Tensor, motion: Motion, hidden: HiddenState) -> tuple[Tensor, HiddenState]:
+        return model.restore(frames, replace(motion, confidence=torch.zeros_like(motion.confidence)), None)
 
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._model, name)
-
-    def restore(self, frames: Tensor, motion: Motion, carry: Carry) -> tuple[Tensor, Carry]:
-        return self._model.restore(frames, replace(motion, confidence=torch.zeros_like(motion.confidence)), None)
+    alone = copy(model)
+    alone.restore = restore  # type: ignore[method-assign]
+    return alone
 
 
 @dataclass(frozen=True)
@@ -196,7 +194,7 @@ def middle(clip: Clip, height: int, width: int) -> Clip:
 
 
 def measured(
-    case: Case, rows: Sequence[Row], model: DomainShiftModel, networks: Networks, cache: Path
+    case: Case, rows: Sequence[Row], model: PictureModel, networks: Networks, cache: Path
 ) -> dict[Row, Figures]:
     """Figures of every row, and processor seconds a frame; those already in `cache` are read from it."""
     clips = case.source.tobytes() + case.truth.tobytes()
@@ -206,7 +204,7 @@ def measured(
     for row in rows:
         if files[row].exists():
             continue
-        used: Any = model if row.recurrent else Forgetful(model)
+        used = model if row.recurrent else without_hidden_state(model)
         began = time.process_time()
         result = upscale_frames(case.source, model=used, settings=row.settings)
         runs[row] = digest(result.tobytes()), (time.process_time() - began) / len(case.source)

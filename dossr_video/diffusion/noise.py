@@ -28,7 +28,7 @@ class NoiseState:
     """What warped noise leaves to the next chunk of a shot; the default begins a shot."""
 
     fields: Mapping[int, Tensor] = field(default_factory=dict)  # the last frame's noise (C, h, w) by draw
-    offsets: Tensor | None = None  # (2, h, w), see `carry`
+    offsets: Tensor | None = None  # (2, h, w), see `cell_origins`
 
 
 def make_noise(
@@ -39,8 +39,8 @@ def make_noise(
         return ChunkNoise(SharedNoise(seed, shot), frames, size, None)
     if kind == "independent":
         return ChunkNoise(IndependentNoise(seed, shot), frames, size, None)
-    carried, offsets = carry(motion, state.offsets, size[1:])
-    return ChunkNoise(WarpedNoise(seed, shot, carried, state.fields), frames, size, offsets)
+    origins, offsets = cell_origins(motion, state.offsets, size[1:])
+    return ChunkNoise(WarpedNoise(seed, shot, origins, state.fields), frames, size, offsets)
 
 
 class ChunkNoise:
@@ -92,7 +92,7 @@ class IndependentNoise:
 
 @dataclass(frozen=True, eq=False)
 class WarpedNoise:
-    """Fields carried along the motion, a cell's noise staying whole.
+    """Fields moved along the motion, a cell's noise staying whole.
 
     Each latent cell takes the noise of at most one cell of the frame before, and no two take the same, so every field
     stays white and of variance 1; cells that appear are filled with fresh noise. `fields` holds the noise of the frame
@@ -101,12 +101,12 @@ class WarpedNoise:
 
     seed: int
     shot: int
-    carried: tuple[Tensor, ...]  # (h w,) int64 per frame, from `carry`
+    origins: tuple[Tensor, ...]  # (h w,) int64 per frame, from `cell_origins`
     fields: Mapping[int, Tensor]  # (C, h, w) by draw
 
     def __call__(self, draw: int, frames: Sequence[int], size: Size) -> Tensor:
         noise, before = [], self.fields.get(draw)
-        for frame, origin in zip(frames, self.carried, strict=True):
+        for frame, origin in zip(frames, self.origins, strict=True):
             now = _field(size, self.seed, self.shot, draw, frame)
             if before is not None:
                 kept = origin >= 0
@@ -116,7 +116,7 @@ class WarpedNoise:
         return torch.stack(noise)
 
 
-def carry(motion: Motion, offsets: Tensor | None, size: tuple[int, int]) -> tuple[tuple[Tensor, ...], Tensor]:
+def cell_origins(motion: Motion, offsets: Tensor | None, size: tuple[int, int]) -> tuple[tuple[Tensor, ...], Tensor]:
     """Which cell of the frame before each latent cell takes its noise from, frame by frame.
 
     Gives per frame (h w,) int64: the flat index of the cell, or -1 where noise appears; and the offsets of the last

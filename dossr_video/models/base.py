@@ -1,17 +1,18 @@
-"""What the sampler and the upscaler need of a model; `compact`, full DoSSR and `bicubic` are all this."""
+"""What the pipeline and the sampler need of a model: frames to pictures, or latents to sample as well."""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal
 
 import torch
 from torch import Tensor
 
 from dossr_video.frames import Motion
 
-Carry = tuple[Tensor, ...] | None
-"""What a restorer carries from frame to frame; None before the first frame of a shot."""
+HiddenState = tuple[Tensor, ...] | None
+"""What a recurrent restorer keeps of the frame before; None before the first frame of a shot."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,48 +29,114 @@ class Condition:
 class SamplerDefaults:
     """How a model is best sampled; settings left at None take these."""
 
-    steps: int  # network calls; 0: the restored picture is the result, nothing is sampled
+    steps: int  # network calls, at least 1
     order: Literal[1, 2, 3]
     final: Literal["landing", "x0"]  # what the sampler returns: the point at entry 0, or x0 of the last call
     color_fix: Literal["none", "adain", "wavelet"]
 
 
-class DomainShiftModel(Protocol):
-    """A restorer, a codec between pictures and latents, and a denoiser that predicts clean latents.
+class PictureModel(ABC):
+    """A model that enlarges frames: the base of all models, and all that a network without latents needs to be.
 
     Frames and pictures are RGB in [0, 1]; every tensor is on `device`. Nothing here draws random numbers or keeps
-    state between calls.
+    state between calls, so a call that failed can be made again.
+
+    Attributes:
+        name: What the user called it.
+        digest: sha256 (hex) of the weights, for the plan's fingerprint.
+        scale: Output side / input side.
+        multiple: Input sides are padded to a multiple of this, pixels.
+        recurrent: Whether `restore` uses the motion and the hidden state. Where False, both are ignored.
+        blended: Whether pictures are to be blended with the frame before them. False for one that invents no detail,
+            and so has none that flickers.
+        device: Where the networks are and every tensor is expected.
+        dtype: What the networks compute in; tensors are float32 outside of them.
     """
 
-    name: str  # what the user called it
-    digest: str  # sha256 (hex) of the weights, for the plan's fingerprint
-    scale: int  # output side / input side
-    multiple: int  # input sides are padded to a multiple of this, pixels
-    latent_stride: int  # output pixels per latent cell side
-    defaults: SamplerDefaults
+    name: str
+    digest: str
+    scale: int
+    multiple: int
+    recurrent: bool
+    blended: bool
     device: torch.device
     dtype: torch.dtype
 
-    def restore(self, frames: Tensor, motion: Motion, carry: Carry) -> tuple[Tensor, Carry]:
-        """(T, 3, H, W) -> (T, 3, scale H, scale W), not clamped. One frame after another gives what one batch gives."""
-        ...
+    @abstractmethod
+    def restore(self, frames: Tensor, motion: Motion, hidden: HiddenState) -> tuple[Tensor, HiddenState]:
+        """Enlarge frames; one after another gives the same as all at once.
 
+        Args:
+            frames: Consecutive frames of one shot, (T, 3, H, W) in [0, 1]; sides are multiples of `multiple`.
+            motion: From each frame to the one before it, at the size of the frames.
+            hidden: As the call for the frames before returned it; None at a shot's start.
+
+        Returns:
+            Pictures (T, 3, scale H, scale W), not clamped, and the hidden state after the last frame; None for a model
+            that is not recurrent.
+        """
+
+
+class DomainShiftModel(PictureModel):
+    """A restorer, a codec between pictures and latents, and a denoiser that predicts clean latents.
+
+    `restore` gives the restorer output, whose latents are the degraded ones that sampling begins from.
+
+    Attributes:
+        latent_stride: Output pixels per side of a latent cell.
+        defaults: How the model is best sampled.
+    """
+
+    latent_stride: int
+    defaults: SamplerDefaults
+
+    @abstractmethod
     def encode(self, pictures: Tensor, posterior_noise: Tensor | None = None) -> Tensor:
-        """(T, 3, sH, sW) -> degraded latents xhat0 (T, C, h, w): the posterior's mean, or a sample with noise given."""
-        ...
+        """Pictures to degraded latents.
 
+        Args:
+            pictures: Restorer output, (T, 3, scale H, scale W) in [0, 1].
+            posterior_noise: Standard normal noise (T, C, h, w) to draw a sample with; None (the default) gives the
+                posterior's mean. Changes nothing where the codec is exact.
+
+        Returns:
+            Latents (T, C, h, w), with h = scale H / latent_stride.
+        """
+
+    @abstractmethod
     def condition(self, pictures: Tensor, degraded_latents: Tensor) -> Condition:
-        """Of restored pictures (T, 3, sH, sW) and of the posterior's mean that `encode` gave for them."""
-        ...
+        """What every network call sees, of the restorer output.
 
+        Args:
+            pictures: Restorer output, (T, 3, scale H, scale W) in [0, 1].
+            degraded_latents: The posterior's mean that `encode` gave for them, (T, C, h, w).
+        """
+
+    @abstractmethod
     def denoise(self, x: Tensor, t: int, condition: Condition) -> Tensor:
-        """x at schedule entry t -> the clean latents x0 (T, C, h, w)."""
-        ...
+        """One network call.
 
+        Args:
+            x: Noisy latents at schedule entry t, (T, C, h, w).
+            t: Entry of the schedule, in [0, 500).
+            condition: Of the same frames.
+
+        Returns:
+            The estimate of the clean latents x0, (T, C, h, w), whatever the network itself predicts.
+        """
+
+    @abstractmethod
     def decode(self, latents: Tensor) -> Tensor:
-        """(T, C, h, w) -> (T, 3, sH, sW), not clamped."""
-        ...
+        """Latents (T, C, h, w) to pictures (T, 3, scale H, scale W), not clamped."""
 
+    @abstractmethod
     def warp(self, latents: Tensor, flow: Tensor) -> Tensor:
-        """Latents moved by flow (T, 2, H, W) in input pixels; each codec knows how its latents may be moved."""
-        ...
+        """Latents moved along a flow; each codec knows how its latents may be moved.
+
+        Args:
+            latents: (T, C, h, w), of the frame before.
+            flow: To that frame, (T, 2, H, W) in input pixels.
+
+        Returns:
+            Moved latents (T, C, h, w).
+        """

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
+from pkgutil import resolve_name
 
 import torch
 
 from dossr_video.errors import ModelError, SettingsError
-from dossr_video.models.base import DomainShiftModel
+from dossr_video.models.base import PictureModel
 
+# What makes each model of the package, given a device and a dtype; imported when it is asked for.
+BUILT_IN = {
+    "compact": "dossr_video.models.compact.model:load_compact",
+    "bicubic": "dossr_video.models.bicubic:Bicubic",
+}
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
@@ -21,8 +27,8 @@ def load_model(
     prompt: str | None = None,
     negative_prompt: str | None = None,
     cfg_scale: float = 1.0,
-) -> DomainShiftModel:
-    """`compact` or `bicubic` from the package; else DoSSR from a checkpoint file or a folder made by `convert`.
+) -> PictureModel:
+    """`compact` or `bicubic` from the package, else DoSSR from a checkpoint file or a folder made by `convert`.
 
     Prompts and guidance are for DoSSR alone. Raises ModelError for weights that cannot be read, SettingsError for a
     device that is not there or a prompt for a model without text.
@@ -47,25 +53,8 @@ def load_model(
             f"{name} takes no text, so no prompt and no cfg scale",
             hint="leave --prompt, --negative-prompt and --cfg-scale away, or give a DoSSR checkpoint as --model",
         )
-    return BUILT_IN[name](place, kind)
-
-
-def _compact(device: torch.device, dtype: torch.dtype) -> DomainShiftModel:
-    from dossr_video.models.compact.model import load_compact
-
-    return load_compact(device=device, dtype=dtype)
-
-
-def _bicubic(device: torch.device, dtype: torch.dtype) -> DomainShiftModel:
-    from dossr_video.models.bicubic import Bicubic
-
-    return Bicubic(device=device, dtype=dtype)
-
-
-BUILT_IN: dict[str, Callable[[torch.device, torch.dtype], DomainShiftModel]] = {
-    "compact": _compact,
-    "bicubic": _bicubic,
-}
+    model: PictureModel = resolve_name(BUILT_IN[name])(device=place, dtype=kind)
+    return model
 
 
 def resolve_device(name: str) -> torch.device:

@@ -1,7 +1,7 @@
 """A model that works on overlapping tiles, for accelerators that cannot hold a whole frame.
 
 Each network call is cut into tiles and put together again by itself, as in MultiDiffusion (Bar-Tal et al. 2023), so
-noise, solver, blending and what is carried in time stay whole frames: no seam builds up, and the tile may shrink in the
+noise, solver, blending and the hidden state stay whole frames: no seam builds up, and the tile may shrink in the
 middle of a shot.
 """
 
@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from dossr_video.frames import Motion
-from dossr_video.models.base import Carry, Condition, DomainShiftModel
+from dossr_video.models.base import Condition, DomainShiftModel, HiddenState, PictureModel
 
 OVERLAP = 32  # input pixels that neighbours share at least; over them one tile fades into the next
 
@@ -21,23 +21,61 @@ Tensors = tuple[Tensor, ...]
 Span = tuple[int, int]  # half-open, in blocks of `multiple` input pixels, the unit in which every tensor can be cut
 
 
-class TiledModel:
+def in_tiles(model: PictureModel, tile: int) -> PictureModel:
+    """`model` on tiles, of its own kind."""
+    return TiledModel(model, tile) if isinstance(model, DomainShiftModel) else TiledPictureModel(model, tile)
+
+
+class TiledPictureModel(PictureModel):
     """`model` with every network run on tiles of at most `tile` input pixels a side."""
 
-    def __init__(self, model: DomainShiftModel, tile: int) -> None:
+    def __init__(self, model: PictureModel, tile: int) -> None:
         self._model, self._tile = model, tile
         self.name, self.digest = model.name, model.digest
-        self.scale, self.multiple, self.latent_stride = model.scale, model.multiple, model.latent_stride
-        self.defaults, self.device, self.dtype = model.defaults, model.device, model.dtype
+        self.scale, self.multiple = model.scale, model.multiple
+        self.recurrent, self.blended = model.recurrent, model.blended
+        self.device, self.dtype = model.device, model.dtype
 
-    def restore(self, frames: Tensor, motion: Motion, carry: Carry) -> tuple[Tensor, Carry]:
-        def on_tile(frames: Tensor, flow: Tensor, confidence: Tensor, *carried: Tensor) -> Tensors:
-            pictures, new = self._model.restore(frames, Motion(flow, confidence), carried or None)
-            return pictures, *(new or ())
+    def restore(self, frames: Tensor, motion: Motion, hidden: HiddenState) -> tuple[Tensor, HiddenState]:
+        def on_tile(frames: Tensor, flow: Tensor, confidence: Tensor, *hidden: Tensor) -> Tensors:
+            pictures, after = self._model.restore(frames, Motion(flow, confidence), hidden or None)
+            return pictures, *(after or ())
 
-        tensors = (frames, motion.flow, motion.confidence, *(carry or ()))
-        pictures, *new = self._tiled(on_tile, *tensors, block=self.multiple)
-        return pictures, tuple(new) or None
+        tensors = (frames, motion.flow, motion.confidence, *(hidden or ()))
+        pictures, *after = self._tiled(on_tile, *tensors, block=self.multiple)
+        return pictures, tuple(after) or None
+
+    def _tiled(self, function: Callable[..., Tensors], *tensors: Tensor, block: int) -> Tensors:
+        """`function` on every tile of (..., h, w) tensors; results put together, each at its own size.
+
+        `block` is the number of the first tensor's pixels in a block; the others' sizes are in proportion to it.
+        """
+        rows, columns = (side // block for side in tensors[0].shape[-2:])
+        limit, overlap = max(self._tile // self.multiple, 1), -(-OVERLAP // self.multiple)
+        sums: list[Tensor] = []
+        weights: list[Tensor] = []
+        for top, bottom in _spans(rows, limit, overlap):
+            for left, right in _spans(columns, limit, overlap):
+                cuts = [_cut(tensor, (top, bottom), (left, right), (rows, columns)) for tensor in tensors]
+                for i, part in enumerate(function(*cuts)):
+                    unit = part.shape[-1] // (right - left)  # pixels of this result in a block
+                    if i == len(sums):
+                        sums.append(part.new_zeros(*part.shape[:-2], rows * unit, columns * unit))
+                        weights.append(part.new_zeros(rows * unit, columns * unit))
+                    ramps = (_ramp((top, bottom), rows, overlap, unit), _ramp((left, right), columns, overlap, unit))
+                    weight = torch.outer(*ramps).to(part)
+                    _cut(sums[i], (top, bottom), (left, right), (rows, columns)).add_(part * weight)
+                    _cut(weights[i], (top, bottom), (left, right), (rows, columns)).add_(weight)
+        return tuple(total.div_(weight) for total, weight in zip(sums, weights, strict=True))
+
+
+class TiledModel(TiledPictureModel, DomainShiftModel):
+    """The same for a model with latents."""
+
+    def __init__(self, model: DomainShiftModel, tile: int) -> None:
+        super().__init__(model, tile)
+        self._model: DomainShiftModel = model
+        self.latent_stride, self.defaults = model.latent_stride, model.defaults
 
     def encode(self, pictures: Tensor, posterior_noise: Tensor | None = None) -> Tensor:
         noise = () if posterior_noise is None else (posterior_noise,)
@@ -69,29 +107,6 @@ class TiledModel:
     @property
     def _latent_block(self) -> int:
         return self.multiple * self.scale // self.latent_stride
-
-    def _tiled(self, function: Callable[..., Tensors], *tensors: Tensor, block: int) -> Tensors:
-        """`function` on every tile of (..., h, w) tensors; results put together, each at its own size.
-
-        `block` is the number of the first tensor's pixels in a block; the others' sizes are in proportion to it.
-        """
-        rows, columns = (side // block for side in tensors[0].shape[-2:])
-        limit, overlap = max(self._tile // self.multiple, 1), -(-OVERLAP // self.multiple)
-        sums: list[Tensor] = []
-        weights: list[Tensor] = []
-        for top, bottom in _spans(rows, limit, overlap):
-            for left, right in _spans(columns, limit, overlap):
-                cuts = [_cut(tensor, (top, bottom), (left, right), (rows, columns)) for tensor in tensors]
-                for i, part in enumerate(function(*cuts)):
-                    unit = part.shape[-1] // (right - left)  # pixels of this result in a block
-                    if i == len(sums):
-                        sums.append(part.new_zeros(*part.shape[:-2], rows * unit, columns * unit))
-                        weights.append(part.new_zeros(rows * unit, columns * unit))
-                    ramps = (_ramp((top, bottom), rows, overlap, unit), _ramp((left, right), columns, overlap, unit))
-                    weight = torch.outer(*ramps).to(part)
-                    _cut(sums[i], (top, bottom), (left, right), (rows, columns)).add_(part * weight)
-                    _cut(weights[i], (top, bottom), (left, right), (rows, columns)).add_(weight)
-        return tuple(total.div_(weight) for total, weight in zip(sums, weights, strict=True))
 
 
 def _spans(length: int, limit: int, overlap: int) -> list[Span]:

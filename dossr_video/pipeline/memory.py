@@ -8,8 +8,9 @@ import torch
 
 from dossr_video.errors import ModelError
 from dossr_video.frames import Chunk
-from dossr_video.models.base import DomainShiftModel
-from dossr_video.models.tiled import TiledModel
+from dossr_video.models.base import PictureModel
+from dossr_video.models.tiled import in_tiles
+from dossr_video.pipeline.shot import check_options, needs_motion
 from dossr_video.settings import Settings
 from dossr_video.temporal.flow import CoarseFlow, FlowEstimator
 
@@ -18,19 +19,21 @@ SMALLEST_TILE = 64  # input pixels
 SMALLEST_FLOW = 64  # pixels of the longer side
 
 
-class Room:
+class MemoryBudget:
     """The model and the optical flow, the frames and the tile that are worked on at a time; one for each worker.
 
     The only thing that segments share: what did not fit once is not tried again.
     """
 
-    def __init__(self, model: DomainShiftModel, flow: FlowEstimator, settings: Settings) -> None:
+    def __init__(self, model: PictureModel, flow: FlowEstimator, settings: Settings) -> None:
+        """Raises SettingsError for options that the model has no use for."""
+        check_options(model, settings)
         self._whole, self._whole_flow = model, flow
         self._fraction = 1  # of a picture's sides, at which flow is found
-        self.flow = flow
+        self.flow = flow if needs_motion(model, settings) else None
         self.frames = settings.chunk or CHUNK
         self.tile = settings.tile  # input pixels a side; None: whole frames
-        self.model = model if self.tile is None else TiledModel(model, self.tile)
+        self.model = model if self.tile is None else in_tiles(model, self.tile)
 
     def shrink(self, chunk: Chunk) -> str:
         """After memory ran out on `chunk`: half the frames at a time, then half the tile; what is done now, in a line.
@@ -43,7 +46,7 @@ class Room:
             self.frames = len(chunk) // 2
         else:
             self.tile = _smaller(self.tile or max(chunk.frames.shape[-2:]))
-            self.model = TiledModel(self._whole, self.tile)
+            self.model = in_tiles(self._whole, self.tile)
         if self.tile is not None:
             tiles = f" in tiles of {self.tile} pixels; with --tile {self.tile} every frame would be done so"
         return f"memory ran out at frame {frame}: going on with {self.frames} at a time{tiles}"

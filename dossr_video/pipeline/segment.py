@@ -20,9 +20,9 @@ from torch import Tensor
 
 from dossr_video.errors import SourceError
 from dossr_video.frames import Area, Chunk, Motion
-from dossr_video.models.base import DomainShiftModel
-from dossr_video.pipeline.memory import CHUNK, Room, is_out_of_memory
-from dossr_video.pipeline.shot import ShotState, framed, resize, upscale_chunk
+from dossr_video.models.base import PictureModel
+from dossr_video.pipeline.memory import CHUNK, MemoryBudget, is_out_of_memory
+from dossr_video.pipeline.shot import ShotState, letterboxed, resize, upscale_chunk
 from dossr_video.segments import Segment, SegmentResult
 from dossr_video.settings import Settings
 from dossr_video.temporal.exposure import ExposureState, even_out
@@ -41,8 +41,8 @@ CHUNK_BYTES = 2**26  # of a chunk's enlarged pictures, of which half a dozen cop
 
 
 @dataclass(frozen=True, eq=False)
-class Around:
-    """Whole frames of which only a part is restored."""
+class Uncropped:
+    """Whole frames of which only a part is restored: what is left by a letterbox."""
 
     pictures: Tensor  # (T, 3, H, W) RGB float32 in [0, 1]
     area: Area
@@ -56,7 +56,7 @@ class Work:
     motion: Motion
     shown: tuple[Shown, ...]  # one per frame
     alpha: Tensor | None = None  # (T, 1, H, W) in [0, 1]
-    around: Around | None = None  # what the chunk was cut from
+    uncropped: Uncropped | None = None  # what the chunk was cut from
 
     def part(self, start: int, stop: int) -> Work:
         """Frames start to stop, half-open."""
@@ -64,8 +64,10 @@ class Work:
         chunk = Chunk(self.chunk.frames[cut], self.chunk.pts[cut], self.chunk.indices[cut])
         moved = Motion(self.motion.flow[cut], self.motion.confidence[cut])
         alpha = None if self.alpha is None else self.alpha[cut]
-        around = None if self.around is None else Around(self.around.pictures[cut], self.around.area)
-        return Work(chunk, moved, self.shown[cut], alpha, around)
+        uncropped = None
+        if self.uncropped is not None:
+            uncropped = Uncropped(self.uncropped.pictures[cut], self.uncropped.area)
+        return Work(chunk, moved, self.shown[cut], alpha, uncropped)
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,7 +84,7 @@ def run_segment(
     *,
     reader: VideoReader,
     writer: VideoWriter,
-    room: Room,
+    budget: MemoryBudget,
     settings: Settings,
     on_frames: Callable[[int], None],
 ) -> SegmentResult:
@@ -95,10 +97,10 @@ def run_segment(
     written = computed = 0
     warnings: list[str] = []
     size = (writer.spec.height, writer.spec.width)
-    length = chunk_length(reader.info.video.width, reader.info.video.height, settings, scale=room.model.scale)
+    length = chunk_length(reader.info.video.width, reader.info.video.height, settings, scale=budget.model.scale)
     with (
-        prefetched(with_motion(read_chunks(segment, reader, length), room, warnings.append, settings)) as work,
-        prefetched(upscaled(work, room, settings, size, segment.shot, warnings.append)) as results,
+        prefetched(with_motion(read_chunks(segment, reader, length), budget, warnings.append, settings)) as work,
+        prefetched(upscaled(work, budget, settings, size, segment.shot, warnings.append)) as results,
     ):
         for result in results:
             for i, times in enumerate(result.shown):
@@ -119,7 +121,7 @@ def chunk_length(width: int, height: int, settings: Settings, *, scale: int) -> 
     return max(1, min(CHUNK, CHUNK_BYTES // bytes_each))
 
 
-Read = tuple[Chunk, tuple[Shown, ...], Tensor | None, Around | None]  # the third: opacity (T, 1, H, W)
+Read = tuple[Chunk, tuple[Shown, ...], Tensor | None, Uncropped | None]  # the third: opacity (T, 1, H, W)
 
 
 def read_chunks(segment: Segment, reader: VideoReader, length: int) -> Iterator[Read]:
@@ -128,28 +130,30 @@ def read_chunks(segment: Segment, reader: VideoReader, length: int) -> Iterator[
     while batch := list(islice(frames, length)):
         indices, shown, decoded = zip(*batch, strict=True)
         pictures = torch.stack([frame.rgb() for frame in decoded])
-        around = None if segment.area is None else Around(pictures, segment.area)
+        uncropped = None if segment.area is None else Uncropped(pictures, segment.area)
         inner = pictures if segment.area is None else segment.area.of(pictures)
         opacity = [alpha for frame in decoded if (alpha := frame.alpha()) is not None]
         chunk = Chunk(inner, tuple(frame.pts for frame in decoded), indices)
-        yield chunk, shown, torch.stack(opacity) if opacity else None, around
+        yield chunk, shown, torch.stack(opacity) if opacity else None, uncropped
 
 
-def with_motion(chunks: Iterable[Read], room: Room, warn: Callable[[str], None], settings: Settings) -> Iterator[Work]:
+def with_motion(
+    chunks: Iterable[Read], budget: MemoryBudget, warn: Callable[[str], None], settings: Settings
+) -> Iterator[Work]:
     """The chunks of one shot with the motion between their frames, and with an even exposure where that is wanted."""
     previous: Tensor | None = None
     exposure = ExposureState()
-    for chunk, shown, alpha, around in chunks:
-        while (moved := _motion(previous, chunk.frames, room.flow)) is None:
-            warn(room.shrink_flow(chunk))
+    for chunk, shown, alpha, uncropped in chunks:
+        while (moved := _motion(previous, chunk.frames, budget.flow)) is None:
+            warn(budget.shrink_flow(chunk))
         frames = chunk.frames
         if settings.deflicker:
             frames, exposure = even_out(frames, previous, moved, exposure)
-        yield Work(replace(chunk, frames=frames), moved, shown, alpha, around)
+        yield Work(replace(chunk, frames=frames), moved, shown, alpha, uncropped)
         previous = chunk.frames[-1]
 
 
-def _motion(previous: Tensor | None, frames: Tensor, flow: FlowEstimator) -> Motion | None:
+def _motion(previous: Tensor | None, frames: Tensor, flow: FlowEstimator | None) -> Motion | None:
     """None when memory ran out, as in `_attempt`."""
     try:
         return motion(previous, frames, flow)
@@ -176,7 +180,7 @@ def _planned_frames(segment: Segment, reader: VideoReader) -> Iterator[tuple[int
 
 def upscaled(
     work: Iterable[Work],
-    room: Room,
+    budget: MemoryBudget,
     settings: Settings,
     size: tuple[int, int],
     shot: int,
@@ -187,22 +191,22 @@ def upscaled(
     for item in work:
         start = 0
         while start < len(item.chunk):
-            part = item.part(start, start + room.frames)
-            done = _attempt(room.model, part, state, settings=settings, shot=shot)
+            part = item.part(start, start + budget.frames)
+            done = _attempt(budget.model, part, state, settings=settings, shot=shot)
             if done is None:
-                warn(room.shrink(part.chunk))
+                warn(budget.shrink(part.chunk))
                 continue
             pictures, state = done
             # Opacity has no texture to restore: it is only enlarged.
             alpha = None if part.alpha is None else resize(part.alpha, *size)
-            if part.around is not None:
-                pictures = framed(pictures.cpu(), part.around.pictures, part.around.area, size)
+            if part.uncropped is not None:
+                pictures = letterboxed(pictures.cpu(), part.uncropped.pictures, part.uncropped.area, size)
             yield Result(resize(pictures, *size).cpu(), part.shown, alpha)
             start += len(part.chunk)
 
 
 def _attempt(
-    model: DomainShiftModel, work: Work, state: ShotState, *, settings: Settings, shot: int
+    model: PictureModel, work: Work, state: ShotState, *, settings: Settings, shot: int
 ) -> tuple[Tensor, ShotState] | None:
     """None when memory ran out. The exception dies here: its traceback would keep the tensors alive."""
     try:

@@ -1,8 +1,9 @@
 """One shot: chunks of frames and their motion in, enlarged frames out, state passed along.
 
-    restore -> encode -> sample (N network calls, guided along the motion) -> decode -> colour fix -> blend
+    restore -> [ encode -> sample (N network calls, guided along the motion) -> decode -> colour fix ] -> blend
 
-Everything here is a function of its arguments, so a chunk that failed for want of memory is simply done again smaller.
+What stands in brackets is done by models with latents alone. Everything here is a function of its arguments, so a chunk
+that failed for want of memory is simply done again smaller.
 """
 
 from __future__ import annotations
@@ -17,24 +18,50 @@ from dossr_video.color import color_fix
 from dossr_video.diffusion.noise import POSTERIOR, NoiseState, make_noise
 from dossr_video.diffusion.sampler import sample
 from dossr_video.diffusion.schedule import make_schedule
+from dossr_video.errors import SettingsError
 from dossr_video.frames import Area, Chunk, Motion
-from dossr_video.models.base import Carry, DomainShiftModel
+from dossr_video.models.base import DomainShiftModel, HiddenState, PictureModel
 from dossr_video.settings import Settings
 from dossr_video.temporal.blend import BlendState, Guide, blend_pictures, blend_weights
 
 
 @dataclass(frozen=True, eq=False)
 class ShotState:
-    """What a shot carries from chunk to chunk; a fresh one begins a shot."""
+    """What is passed on from chunk to chunk of a shot; a fresh one begins a shot."""
 
-    carry: Carry = None
+    hidden: HiddenState = None
     noise: NoiseState = field(default_factory=NoiseState)
     blend: BlendState = field(default_factory=BlendState)
 
 
+def check_options(model: PictureModel, settings: Settings) -> None:
+    """Raises SettingsError for options of the sampler and of latents where the model has neither."""
+    if isinstance(model, DomainShiftModel):
+        return
+    for option in ("steps", "order", "final", "color_fix"):
+        if (value := getattr(settings, option)) is not None:
+            name = option.replace("_", "-")
+            raise SettingsError(
+                f"{model.name} samples nothing, so --{name} {value} has no meaning for it",
+                hint=f"leave --{name} away, and {option} out of the preset, or choose --model compact",
+            )
+    if settings.blend == "latent":
+        raise SettingsError(
+            f"{model.name} has no latents, so --blend latent has nothing to blend",
+            hint="use --blend pixel or off, or choose --model compact",
+        )
+
+
+def needs_motion(model: PictureModel, settings: Settings) -> bool:
+    """Whether anything that is done with the frames looks at the motion between them."""
+    blended = model.blended and settings.blend != "off"
+    warped = isinstance(model, DomainShiftModel) and settings.noise == "warped"
+    return settings.deflicker or model.recurrent or blended or warped
+
+
 @torch.inference_mode()
 def upscale_chunk(
-    model: DomainShiftModel, chunk: Chunk, motion: Motion, state: ShotState, *, settings: Settings, shot: int
+    model: PictureModel, chunk: Chunk, motion: Motion, state: ShotState, *, settings: Settings, shot: int
 ) -> tuple[Tensor, ShotState]:
     """Pictures (T, 3, s H, s W) float32 in [0, 1] on the model's device, s the model's scale; and the state after them.
 
@@ -43,12 +70,17 @@ def upscale_chunk(
     height, width = chunk.frames.shape[-2:]
     frames = pad(chunk.frames.to(model.device), model.multiple)
     motion = Motion(*(pad(part.to(model.device), model.multiple) for part in (motion.flow, motion.confidence)))
-    restored, carry = model.restore(frames, motion, state.carry)
-    pictures, state = restored.clamp(0, 1), replace(state, carry=carry)
-    if model.defaults.steps > 0:  # otherwise the restorer is the whole model
+    pictures, hidden = model.restore(frames, motion, state.hidden)
+    pictures, state = pictures.clamp(0, 1), replace(state, hidden=hidden)
+    if isinstance(model, DomainShiftModel):
         pictures, state = _sample(model, pictures, motion, chunk.indices, state, settings, shot)
+    if model.blended and settings.blend == "pixel":
+        # Of what is seen: a lossy codec is passed once, and its landing noise is blended too.
+        pictures = blend_pictures(pictures, state.blend.picture, motion, strength=settings.blend_strength)
+        picture = pictures[-1:].clone()  # not a view that keeps the whole chunk
+        pictures, state = pictures.clamp(0, 1), replace(state, blend=replace(state.blend, picture=picture))
     pictures = pictures[..., : height * model.scale, : width * model.scale]
-    if model.defaults.steps > 0 and (settings.color_fix or model.defaults.color_fix) != "none":
+    if isinstance(model, DomainShiftModel) and (settings.color_fix or model.defaults.color_fix) != "none":
         pictures = match_mean(pictures, chunk.frames.to(model.device))
     return pictures, state
 
@@ -73,6 +105,7 @@ def _sample(
     settings: Settings,
     shot: int,
 ) -> tuple[Tensor, ShotState]:
+    """The denoised output in [0, 1] of the restorer output, and the state after it."""
     calls = settings.steps or model.defaults.steps
     degraded = model.encode(restored)
     channels, height, width = degraded.shape[1:]
@@ -96,11 +129,8 @@ def _sample(
         guide=guide,
     )
     pictures = color_fix(model.decode(latents), restored, settings.color_fix or model.defaults.color_fix)
-    picture = None
-    if settings.blend == "pixel":  # of what is seen: a lossy codec is passed once, and its landing noise is blended too
-        pictures = blend_pictures(pictures.clamp(0, 1), state.blend.picture, motion, strength=strength)
-        picture = pictures[-1:].clone()  # not a view that keeps the whole chunk
-    return pictures.clamp(0, 1), replace(state, noise=noise.state(), blend=BlendState(guide.latents, picture))
+    blend = replace(state.blend, latents=guide.latents)
+    return pictures.clamp(0, 1), replace(state, noise=noise.state(), blend=blend)
 
 
 def pad(images: Tensor, multiple: int) -> Tensor:
@@ -121,7 +151,7 @@ def resize(pictures: Tensor, height: int, width: int) -> Tensor:
     return F.interpolate(pictures, shape, mode="bicubic", align_corners=False, antialias=True).clamp_(0, 1)
 
 
-def framed(restored: Tensor, pictures: Tensor, area: Area, size: tuple[int, int]) -> Tensor:
+def letterboxed(restored: Tensor, pictures: Tensor, area: Area, size: tuple[int, int]) -> Tensor:
     """Frames (T, 3, H, W) at the size (height, width): inside `area` what was restored of it, around it enlarged only.
 
     Each strip around is enlarged by itself, so that black borders stay exactly black beside a bright picture.

@@ -109,11 +109,12 @@ def _resize_flow(flow: Tensor, size: tuple[int, int]) -> Tensor:
     return F.interpolate(flow, size=size, mode="bilinear", align_corners=False) * ratio
 
 
-def motion(previous: Tensor | None, frames: Tensor, estimator: FlowEstimator) -> Motion:
+def motion(previous: Tensor | None, frames: Tensor, estimator: FlowEstimator | None) -> Motion:
     """Motion from each frame to the one before it, at input resolution.
 
     `previous` (3, H, W) is the frame before `frames` (T, 3, H, W); None at the first frame of a shot, whose flow and
-    confidence are 0. Each frame's motion depends on the two frames alone, so the batch does not matter.
+    confidence are 0; without an estimator all are. Each frame's motion depends on the two frames alone, so the batch
+    does not matter.
     """
     earlier = [previous, *frames[:-1]]
     # Frame by frame: batched sums may round differently, and one code of luma can turn the flow of a flat place round.
@@ -121,9 +122,9 @@ def motion(previous: Tensor | None, frames: Tensor, estimator: FlowEstimator) ->
     return Motion(torch.cat([part.flow for part in parts]), torch.cat([part.confidence for part in parts]))
 
 
-def _between(before: Tensor | None, now: Tensor, estimator: FlowEstimator) -> Motion:
+def _between(before: Tensor | None, now: Tensor, estimator: FlowEstimator | None) -> Motion:
     """Motion from one frame (3, H, W) to the one before it."""
-    if before is None:
+    if before is None or estimator is None:
         return Motion(now.new_zeros(1, 2, *now.shape[-2:]), now.new_zeros(1, 1, *now.shape[-2:]))
     frame, earlier = now[None], before[None]
     backward, forward = estimator(frame, earlier), estimator(earlier, frame)

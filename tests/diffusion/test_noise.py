@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from dossr_video.diffusion.noise import NoiseState, carry, make_noise
+from dossr_video.diffusion.noise import NoiseState, cell_origins, make_noise
 from dossr_video.frames import Motion
 
 SIZE = (4, 45, 80)
@@ -101,7 +101,7 @@ def test_warped_noise_is_fresh_where_the_motion_fails() -> None:
 
 
 def test_no_two_cells_take_the_same_noise() -> None:
-    origins, offsets = carry(moving(5, zoom=-0.1), None, SIZE[1:])
+    origins, offsets = cell_origins(moving(5, zoom=-0.1), None, SIZE[1:])
     for origin in origins[1:]:
         kept = origin[origin >= 0]
         assert len(torch.unique(kept)) == len(kept)

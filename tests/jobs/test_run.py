@@ -20,8 +20,7 @@ from dossr_video.jobs.execute.local import LocalExecutor
 from dossr_video.jobs.folder import JobFolder
 from dossr_video.jobs.lock import HeldError, locked
 from dossr_video.jobs.run import run_job
-from dossr_video.models import registry
-from dossr_video.models.base import Carry
+from dossr_video.models.base import HiddenState
 from dossr_video.models.bicubic import Bicubic
 from dossr_video.models.registry import resolve_dtype
 from dossr_video.settings import Settings
@@ -397,15 +396,15 @@ class Greedy(Bicubic):
 
     room = 2
 
-    def restore(self, frames: Tensor, motion: Motion, carry: Carry) -> tuple[Tensor, Carry]:
+    def restore(self, frames: Tensor, motion: Motion, hidden: HiddenState) -> tuple[Tensor, HiddenState]:
         if len(frames) > self.room:
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
-        return super().restore(frames, motion, carry)
+        return super().restore(frames, motion, hidden)
 
 
 @pytest.fixture
 def greedy(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(registry.BUILT_IN, "bicubic", lambda device, dtype: Greedy(device=device, dtype=dtype))
+    monkeypatch.setattr("dossr_video.models.bicubic.Bicubic", Greedy)
 
 
 @pytest.mark.usefixtures("greedy")

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from copy import copy
 from typing import Any
 
 import numpy as np
@@ -13,10 +14,11 @@ from torch import Tensor
 import dossr_video
 from dossr_video.errors import ModelError
 from dossr_video.frames import Chunk, Motion
-from dossr_video.models.base import DomainShiftModel
+from dossr_video.models.base import Condition, DomainShiftModel
+from dossr_video.models.compact.model import CompactModel, load_compact
 from dossr_video.models.registry import load_model
 from dossr_video.models.tiled import TiledModel
-from dossr_video.pipeline.memory import Room
+from dossr_video.pipeline.memory import MemoryBudget
 from dossr_video.pipeline.segment import Work, chunk_length, upscaled, with_motion
 from dossr_video.pipeline.shot import pad, resize
 from dossr_video.settings import Settings
@@ -26,8 +28,8 @@ SIZE = (128, 160)
 
 
 @pytest.fixture(scope="module")
-def compact() -> DomainShiftModel:
-    return load_model("compact", device="cpu", dtype="float32")
+def compact() -> CompactModel:
+    return load_compact(device=torch.device("cpu"), dtype=torch.float32)
 
 
 def run(model: DomainShiftModel, frames: Tensor, length: int, warn: Callable[[str], None], **options: Any) -> Tensor:
@@ -36,8 +38,8 @@ def run(model: DomainShiftModel, frames: Tensor, length: int, warn: Callable[[st
     indices = tuple(range(len(frames)))
     whole = Work(Chunk(frames, indices, indices), moved, ((),) * len(indices))
     work = [whole.part(start, start + length) for start in range(0, len(frames), length)]
-    room = Room(model, DisFlow(), settings)
-    return torch.cat([result.pictures for result in upscaled(work, room, settings, SIZE, 0, warn)])
+    budget = MemoryBudget(model, DisFlow(), settings)
+    return torch.cat([result.pictures for result in upscaled(work, budget, settings, SIZE, 0, warn)])
 
 
 def fail(warning: str) -> None:
@@ -67,36 +69,33 @@ def test_tiles_give_nearly_the_whole_frames_result(compact: DomainShiftModel, mo
     large = torch.nn.functional.interpolate(moving[:3], (128, 160), mode="bicubic").clamp(0, 1)
     frames = motion(None, large, DisFlow())
     still = Motion(frames.flow, frames.confidence)
-    whole, carry = compact.restore(large, still, None)
-    tiled, tiled_carry = TiledModel(compact, 80).restore(large, still, None)
-    assert carry is not None
-    assert tiled_carry is not None
-    assert [part.shape for part in tiled_carry] == [part.shape for part in carry]
+    whole, hidden = compact.restore(large, still, None)
+    tiled, tiled_hidden = TiledModel(compact, 80).restore(large, still, None)
+    assert hidden is not None
+    assert tiled_hidden is not None
+    assert [part.shape for part in tiled_hidden] == [part.shape for part in hidden]
     assert (tiled - whole).abs().mean() < 2e-3
     latents = compact.encode(whole.clamp(0, 1))
     assert torch.allclose(TiledModel(compact, 80).encode(whole.clamp(0, 1)), latents, atol=1e-5)
     assert torch.allclose(TiledModel(compact, 80).decode(latents), compact.decode(latents), atol=1e-5)
 
 
-class Cramped:
-    """A model that has memory for so many frames of so many input pixels."""
+def cramped(model: DomainShiftModel, *, frames: int, side: int) -> DomainShiftModel:
+    """The model with memory for so many frames of so many input pixels."""
 
-    def __init__(self, model: DomainShiftModel, *, frames: int, side: int) -> None:
-        self._model, self._frames, self._side = model, frames, side
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._model, name)
-
-    def denoise(self, x: Tensor, t: int, condition: Any) -> Tensor:
-        if len(x) > self._frames or max(x.shape[-2:]) * self._model.latent_stride > self._side * self._model.scale:
+    def denoise(x: Tensor, t: int, condition: Condition) -> Tensor:
+        if len(x) > frames or max(x.shape[-2:]) * model.latent_stride > side * model.scale:
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB")
-        return self._model.denoise(x, t, condition)
+        return model.denoise(x, t, condition)
+
+    small = copy(model)
+    small.denoise = denoise  # type: ignore[method-assign]
+    return small
 
 
 def test_out_of_memory_halves_the_chunk_and_the_result_stays(compact: DomainShiftModel, moving: Tensor) -> None:
     warnings: list[str] = []
-    cramped = Cramped(compact, frames=2, side=1000)
-    result = run(cramped, moving, 8, warnings.append, steps=1)  # type: ignore[arg-type]
+    result = run(cramped(compact, frames=2, side=1000), moving, 8, warnings.append, steps=1)
     assert torch.allclose(result, run(compact, moving, 8, fail, steps=1), atol=1e-5)
     assert warnings == [
         "memory ran out at frame 0: going on with 4 at a time",
@@ -107,14 +106,14 @@ def test_out_of_memory_halves_the_chunk_and_the_result_stays(compact: DomainShif
 def test_out_of_memory_then_shrinks_the_tile(compact: DomainShiftModel, moving: Tensor) -> None:
     large = torch.nn.functional.interpolate(moving[:2], (128, 160), mode="bicubic").clamp(0, 1)
     warnings: list[str] = []
-    result = run(Cramped(compact, frames=1, side=100), large, 2, warnings.append, steps=1)  # type: ignore[arg-type]
+    result = run(cramped(compact, frames=1, side=100), large, 2, warnings.append, steps=1)
     assert "in tiles of 80 pixels" in warnings[-1]
     assert (result - run(compact, large, 2, fail, steps=1)).abs().mean() < 5e-3
 
 
 def test_out_of_memory_ends_in_an_error(compact: DomainShiftModel, moving: Tensor) -> None:
     with pytest.raises(ModelError, match="not even a tile of 64 pixels"):
-        run(Cramped(compact, frames=0, side=0), moving, 2, lambda line: None)  # type: ignore[arg-type]
+        run(cramped(compact, frames=0, side=0), moving, 2, lambda line: None)
 
 
 class CrampedFlow:
@@ -133,9 +132,9 @@ def test_out_of_memory_in_the_optical_flow_goes_on_with_smaller_pictures(moving:
     large = torch.nn.functional.interpolate(moving[:3], (256, 320), mode="bicubic").clamp(0, 1)
     model, settings = load_model("bicubic", device="cpu", dtype="float32"), Settings(deflicker=True)
     warnings: list[str] = []
-    room = Room(model, CrampedFlow(100), settings)
+    budget = MemoryBudget(model, CrampedFlow(100), settings)
     chunk = Chunk(large, (0, 1, 2), (0, 1, 2))
-    (work,) = with_motion([(chunk, ((),) * 3, None, None)], room, warnings.append, settings)
+    (work,) = with_motion([(chunk, ((),) * 3, None, None)], budget, warnings.append, settings)
     assert [line.partition(";")[0] for line in warnings] == [
         "memory ran out for the optical flow at frame 0: going on with pictures of 1/2 of the size",
         "memory ran out for the optical flow at frame 0: going on with pictures of 1/4 of the size",
@@ -147,7 +146,7 @@ def test_out_of_memory_in_the_optical_flow_goes_on_with_smaller_pictures(moving:
 
 
 def test_optical_flow_that_never_fits_is_an_error(moving: Tensor) -> None:
-    model = load_model("bicubic", device="cpu", dtype="float32")
+    model = load_model("compact", device="cpu", dtype="float32")
     with pytest.raises(ModelError, match="optical flow of not even 64 pixels fits") as refusal:
         dossr_video.upscale_frames(moving, model=model, flow=CrampedFlow(0))
     assert "--flow fast" in refusal.value.hint

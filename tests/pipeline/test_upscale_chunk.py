@@ -9,10 +9,13 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from _pytest.outcomes import Failed
 from torch import Tensor
 
 from dossr_video import Settings, upscale_frames
-from dossr_video.models.base import DomainShiftModel
+from dossr_video.errors import SettingsError
+from dossr_video.models.base import PictureModel
+from dossr_video.models.bicubic import Bicubic
 from dossr_video.models.dossr.model import load_dossr
 from dossr_video.models.registry import load_model
 from dossr_video.temporal.flow import box_mean
@@ -21,7 +24,7 @@ TINY = Path(__file__).parents[1] / "data" / "golden" / "tiny" / "tiny.ckpt"
 
 
 @pytest.fixture(scope="module")
-def compact() -> DomainShiftModel:
+def compact() -> PictureModel:
     return load_model("compact", device="cpu", dtype="float32")
 
 
@@ -44,7 +47,7 @@ def grainy(seed: int, frames: int, *, mean: float = 0.5) -> Tensor:
     ],
     ids=lambda options: "-".join(map(str, options.values())),
 )
-def test_no_seams_between_chunks(compact: DomainShiftModel, options: dict[str, Any]) -> None:
+def test_no_seams_between_chunks(compact: PictureModel, options: dict[str, Any]) -> None:
     frames = grainy(1, 9) * torch.tensor([1, 0.97, 1.02, 0.99, 1, 1.03, 0.98, 1, 1.01]).view(-1, 1, 1, 1)
 
     def result(**changed: Any) -> Tensor:
@@ -61,7 +64,7 @@ def test_no_seams_between_chunks(compact: DomainShiftModel, options: dict[str, A
 
 
 @pytest.mark.parametrize("blend", ["pixel", "latent"])
-def test_either_blending_steadies(compact: DomainShiftModel, blend: str) -> None:
+def test_either_blending_steadies(compact: PictureModel, blend: str) -> None:
     noise = 0.02 * torch.randn(6, 3, 32, 40, generator=torch.Generator().manual_seed(0))
     frames = (grainy(8, 1) + noise).clamp(0, 1)
 
@@ -72,7 +75,48 @@ def test_either_blending_steadies(compact: DomainShiftModel, blend: str) -> None
     assert unsteadiness(blend) < 0.25 * unsteadiness("off")
 
 
-def test_a_long_shot_drifts_neither_in_colour_nor_in_sharpness(compact: DomainShiftModel) -> None:
+class Plain(Bicubic):
+    """A network without latents, for which blending is of use."""
+
+    blended = True
+
+
+@pytest.mark.parametrize("tile", [None, 64])
+def test_a_model_without_latents_is_blended_too(tile: int | None) -> None:
+    noise = 0.02 * torch.randn(6, 3, 96, 80, generator=torch.Generator().manual_seed(0))
+    frames = (torch.nn.functional.interpolate(grainy(8, 1), (96, 80)) + noise).clamp(0, 1)
+    model = Plain(device=torch.device("cpu"), dtype=torch.float32)
+    blended, cut, off = (
+        upscale_frames(frames, model=model, settings=Settings(tile=tile, **options))
+        for options in ({"chunk": 6}, {"chunk": 4}, {"blend": "off"})
+    )
+    assert blended.diff(dim=0).square().mean() < 0.25 * off.diff(dim=0).square().mean()
+    assert torch.allclose(blended, cut, atol=1e-5)
+
+
+def no_flow(source: Tensor, target: Tensor) -> Tensor:
+    pytest.fail("optical flow was computed")
+
+
+def test_no_optical_flow_where_nothing_looks_at_it(compact: PictureModel) -> None:
+    bicubic = load_model("bicubic", device="cpu")
+    frames = grainy(8, 1).repeat(2, 1, 1, 1)
+    upscale_frames(frames, model=bicubic, flow=no_flow)
+    for model, options in ((bicubic, {"deflicker": True}), (compact, {"blend": "off"})):
+        with pytest.raises(Failed):
+            upscale_frames(frames, model=model, flow=no_flow, settings=Settings(**options))
+
+
+@pytest.mark.parametrize("options", [{"steps": 5}, {"order": 1}, {"final": "x0"}, {"color_fix": "none"}])
+def test_options_of_the_sampler_need_a_model_that_samples(options: dict[str, Any]) -> None:
+    with pytest.raises(SettingsError, match="bicubic samples nothing, so --") as refusal:
+        upscale_frames(grainy(8, 1), settings=Settings(model="bicubic", **options))
+    assert "leave" in refusal.value.hint
+    with pytest.raises(SettingsError, match="no latents"):
+        upscale_frames(grainy(8, 1), settings=Settings(model="bicubic", blend="latent"))
+
+
+def test_a_long_shot_drifts_neither_in_colour_nor_in_sharpness(compact: PictureModel) -> None:
     there = grainy(7, 21)
     period = torch.cat([there[:-1], there[1:].flip(0)])  # 40 frames, there and back
     noise = 0.02 * torch.randn(120, 3, 32, 40, generator=torch.Generator().manual_seed(0))
@@ -83,7 +127,7 @@ def test_a_long_shot_drifts_neither_in_colour_nor_in_sharpness(compact: DomainSh
     assert abs(float(sharp[2] / sharp[1]) - 1) < 0.02
 
 
-def test_a_frame_keeps_its_light_unless_told_otherwise(compact: DomainShiftModel) -> None:
+def test_a_frame_keeps_its_light_unless_told_otherwise(compact: PictureModel) -> None:
     gains = torch.tensor([1, 0.97, 1.02, 0.99, 1, 1.03, 0.98, 1, 1.01]).view(-1, 1, 1, 1)
     frames = (grainy(1, 9) * gains).clamp(0, 1)
     kept, evened = (
@@ -96,7 +140,7 @@ def test_a_frame_keeps_its_light_unless_told_otherwise(compact: DomainShiftModel
 
 
 @pytest.mark.parametrize("noise", ["shared", "warped", "independent"])
-def test_nothing_crosses_a_cut(compact: DomainShiftModel, noise: str) -> None:
+def test_nothing_crosses_a_cut(compact: PictureModel, noise: str) -> None:
     settings = Settings(noise=noise, steps=2, final="landing", deflicker=True)
     after = grainy(2, 3, mean=0.7)
     one, other = (
@@ -106,7 +150,7 @@ def test_nothing_crosses_a_cut(compact: DomainShiftModel, noise: str) -> None:
     assert torch.equal(one, other)
 
 
-def test_a_piece_with_a_lead_in_meets_the_one_before(compact: DomainShiftModel) -> None:
+def test_a_piece_with_a_lead_in_meets_the_one_before(compact: PictureModel) -> None:
     frames = grainy(5, 18)
     # Shared noise, for the piece's frames have other indices here than in the whole.
     whole = upscale_frames(frames, model=compact)

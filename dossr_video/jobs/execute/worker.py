@@ -14,7 +14,7 @@ from dossr_video.heap import give_back_memory
 from dossr_video.jobs import durable
 from dossr_video.models.raft import RaftFlow, load_flow
 from dossr_video.models.registry import load_model
-from dossr_video.pipeline.memory import Room
+from dossr_video.pipeline.memory import MemoryBudget
 from dossr_video.pipeline.segment import run_segment
 from dossr_video.segments import Segment, SegmentResult
 from dossr_video.settings import Settings
@@ -40,7 +40,7 @@ class Worker:
     """Holds the model; whatever runs it, in this process or another, gets the same files."""
 
     def __init__(self, settings: Settings, *, device: str) -> None:
-        """Raises ModelError when the model or the optical flow cannot be loaded."""
+        """Raises ModelError when the model or the optical flow cannot be loaded, SettingsError for options it lacks."""
         if settings.threads is not None:
             torch.set_num_threads(settings.threads)
         self.settings = settings
@@ -53,7 +53,7 @@ class Worker:
             cfg_scale=settings.cfg_scale,
         )
         self.flow = load_flow(settings.flow, device=self.model.device)
-        self.room = Room(self.model, self.flow, settings)
+        self.budget = MemoryBudget(self.model, self.flow, settings)
         self._reader: VideoReader | None = None
         self._read: tuple[Path, int, int] | None = None  # path, bytes, date of what the reader reads
 
@@ -77,7 +77,7 @@ class Worker:
                     task.segment,
                     reader=reader,
                     writer=writer,
-                    room=self.room,
+                    budget=self.budget,
                     settings=self.settings,
                     on_frames=on_frames,
                 )

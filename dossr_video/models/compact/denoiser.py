@@ -51,7 +51,7 @@ class Denoiser(nn.Module):
         self.up = nn.Conv2d(deep_width, width, 1)
         self.fine_out = _Block(width)
         self.tail = nn.Conv2d(width, CHANNELS, 3, padding=1)
-        # Starts as the identity on the restored picture.
+        # Starts as the identity on the restorer output.
         for parameter in self.tail.parameters():
             nn.init.zeros_(parameter)
 

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from dossr_video.errors import ModelError
 from dossr_video.frames import Motion
-from dossr_video.models.base import Carry, Condition, SamplerDefaults
+from dossr_video.models.base import Condition, DomainShiftModel, HiddenState, SamplerDefaults
 from dossr_video.models.compact.denoiser import Denoiser
 from dossr_video.models.compact.restorer import Restorer
 from dossr_video.models.compact.wavelet import STRIDE, WaveletCodec
@@ -56,10 +56,12 @@ class CompactNetworks(nn.Module):
         safetensors.torch.save_file(state, path)
 
 
-class CompactModel:
-    """A DomainShiftModel (models/base.py) over CompactNetworks."""
+class CompactModel(DomainShiftModel):
+    """See DomainShiftModel; the networks are CompactNetworks."""
 
     multiple = 4
+    recurrent = True
+    blended = True
     latent_stride = STRIDE
 
     def __init__(
@@ -80,14 +82,14 @@ class CompactModel:
             part.to(dtype)
         self.networks.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
-    def restore(self, frames: Tensor, motion: Motion, carry: Carry) -> tuple[Tensor, Carry]:
+    def restore(self, frames: Tensor, motion: Motion, hidden: HiddenState) -> tuple[Tensor, HiddenState]:
         pictures = []
-        memory = None if carry is None else (carry[0], carry[1])
+        state = None if hidden is None else (hidden[0], hidden[1])
         for frame, flow, confidence in zip(frames, motion.flow, motion.confidence, strict=True):
             frame = frame[None].contiguous(memory_format=torch.channels_last)
-            picture, memory = self.networks.restorer(frame, flow[None], confidence[None], memory)
+            picture, state = self.networks.restorer(frame, flow[None], confidence[None], state)
             pictures.append(picture)
-        return torch.cat(pictures), memory
+        return torch.cat(pictures), state
 
     def encode(self, pictures: Tensor, posterior_noise: Tensor | None = None) -> Tensor:
         """The codec is exact, so there is no posterior and its noise changes nothing."""

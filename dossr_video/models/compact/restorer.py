@@ -1,4 +1,4 @@
-"""The compact model's restorer: an SRVGG network that remembers its last features, moved along the motion.
+"""The compact model's restorer: a recurrent SRVGG network, whose hidden state is moved along the motion.
 
 The trunk is that of Real-ESRGAN's realesr-animevideov3 (convolutions and PReLUs at input resolution, pixel shuffle,
 residual to the nearest enlargement). What came before enters beside the first convolution.
@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from dossr_video.temporal.flow import warp
 
-Memory = tuple[Tensor, Tensor]  # last features (B, F, H, W) and the frame they were made from (B, 3, H, W)
+Hidden = tuple[Tensor, Tensor]  # last features (B, F, H, W) and the frame they were made from (B, 3, H, W)
 
 
 class Restorer(nn.Module):
@@ -34,16 +34,16 @@ class Restorer(nn.Module):
         self.tail = nn.Conv2d(features, 3 * scale * scale, 3, padding=1)
         nn.init.zeros_(self.memory.weight)  # starts as the single-picture network it is warm-started from
 
-    def forward(self, frames: Tensor, flow: Tensor, confidence: Tensor, memory: Memory | None) -> tuple[Tensor, Memory]:
-        """The enlarged frames, and the memory for the next ones.
+    def forward(self, frames: Tensor, flow: Tensor, confidence: Tensor, hidden: Hidden | None) -> tuple[Tensor, Hidden]:
+        """The enlarged frames, and the hidden state for the next ones.
 
-        flow (B, 2, H, W) leads back to the frame before, in pixels; where confidence (B, 1, H, W) is 0 nothing is
-        remembered.
+        flow (B, 2, H, W) leads back to the frame before, in pixels; where confidence (B, 1, H, W) is 0 the hidden
+        state is not used.
         """
         dtype = self.head.weight.dtype
         first = self.head(frames.to(dtype))
-        if memory is not None:
-            moved, before = (warp(part.float(), flow, mode="bilinear") for part in memory)
+        if hidden is not None:
+            moved, before = (warp(part.float(), flow, mode="bilinear") for part in hidden)
             seen = confidence * torch.cat([moved, before - frames], 1)
             first = first + self.memory(seen.to(dtype))
         features = self.trunk(self.head_slope(first))

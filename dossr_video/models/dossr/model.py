@@ -10,7 +10,7 @@ from torch import Tensor
 
 from dossr_video.diffusion.schedule import make_point
 from dossr_video.frames import Motion
-from dossr_video.models.base import Carry, Condition, SamplerDefaults
+from dossr_video.models.base import Condition, DomainShiftModel, HiddenState, SamplerDefaults
 from dossr_video.models.dossr.checkpoint import digest
 from dossr_video.models.dossr.networks import Networks, load_networks, open_source
 from dossr_video.models.dossr.rrdbnet import RRDBNet
@@ -20,14 +20,16 @@ from dossr_video.temporal.flow import warp
 LATENT_SCALE = 0.18215
 
 
-class DoSSR:
-    """DomainShiftModel on `networks`; frames go through them one at a time, so no result depends on the batch.
+class DoSSR(DomainShiftModel):
+    """See DomainShiftModel; frames go through `networks` one at a time, so no result depends on the batch.
 
     `contexts` holds one text context (1, 77, D), or two with guidance, positive and negative:
     eps = negative + cfg_scale (positive - negative).
     """
 
     scale = RRDBNet.scale
+    recurrent = False
+    blended = True
     defaults = SamplerDefaults(steps=5, order=3, final="landing", color_fix="wavelet")
 
     def __init__(self, networks: Networks, contexts: Tensor, *, name: str, digest: str, cfg_scale: float = 1.0) -> None:
@@ -43,7 +45,7 @@ class DoSSR:
         unet_stride = 2 ** (len(networks.unet.config.block_out_channels) - 1)
         self.multiple: int = self.latent_stride * unet_stride // self.scale
 
-    def restore(self, frames: Tensor, motion: Motion, carry: Carry) -> tuple[Tensor, Carry]:
+    def restore(self, frames: Tensor, motion: Motion, hidden: HiddenState) -> tuple[Tensor, HiddenState]:
         return self._each(self.networks.restorer, frames), None
 
     def encode(self, pictures: Tensor, posterior_noise: Tensor | None = None) -> Tensor:

@@ -59,20 +59,20 @@ def test_codec_round_trip_and_scale(model: CompactModel, moving: Tensor) -> None
 
 def test_frame_by_frame_is_one_chunk(model: CompactModel, moving: Tensor, found: Motion) -> None:
     whole, _ = model.restore(moving, found, None)
-    carry, pieces = None, []
+    hidden, pieces = None, []
     for start, stop in ((0, 1), (1, 4), (4, 9)):
-        pictures, carry = model.restore(moving[start:stop], part(found, start, stop), carry)
+        pictures, hidden = model.restore(moving[start:stop], part(found, start, stop), hidden)
         pieces.append(pictures)
     assert whole.shape == (9, 3, 128, 160)
     assert torch.equal(torch.cat(pieces), whole)
 
 
 def test_without_confidence_nothing_is_remembered(model: CompactModel, moving: Tensor, found: Motion) -> None:
-    _, carry = model.restore(moving[:3], part(found, 0, 3), None)
+    _, hidden = model.restore(moving[:3], part(found, 0, 3), None)
     lost = Motion(found.flow[3:4], torch.zeros_like(found.confidence[3:4]))
     first, _ = model.restore(moving[3:4], lost, None)
-    again, _ = model.restore(moving[3:4], lost, carry)
-    remembered, _ = model.restore(moving[3:4], part(found, 3, 4), carry)
+    again, _ = model.restore(moving[3:4], lost, hidden)
+    remembered, _ = model.restore(moving[3:4], part(found, 3, 4), hidden)
     assert torch.equal(first, again)
     assert (remembered - first).abs().max() > 1e-3
 

@@ -9,7 +9,7 @@ import torch
 import dossr_video
 from dossr_video.frames import Area
 from dossr_video.jobs.plan import make_plan
-from dossr_video.pipeline.shot import framed
+from dossr_video.pipeline.shot import letterboxed
 from dossr_video.settings import Settings
 from dossr_video.video.inspect.borders import Borders, black_borders, picture_area
 from dossr_video.video.inspect.content import sample_content
@@ -67,7 +67,7 @@ def test_what_lies_around_the_picture_does_not_bleed_into_it():
     pictures = torch.zeros(1, 3, 8, 12)
     area = Area(2, 3, 10, 8)
     area.of(pictures)[:] = 1
-    result = framed(torch.full((1, 3, 20, 32), 0.5), pictures, area, (32, 48))
+    result = letterboxed(torch.full((1, 3, 20, 32), 0.5), pictures, area, (32, 48))
     assert result[..., :12, :].max() == 0
     assert result[..., :, :8].max() == 0
     assert result[..., :, 40:].max() == 0
