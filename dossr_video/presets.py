@@ -1,40 +1,112 @@
-"""Options by name: the files of configs/presets, or a user's own in the same form."""
+"""Presets: options by name, each with the reason for its value. Shipped ones, the user's own, and the config file.
+
+A preset is a YAML file of options, `option: value`, or with a reason `option: {value: ..., why: ...}`; the key `about`
+says in one line what it is for. A user's presets lie in the folder `presets` beside the config file.
+"""
 
 from __future__ import annotations
 
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import yaml
+from platformdirs import user_config_path
 
-from dossr_video.errors import SettingsError
+from dossr_video.errors import SettingsError, TargetError
 
 _PACKAGE = Path(__file__).parent
 # Inside the wheel the folder lies in the package; in a checkout it lies beside it.
 CONFIGS = next(folder for folder in (_PACKAGE / "configs", _PACKAGE.parent / "configs") if folder.is_dir())
 
 
+@dataclass(frozen=True)
+class Preset:
+    """A named set of options."""
+
+    name: str
+    about: str = ""  # one line: what it is for
+    options: Mapping[str, Any] = field(default_factory=dict)  # values are checked by Settings
+    reasons: Mapping[str, str] = field(default_factory=dict)  # of some or all of the options
+
+
+def user_folder() -> Path:
+    """The folder of the user's config.yaml and presets; DOSSR_VIDEO_CONFIG_DIR names another."""
+    named = os.environ.get("DOSSR_VIDEO_CONFIG_DIR")
+    return Path(named) if named else user_config_path("dossr-video", appauthor=False)
+
+
 def preset_names() -> list[str]:
-    return sorted(path.stem for path in (CONFIGS / "presets").glob("*.yaml"))
+    """The shipped presets and the user's own."""
+    folders = (CONFIGS / "presets", user_folder() / "presets")
+    return sorted({path.stem for folder in folders for path in folder.glob("*.yaml")})
+
+
+def read_preset(name: str) -> Preset:
+    """A preset by name, the user's own before the shipped one, or from a YAML file by its path.
+
+    Raises SettingsError when there is none, or the file is not a mapping of options.
+    """
+    for path in (user_folder() / "presets" / f"{name}.yaml", CONFIGS / "presets" / f"{name}.yaml", Path(name)):
+        if path.is_file():
+            return _read(path, path.stem)
+    raise SettingsError(
+        f"--preset {name} is neither a preset nor a file that can be read",
+        hint=f"presets: {', '.join(preset_names())}; or give the path of a YAML file of options",
+    )
 
 
 def load_preset(name: str) -> dict[str, Any]:
-    """Options of a shipped preset or of a YAML file; their values are checked by Settings.
+    """The options of `read_preset`."""
+    return dict(read_preset(name).options)
 
-    Raises SettingsError when there is no such preset or the file is not a mapping of options.
+
+def load_config() -> dict[str, Any]:
+    """The options of the user's config.yaml; none when there is no such file. Raises SettingsError."""
+    path = user_folder() / "config.yaml"
+    return dict(_read(path, "config").options) if path.is_file() else {}
+
+
+def save_preset(preset: Preset, *, force: bool = False) -> Path:
+    """Write a preset into the user's folder; the path.
+
+    Raises SettingsError for a name that is no file name, TargetError for one that exists or cannot be written.
     """
-    path = CONFIGS / "presets" / f"{name}.yaml"
-    if not path.is_file():
-        path = Path(name)
+    if not preset.name or Path(preset.name).name != preset.name or preset.name.startswith("."):
+        raise SettingsError(f"preset name {preset.name!r} must be a plain name", hint="for example: my-tapes")
+    path = user_folder() / "presets" / f"{preset.name}.yaml"
+    if path.exists() and not force:
+        raise TargetError(f"{path} exists", hint="choose another name, or overwrite it with --force")
     try:
-        options = yaml.safe_load(path.read_text(encoding="utf-8"))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(yaml.safe_dump({"about": preset.about, **preset.options}, sort_keys=False), encoding="utf-8")
     except OSError as error:
-        raise SettingsError(
-            f"--preset {name} is neither a shipped preset nor a file that can be read",
-            hint=f"shipped: {', '.join(preset_names())}; or give the path of a YAML file of options",
+        raise TargetError(
+            f"{path} cannot be written: {error.strerror}", hint="check the folder's permissions"
         ) from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    return path
+
+
+def _read(path: Path, name: str) -> Preset:
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise SettingsError(f"{path} cannot be read: {error.strerror}", hint="check its permissions") from error
+    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
         raise SettingsError(f"{path} is not YAML", hint="write one `option: value` a line") from error
-    if not isinstance(options, dict):
+    if content is None:
+        content = {}
+    if not isinstance(content, dict) or not all(isinstance(key, str) for key in content):
         raise SettingsError(f"{path} holds no mapping of options", hint="write one `option: value` a line")
-    return options
+    about = str(content.pop("about", ""))
+    options, reasons = {}, {}
+    for option, entry in content.items():
+        key = option.replace("-", "_")
+        if isinstance(entry, dict) and set(entry) <= {"value", "why"} and "value" in entry:
+            options[key] = entry["value"]
+            reasons[key] = str(entry.get("why", ""))
+        else:
+            options[key] = entry
+    return Preset(name, about, options, reasons)

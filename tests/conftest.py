@@ -122,6 +122,7 @@ def pytest_configure(config: pytest.Config) -> None:
     folder = tempfile.TemporaryDirectory(prefix="ffmpeg-")
     config.add_cleanup(folder.cleanup)
     Path(folder.name, "ffmpeg").symlink_to(imageio_ffmpeg.get_ffmpeg_exe())
+    os.environ["DOSSR_VIDEO_CONFIG_DIR"] = folder.name  # no options of whoever runs the tests
     os.environ["PATH"] = folder.name + os.pathsep + os.environ["PATH"]
 
 

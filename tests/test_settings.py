@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from dossr_video.errors import SettingsError
-from dossr_video.presets import load_preset, preset_names
+from dossr_video.errors import SettingsError, TargetError
+from dossr_video.presets import Preset, load_config, load_preset, preset_names, read_preset, save_preset
 from dossr_video.settings import GROUPS, Settings
 
 
@@ -44,7 +44,13 @@ def test_every_setting_is_in_one_group_and_described() -> None:
 
 @pytest.mark.parametrize("name", preset_names())
 def test_shipped_presets_are_valid(name: str) -> None:
-    assert Settings.of(load_preset(name)) != Settings()
+    preset, defaults = read_preset(name), Settings().model_dump()
+    settings = Settings.of(load_preset(name)).model_dump()
+    assert preset.about
+    assert preset.options
+    for option in preset.options:
+        assert preset.reasons[option], option
+        assert settings[option] != defaults[option], f"{option} is the default already"
 
 
 @pytest.mark.parametrize(
@@ -60,4 +66,37 @@ def test_a_damaged_preset_is_refused(tmp_path: Path, content: bytes, reason: str
 def test_an_unknown_preset_names_the_shipped_ones() -> None:
     with pytest.raises(SettingsError) as caught:
         load_preset("nonesuch")
-    assert "archive" in caught.value.hint
+    assert "archive-master" in caught.value.hint
+
+
+@pytest.fixture
+def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The user's folder of configuration, empty."""
+    monkeypatch.setenv("DOSSR_VIDEO_CONFIG_DIR", str(tmp_path / "config"))
+    return tmp_path / "config"
+
+
+def test_a_saved_preset_is_found_by_its_name_and_not_overwritten(config: Path) -> None:
+    mine = Preset("my-tapes", "tapes of mine", {"scale": 2, "crf": 12.0})
+    path = save_preset(mine)
+    assert path.parent == config / "presets"
+    assert read_preset("my-tapes") == mine
+    assert "my-tapes" in preset_names()
+    with pytest.raises(TargetError, match="exists"):
+        save_preset(mine)
+    save_preset(Preset("my-tapes", "", {"scale": 3}), force=True)
+    assert load_preset("my-tapes") == {"scale": 3}
+
+
+@pytest.mark.parametrize("name", ["", "../x", "a/b", ".hidden"])
+def test_a_preset_needs_a_plain_name(config: Path, name: str) -> None:
+    with pytest.raises(SettingsError, match="must be a plain name"):
+        save_preset(Preset(name))
+    assert not config.exists()
+
+
+def test_the_config_file_holds_options(config: Path) -> None:
+    assert load_config() == {}
+    config.mkdir()
+    (config / "config.yaml").write_text("blend-strength: 0.5\ncrf: {value: 12, why: film}\n")
+    assert load_config() == {"blend_strength": 0.5, "crf": 12}

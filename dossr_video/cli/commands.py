@@ -31,6 +31,7 @@ from dossr_video.cli.options import (
     restart_option,
     with_settings,
 )
+from dossr_video.cli.presets import presets
 from dossr_video.errors import SettingsError
 from dossr_video.heap import keep_one_heap
 from dossr_video.settings import Settings
@@ -179,6 +180,7 @@ def shots(source: Path, *, as_json: bool) -> None:
 
 app.add_command(batch)
 app.add_command(status)
+app.add_command(presets)
 
 
 def main() -> None:

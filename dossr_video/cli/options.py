@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import click
+from click.core import ParameterSource
 from pydantic.fields import FieldInfo
 
-from dossr_video.presets import load_preset, preset_names
+from dossr_video.presets import load_config, load_preset
 from dossr_video.settings import GROUPS, Settings
 
 if TYPE_CHECKING:
@@ -67,7 +68,8 @@ class SettingOption(click.Option):
             default = f"  [{field.default}]"
         kind = None if flag else _click_type(field.annotation)
         help_text = (field.description or "") + default
-        super().__init__([option], default=None, type=kind, is_flag=flag, help=help_text)
+        envvar = f"DOSSR_VIDEO_{name.upper()}"
+        super().__init__([option], default=None, type=kind, is_flag=flag, help=help_text, envvar=envvar)
         self.section = section
 
 
@@ -95,12 +97,19 @@ def with_settings(function: Callable[..., Any]) -> Callable[..., Any]:
         names = set(Settings.model_fields)
         given = {k: v for k, v in options.items() if k in names and v is not None}
         rest = {k: v for k, v in options.items() if k not in names}
-        settings = Settings.of({**(load_preset(preset) if preset else {}), **given})
+        source = click.get_current_context().get_parameter_source
+        environment = {k: v for k, v in given.items() if source(k) is ParameterSource.ENVIRONMENT}
+        settings = Settings.of(
+            {
+                **load_config(),
+                **environment,
+                **(load_preset(preset) if preset else {}),
+                **{k: v for k, v in given.items() if k not in environment},
+            }
+        )
         return function(*args, settings=settings, **rest)
 
-    click.option("--preset", metavar="NAME|FILE", help=f"options from a file; shipped: {', '.join(preset_names())}")(
-        wrapper
-    )
+    click.option("--preset", metavar="NAME|FILE", help="options by name: see `dossr-video presets`")(wrapper)
     wrapper.__dict__.setdefault("__click_params__", []).extend(reversed(list(_setting_options())))
     return wrapper
 
