@@ -1,4 +1,4 @@
-"""What flows through the program: chunks of frames that travel with their time, and the motion between them."""
+"""Chunks of frames with their times, areas of a frame, and motion between frames."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from torch import Tensor
 
 @dataclass(frozen=True, eq=False)
 class Chunk:
-    """Consecutive frames of one shot, as many as the accelerator takes at once.
+    """Consecutive frames of one shot, processed as one batch.
 
     Raises ValueError when the shapes do not agree.
     """
 
     frames: Tensor  # (T, 3, H, W) RGB float32 in [0, 1]
     pts: tuple[int, ...]  # one per frame, in VideoInfo.time_base
-    indices: tuple[int, ...]  # of each frame in the file; duplicates of a frame are left out
+    indices: tuple[int, ...]  # of each frame in the file; duplicate frames are left out
 
     def __post_init__(self) -> None:
         if self.frames.ndim != 4 or self.frames.shape[1] != 3:
@@ -32,7 +32,7 @@ class Chunk:
 
 @dataclass(frozen=True)
 class Area:
-    """The part of a picture that is restored; what lies around it is only enlarged. In pixels, half-open."""
+    """A rectangle of a frame, in pixels, right and bottom excluded: the part that the model restores."""
 
     left: int
     top: int
@@ -48,18 +48,18 @@ class Area:
         return self.bottom - self.top
 
     def of(self, pictures: Tensor) -> Tensor:
-        """(..., H, W) cut to it."""
+        """Crop images (..., H, W) to this area."""
         return pictures[..., self.top : self.bottom, self.left : self.right]
 
     def scaled(self, across: float, down: float) -> Area:
-        """The same part of a picture of another size."""
+        """This area in an image that is `across` times as wide and `down` times as high."""
         sides = self.left * across, self.top * down, self.right * across, self.bottom * down
         return Area(*map(round, sides))
 
 
 @dataclass(frozen=True, eq=False)
 class Motion:
-    """Where each pixel of a frame was in the frame before it.
+    """Backward optical flow: where each pixel of a frame was in the frame before it.
 
     Frame t at p shows what frame t-1 showed at p + flow[t, :, p]: sampling frame t-1 there aligns it with frame t.
     """

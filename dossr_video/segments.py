@@ -1,4 +1,4 @@
-"""What is scheduled, retried and resumed: a shot, or a piece of a long one."""
+"""Segments: the units of work that are scheduled, retried and resumed. A segment is a shot or a part of a long one."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from dossr_video.frames import Area
 
 @dataclass(frozen=True)
 class Segment:
-    """Frames of one shot that become one closed file.
+    """Consecutive frames of one shot that are encoded to one file.
 
-    Indices count the frames as the reader gives them. Noise and state depend on `Settings.seed`, `shot` and the frame
-    index, so a segment's result is the same whoever computes it, and when.
+    Indices count the frames that the reader returns. Noise and state depend on `Settings.seed`, `shot` and the frame
+    index, so the result does not depend on which worker computes a segment, or when.
     """
 
     index: int  # of the segment in the plan; names its file
     shot: int  # index of the shot in the file
     start: int  # first frame that is written
     stop: int  # one past the last
-    lead_in: int  # frames before start that are computed for their state and not written
+    lead_in: int  # frames before start that are computed to build up state and not written
     # Packed: as tuples of numbers the frames of a long film take tens of megabytes.
     pts: array[int]  # 'q': of the frames start - lead_in .. stop, in VideoInfo.time_base, strictly rising
-    duplicates: bytes  # of the same frames: 1 where a frame shows the one before it again; the first: 0
-    area: Area | None = None  # what the shot's black borders leave, and the noise at the foot of a tape; None: all
+    duplicates: bytes  # of the same frames: 1 where a frame duplicates the one before it; the first: 0
+    area: Area | None = None  # without black borders and head-switching noise; None: the whole frame
 
     def __post_init__(self) -> None:
         window = self.stop - self.start + self.lead_in
@@ -41,11 +41,11 @@ class Segment:
 
     @property
     def first_pts(self) -> int:
-        """Time of the first frame that is written; the segment's file counts from there."""
+        """pts of the first frame that is written; zero in the segment's file."""
         return self.pts[self.lead_in]
 
     def as_json(self) -> dict[str, Any]:
-        """Times as runs of equal steps, duplicates by their place: a list of every frame is large to read back."""
+        """JSON with timestamps run-length coded and duplicates as indices, to keep plans of long films small."""
         duplicates = [i for i, duplicate in enumerate(self.duplicates) if duplicate]
         return {**asdict(self), "pts": _runs(self.pts), "duplicates": duplicates}
 
@@ -60,7 +60,7 @@ class Segment:
 
 
 def _runs(times: array[int]) -> list[tuple[int, int, int]]:
-    """(first, step, count) of runs that, one after another, are `times`."""
+    """Run-length code of `times`: (first, step, count) of each run of equal steps."""
     runs: list[tuple[int, int, int]] = []
     for time in times:
         first, step, count = runs[-1] if runs else (0, 0, 0)
@@ -75,12 +75,12 @@ def _runs(times: array[int]) -> list[tuple[int, int, int]]:
 
 @dataclass(frozen=True)
 class SegmentResult:
-    """What a worker tells of a segment whose file is closed."""
+    """What a worker reports about a finished segment."""
 
     index: int
     frames: int  # written
-    first_pts: int  # in VideoInfo.time_base; what joining adds to the file's own time stamps
-    computed: int  # frames that went through the model: the lead-in counts, duplicates do not
+    first_pts: int  # in VideoInfo.time_base; added to the timestamps of the file when joining
+    computed: int  # frames that went through the model, lead-in included, duplicates not
     seconds: float  # of work
     warnings: tuple[str, ...] = ()  # one line each, for the report
 

@@ -97,7 +97,9 @@ class TargetSettings(BaseModel):
     crf: float | None = Field(None, ge=0.0, le=63.0, description="constant quality; default: 16, of libsvtav1 20")
     speed: str | None = Field(None, description="the encoder's own preset; default: medium, of libsvtav1 6")
     colorspace: Literal["source", "bt709"] = Field("source", description="matrix of the result; bt709 for HD players")
-    square_pixels: bool = Field(False, description="resample to square pixels; default: the aspect is kept as a tag")
+    square_pixels: bool = Field(
+        False, description="resample to square pixels; default: the aspect is signalled in metadata"
+    )
     strict: bool = Field(False, description="refuse to begin when the target cannot keep everything of the source")
     pix_fmt: str | None = Field(None, description="default: as deep as the source, as far as the encoder goes")
 

@@ -1,1 +1,1 @@
-"""What holds frames together over time: shots, motion, duplicate frames and the blending of neighbours."""
+"""Processing over time: shot detection, optical flow, duplicate frames, blending with the previous frame."""

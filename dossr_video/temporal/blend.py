@@ -1,4 +1,4 @@
-"""Blending each frame, or its predicted clean latents, with the frame before it, moved along the motion."""
+"""Temporal blending: each frame, or its predicted clean latents, with the warped frame before it."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ Warp = Callable[[Tensor, Tensor], Tensor]  # images (1, C, h, w), flow (1, 2, H,
 
 Calls = Literal["first", "last", "all"]
 
-PASS = 0.8  # of what a 5 x 5 high-pass filter gives, what it passes again: 0.65 to 0.75 on pictures, 1 on noise
-GAIN = 1.75  # at most, of detail that blending averages
-RECOVERY = 0.7  # of the loss of detail, in dB, is made up for: all of it would bring back half the flicker
+PASS = 0.8  # gain of a 5 x 5 high-pass filter on its own output: 0.65 to 0.75 on images, 1 on noise
+GAIN = 1.75  # at most, of the detail that blending averages out
+RECOVERY = 0.7  # share of the lost detail, in dB, that is restored: all of it would bring back half the flicker
 TINY = 1e-8  # energy of a detail of 1e-4
 RANGE = 2.0  # at most, of contrast between two frames
 CONTRAST = 0.01  # deviation of blocks below which a channel has no contrast to match
@@ -28,7 +28,7 @@ BLOCK = 16  # cells a side
 
 @dataclass(frozen=True, eq=False)
 class BlendState:
-    """What a chunk leaves to the next of its shot; the default begins a shot."""
+    """State passed from chunk to chunk of a shot; the default starts a shot."""
 
     latents: Mapping[int, Tensor] = field(default_factory=dict)  # the last frame's (1, C, h, w) by network call
     picture: Tensor | None = None  # the last frame's (1, 3, sH, sW)
@@ -41,12 +41,12 @@ def blend_weights(strength: float, calls: int, which: Calls) -> dict[int, float]
 
 
 class Guide:
-    """Blends the clean latents of some network calls with the frame before; remembers what the next chunk needs."""
+    """Blends the clean latents of chosen network calls with the frame before; keeps the state for the next chunk."""
 
     def __init__(
         self, before: Mapping[int, Tensor], motion: Motion, weights: Mapping[int, float], *, move: Warp
     ) -> None:
-        """`before` holds BlendState.latents of the chunk before; `move` knows how the codec's latents move."""
+        """`before`: BlendState.latents of the chunk before; `move` warps the codec's latents."""
         self._before, self._motion, self._weights, self._move = before, motion, weights, move
         self.latents: dict[int, Tensor] = {}  # for the next chunk of the shot, once all calls are made
 
@@ -61,12 +61,12 @@ class Guide:
 
 
 def blend_pictures(pictures: Tensor, previous: Tensor | None, motion: Motion, *, strength: float) -> Tensor:
-    """Pictures (T, 3, sH, sW) drawn towards the blended picture before each, as sharp and as bright as they were.
+    """Blend frames (T, 3, sH, sW) with the blended frame before each, keeping sharpness and exposure.
 
-    y[i] = x[i] + m b (warp(y[i-1]) - x[i]), m the motion's confidence, b the strength in [0, 1], and the moved picture
-    at the exposure of this one: what blending evens out is detail, never light. `previous`
+    y[i] = x[i] + m b (warp(y[i-1]) - x[i]), m the motion's confidence, b the strength in [0, 1], and the warped frame
+    at the exposure of this one, so that blending changes detail only. `previous`
     (1, 3, sH, sW) is y of the frame before the first: the last of the chunk before, or None at a shot's start. Only
-    frames before are looked at, so a chunk's length does not change the result.
+    earlier frames are used, so the chunk length does not change the result.
     """
 
     def as_exposed(frame: Tensor, moved: Tensor, weight: Tensor) -> Tensor:
@@ -76,9 +76,9 @@ def blend_pictures(pictures: Tensor, previous: Tensor | None, motion: Motion, *,
 
 
 def blend_latents(latents: Tensor, previous: Tensor | None, motion: Motion, *, strength: float, move: Warp) -> Tensor:
-    """The same for latents (T, C, h, w), every channel for itself; `move` knows how the codec's latents move.
+    """The same for latents (T, C, h, w), per channel; `move` warps the codec's latents.
 
-    Of their exposure only the means are matched: most channels are detail and have no coarse contrast.
+    Only the means are matched: most channels have no coarse contrast.
     """
 
     def each_channel(frame: Tensor, moved: Tensor, weight: Tensor) -> Tensor:
@@ -110,7 +110,7 @@ def _blend(
 
 
 def _resized(confidence: Tensor, size: torch.Size) -> Tensor:
-    """Confidence at a frame's size; a larger cell is as sure as its least sure pixel, or occlusions would ghost."""
+    """Confidence at a frame's size; a larger cell takes the least of its pixels, or occlusions would ghost."""
     if size[0] < confidence.shape[-2]:
         return -F.adaptive_max_pool2d(-confidence, tuple(size))
     return F.interpolate(confidence, size=tuple(size), mode="bilinear", align_corners=False)
@@ -119,10 +119,10 @@ def _resized(confidence: Tensor, size: torch.Size) -> Tensor:
 def _as_exposed(moved: Tensor, frame: Tensor, weight: Tensor) -> Tensor:
     """Moved (1, C, h, w) with every channel's mean and coarse contrast, where it is blended, as in `frame`.
 
-    Else blending would draw out a fade, and flatten in still places an exposure that flickers on in moving ones.
+    Otherwise blending would lengthen fades, and remove flicker in still areas only.
     """
     mean, wanted = _mean(moved, weight), _mean(frame, weight)
-    # Of coarse blocks, for the noise that blending takes out is no contrast.
+    # Of coarse blocks, so that noise does not count as contrast.
     size = [-(-side // BLOCK) for side in frame.shape[-2:]]
     share, *blocks = (F.interpolate(x, size=size, mode="area") for x in (weight, moved - mean, frame - wanted))
     contrast, wanted_contrast = ((share * block.square()).sum((2, 3), keepdim=True) for block in blocks)
@@ -139,10 +139,10 @@ def _mean(images: Tensor, weight: Tensor) -> Tensor:
 def _towards(frame: Tensor, moved: Tensor, weight: Tensor) -> Tensor:
     """frame + w (moved - frame), about as sharp as frame: (B, C, h, w), weight (1, 1, h, w).
 
-    Averaging loses the detail that the two do not share. With A and B the high-pass energies of frame and moved and R
+    Averaging loses detail that the two do not share. With A and B the high-pass energies of frame and moved and R
     that of their product, E = A - 2 (A - R) w + (A + B - 2 R) w^2 is left, so sqrt(A / E) would bring the high-pass
-    part back to its energy; it is multiplied by that to the power of RECOVERY. Where more than GAIN would be needed the
-    two show different things, and w yields, smoothly: a threshold would turn a rounding error into another result.
+    part back to its energy; it is multiplied by that to the power of RECOVERY. Where more than GAIN would be needed
+    the two differ in content and w is reduced, smoothly, so that rounding errors stay small.
     """
     high, high_moved = frame - box_mean(frame), moved - box_mean(moved)
     energy, shared = _local(high * high), _local(high * high_moved)

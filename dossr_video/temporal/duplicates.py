@@ -1,4 +1,4 @@
-"""Frames that differ from the one before by no more than a codec's own noise."""
+"""Duplicate frames: those that differ by no more than coding noise."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-MEAN = 0.75  # codes; a held frame encoded by x264 at crf 18 to 33 stays below 0.5
-BLOCK = 3.0  # codes, mean of 8 x 8 pixels; what moves, however small, changes tens of codes somewhere
+MEAN = 0.75  # codes; a repeated frame encoded by x264 at crf 18 to 33 stays below 0.5
+BLOCK = 3.0  # codes, mean of 8 x 8 pixels; small moving parts change tens of codes somewhere
 
 
 def nearly_equal(kept: NDArray[np.uint8], luma: NDArray[np.uint8]) -> bool:
-    """Whether a frame shows what the last kept one shows; full-size lumas (H, W) of the same shape.
+    """Whether a frame duplicates the last one that was kept; full-size lumas (H, W) of the same shape.
 
-    Hold it against the last frame that was kept, not the one before, or a slow change would never count.
+    Compare with the last kept frame, not the one before, or a slow change would never be noticed.
     """
     difference: NDArray[Any] = np.abs(kept.astype(np.int16) - luma).astype(np.float32)
     if difference.mean() > MEAN:

@@ -1,8 +1,8 @@
-"""Exposure from frame to frame: what changed, and evening out what flickers.
+"""Deflicker: evening out the exposure from frame to frame.
 
-Film pumps: every frame was lit a little differently, by the camera's hand crank, the printer or the lamp of the
-telecine. A frame's exposure is drawn to a level that follows the frames before it and their trend, so that fades, slow
-changes of light and sudden ones stay.
+In film flicker every frame is exposed a little differently, by the camera, the printer or the lamp of the telecine.
+Each frame's exposure is drawn towards a level that follows the frames before it and their trend, so that fades, slow
+and sudden changes of light stay.
 """
 
 from __future__ import annotations
@@ -15,18 +15,18 @@ from torch import Tensor
 from dossr_video.frames import Motion
 from dossr_video.temporal.flow import warp
 
-FOLLOW = 0.4  # share of a frame's deviation that the level takes over
-TREND = 0.1  # and that its trend does: critically damped with FOLLOW (Benedict and Bordner 1962)
-FLICKER = 0.1  # log of exposure; deviations above are light that changed, wholly from twice as much on
-DARK, BRIGHT = 1 / 255, 0.98  # codes below say nothing of exposure, and above it is clipped
-LEAST = 0.05  # of the picture must be trusted, or nothing is known
+FOLLOW = 0.4  # share of a frame's deviation that the level follows
+TREND = 0.1  # share that the trend follows: critically damped with FOLLOW (Benedict and Bordner 1962)
+FLICKER = 0.1  # log of exposure; larger deviations are changes of light, fully from twice as much on
+DARK, BRIGHT = 1 / 255, 0.98  # below there is no exposure to measure, above it is clipped
+LEAST = 0.05  # of the frame must have confidence, or the change is unknown
 
 
 @dataclass(frozen=True)
 class ExposureState:
-    """What a chunk leaves to the next of its shot; the default begins a shot. Logarithms per colour (3, 1, 1)."""
+    """State passed from chunk to chunk of a shot; the default starts a shot. Logarithms per channel (3, 1, 1)."""
 
-    correction: Tensor | None = None  # of the last frame; None: nothing is known of it
+    correction: Tensor | None = None  # of the last frame; None: unknown
     trend: Tensor | None = None  # of the exposure, per frame
 
 
@@ -54,7 +54,7 @@ def _follow(change: Tensor | None, state: ExposureState) -> ExposureState:
     before = torch.zeros_like(change) if state.correction is None else state.correction
     trend = torch.zeros_like(change) if state.trend is None else state.trend
     deviation = change - before - trend
-    # One weight for all colours: a change of light must not turn the colours on its way.
+    # One weight for all channels: a change of light must not shift the hue.
     flicker = (2 - deviation.abs().max() / FLICKER).clamp(0, 1)
     return ExposureState(-(1 - FOLLOW) * flicker * deviation, trend + TREND * flicker * deviation)
 

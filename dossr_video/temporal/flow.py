@@ -1,4 +1,4 @@
-"""Motion between frames: optical flow, how far to trust it, and moving images along it."""
+"""Optical flow between frames, its confidence, and warping."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from torch import Tensor
 from dossr_video.frames import Motion
 
 LUMA = (0.299, 0.587, 0.114)
-SMALLEST = 32  # pixels; DIS reads beyond its memory when a side is shorter
-GRAIN = 8 / 255  # mean difference that grain explains; more, and the frames show different things
-STILL = 1.15  # how much worse standing still may explain a place than its flow does
+SMALLEST = 32  # pixels; DIS reads out of bounds on shorter sides
+GRAIN = 8 / 255  # the largest mean difference that grain explains
+STILL = 1.15  # zero flow is preferred up to this ratio of the mismatches
 
 # OpenCV's presets, and the finest scale: flow at 1/2^scale of the frame's side.
 PRESETS = {
     "ultrafast": (cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST, 2),
     "fast": (cv2.DISOPTICAL_FLOW_PRESET_FAST, 2),
     "medium": (cv2.DISOPTICAL_FLOW_PRESET_MEDIUM, 1),
-    "fine": (cv2.DISOPTICAL_FLOW_PRESET_MEDIUM, 0),  # what is to be enlarged has few pixels
+    "fine": (cv2.DISOPTICAL_FLOW_PRESET_MEDIUM, 0),  # low-resolution video needs the finest scale
 }
 
 
@@ -58,10 +58,10 @@ class DisFlow:
 
 @dataclass(frozen=True)
 class CoarseFlow:
-    """The flow that `estimator` finds between smaller pictures, for where larger ones do not fit into its memory."""
+    """Flow estimated at a lower resolution, where full size does not fit into memory."""
 
     estimator: FlowEstimator
-    fraction: int  # by which sides are divided
+    fraction: int  # the sides are divided by it
 
     def __call__(self, source: Tensor, target: Tensor) -> Tensor:
         height, width = source.shape[-2:]
@@ -78,7 +78,7 @@ def luma(frames: Tensor) -> Tensor:
 
 
 def _grey(frames: Tensor) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
-    """8-bit luma, sides repeated up to SMALLEST."""
+    """8-bit luma, edges replicated up to SMALLEST."""
     height, width = frames.shape[-2:]
     grown = F.pad(luma(frames), (0, max(0, SMALLEST - width), 0, max(0, SMALLEST - height)), mode="replicate")
     return grown[:, 0].mul(255).round().clamp(0, 255).byte().cpu().numpy()
@@ -87,10 +87,10 @@ def _grey(frames: Tensor) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
 def warp(images: Tensor, flow: Tensor, *, mode: Literal["bilinear", "bicubic"] = "bicubic") -> Tensor:
     """Sample images (T, C, h, w) at p + flow; flow (T, 2, H, W) in its own pixels is scaled to h x w.
 
-    Beyond the border the nearest pixel is repeated.
+    Border pixels are replicated.
     """
     h, w = images.shape[-2:]
-    # In float32: half precision has no fractions of a pixel left at the far side of a large picture.
+    # In float32: half precision is too coarse for coordinates in a large image.
     flow = _resize_flow(flow.float(), (h, w))
     y = torch.arange(h, device=images.device, dtype=torch.float32).view(1, h, 1)
     x = torch.arange(w, device=images.device, dtype=torch.float32).view(1, 1, w)
@@ -117,7 +117,7 @@ def motion(previous: Tensor | None, frames: Tensor, estimator: FlowEstimator | N
     does not matter.
     """
     earlier = [previous, *frames[:-1]]
-    # Frame by frame: batched sums may round differently, and one code of luma can turn the flow of a flat place round.
+    # Frame by frame: batched sums may round differently, which can flip the flow in flat areas.
     parts = [_between(before, now, estimator) for before, now in zip(earlier, frames, strict=True)]
     return Motion(torch.cat([part.flow for part in parts]), torch.cat([part.confidence for part in parts]))
 
@@ -129,7 +129,7 @@ def _between(before: Tensor | None, now: Tensor, estimator: FlowEstimator | None
     frame, earlier = now[None], before[None]
     backward, forward = estimator(frame, earlier), estimator(earlier, frame)
     moved, unmoved = mismatch(frame, warp(earlier, backward, mode="bilinear")), mismatch(frame, earlier)
-    # Flow wanders in flat areas and under changes of exposure: what stands still explains as well, stands still.
+    # Flow is unreliable in flat areas and under exposure changes: zero flow is taken where it explains as well.
     still = unmoved <= STILL * moved
     agreed = torch.where(still, 1.0, consistency(backward, forward))
     return Motion(backward * ~still, agreed * photometric(torch.where(still, unmoved, moved)))
@@ -148,18 +148,18 @@ def consistency(backward: Tensor, forward: Tensor) -> Tensor:
 
 
 def mismatch(frames: Tensor, others: Tensor) -> Tensor:
-    """Mean absolute difference over 5 x 5 pixels and all colours of frames (T, C, H, W), exposure taken out.
+    """Mean absolute difference over 5 x 5 pixels and all channels of frames (T, C, H, W), exposure removed.
 
-    In colour: a grey wall behind a blue sky of its brightness is something else.
+    In colour, because different objects may have the same luma.
     """
     difference = frames - others
     return box_mean((difference - _median(difference)).abs().mean(1, keepdim=True))
 
 
 def photometric(mismatches: Tensor) -> Tensor:
-    """1 where the earlier frame, moved, looks like this one, 0 where it does not: (T, 1, H, W).
+    """1 where the warped earlier frame matches this one, 0 where it does not: (T, 1, H, W).
 
-    The mismatch is held against the frame's median, which is its noise: grain must not cost confidence, a ghost must.
+    The mismatch is relative to the frame's median, an estimate of its noise, so that grain does not lower confidence.
     """
     noise = _median(mismatches).clamp(max=GRAIN)
     return (2 - mismatches / (1.8 * noise + 3 / 255)).clamp(0, 1)

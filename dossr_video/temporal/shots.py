@@ -1,4 +1,4 @@
-"""Cuts, found while the frames stream by."""
+"""Shot detection while frames are read."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from numpy.typing import NDArray
 
 Luma = NDArray[np.uint8]  # (48, 80)
 
-SIZE = (48, 80)  # height and width of what is compared
+SIZE = (48, 80)  # height and width of the compared luma
 LOOK_AHEAD = 3  # frames; also the longest flash
-LOOK_BACK = 9  # frames; two changes of a picture that is held for four
+LOOK_BACK = 9  # frames; two changes in animation on fours
 LEAST = 6.0  # codes of mean absolute difference that a cut must exceed
 RATIO = 3.0  # times the mean difference of the neighbours that a cut must exceed
-REPEAT = 0.5  # codes; a frame that differs less says nothing about motion
+REPEAT = 0.5  # codes; a smaller difference is a duplicate frame
 
 
 def find_shots(lumas: Iterable[Luma]) -> Iterator[int]:
-    """Index of the first frame of every shot, from the 48 x 80 luma of every frame; nothing for no frames.
+    """Index of the first frame of every shot, from the 48 x 80 luma of every frame.
 
     Frame t starts a shot where it differs from t - 1 by more than LEAST codes and by more than RATIO times the mean of
-    the two changes before and the two after it, which fades, dissolves, whip pans and held drawings do not. A flash, or
-    up to LOOK_AHEAD frames of something else, belongs to the shot around it. Thirteen frames are held, three ahead.
+    the two changes before and the two after it, which fades, dissolves, whip pans and animation on twos do not. A flash
+    of up to LOOK_AHEAD frames belongs to the shot around it. Thirteen frames are held, three ahead.
     """
     length = LOOK_BACK + 1 + LOOK_AHEAD
     window: deque[Luma | None] = deque([None] * length, maxlen=length)
@@ -56,7 +56,7 @@ def _is_cut(window: list[Luma | None]) -> bool:
 
 
 def _changes(frames: list[Luma | None]) -> list[float]:
-    """The first two differences of successive frames that are no repeats."""
+    """The first two differences of successive frames, duplicates left out."""
     differences = [_difference(a, b) for a, b in pairwise(frames) if a is not None and b is not None]
     return [difference for difference in differences if difference > REPEAT][:2]
 

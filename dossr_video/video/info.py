@@ -1,4 +1,4 @@
-"""What a file is, as `probe` finds it."""
+"""What `probe` reports about a file: container, video stream, other streams, chapters."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Chapter:
 
 @dataclass(frozen=True)
 class StreamInfo:
-    """A stream that is carried along: sound, subtitles, attachments, data, covers, further pictures."""
+    """A stream that is not upscaled: audio, subtitles, attachments, data, cover art, further video."""
 
     index: int  # in the file
     kind: str  # "audio", "subtitle", "attachment", "data" or "video"
@@ -32,7 +32,7 @@ class StreamInfo:
     sample_rate: int | None = None  # of sound
     channels: int | None = None  # of sound
     sample_bits: int | None = None  # of decoded sound
-    layout: str | None = None  # FFmpeg's name of the speakers' places; None: not told, or no sound
+    layout: str | None = None  # FFmpeg's channel layout; None: unknown, or no audio
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class HdrInfo:
 
 @dataclass(frozen=True)
 class VideoInfo:
-    """The picture of a file, as stored: not rotated, not stretched."""
+    """The video stream to upscale, as stored: display matrix and sample aspect ratio not applied."""
 
     stream: StreamInfo
     codec: str
@@ -61,7 +61,7 @@ class VideoInfo:
     rotation: int  # degrees counter-clockwise
     field_order: str | None  # "progressive", "tff", "bff"; None: not declared
     interlaced: bool  # whether the first frame is flagged so
-    begins: Fraction  # seconds in the file's clock: its first frame, as declared
+    begins: Fraction  # declared start time, seconds in the file's clock
     frames: int | None  # declared
     duration: Fraction | None  # seconds, declared
 
@@ -75,7 +75,7 @@ class VideoInfo:
 
     @property
     def resolved_color(self) -> ColorInfo:
-        """The tags with what players assume filled in."""
+        """The colour tags, those that are missing filled in as players do."""
         return self.color.resolved(width=self.width, height=self.height)
 
 
@@ -86,17 +86,17 @@ class SourceInfo:
     path: Path
     container: str  # FFmpeg's name(s) of the format
     size: int  # bytes
-    start: Fraction  # seconds; what time zero of the result is in the file's clock
-    begins: Fraction  # seconds in the file's clock: when the earliest of its streams begins
+    start: Fraction  # seconds in the file's clock that become zero in the result
+    begins: Fraction  # seconds in the file's clock: start time of its earliest stream
     duration: Fraction | None  # seconds, declared
     metadata: Mapping[str, str]
     chapters: tuple[Chapter, ...]
     video: VideoInfo
-    streams: tuple[StreamInfo, ...] = field(default=())  # all but the picture
+    streams: tuple[StreamInfo, ...] = field(default=())  # all but the video stream
 
     @property
     def sample_rates(self) -> tuple[int, ...]:
-        """Of all sound streams."""
+        """Of all audio streams."""
         return tuple(stream.sample_rate for stream in self.streams if stream.sample_rate)
 
     def of_kind(self, kind: str) -> tuple[StreamInfo, ...]:

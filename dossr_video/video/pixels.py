@@ -1,6 +1,6 @@
-"""Decoded planes to RGB tensors and back: matrices, ranges, chroma siting, 8 to 16 bits, alpha.
+"""Conversion of decoded frames to RGB tensors and back: matrix, range, chroma location, 8 to 16 bits, alpha.
 
-Only this file knows how bytes lie in a frame. R'G'B' stays non-linear, as the file's transfer function left it.
+Only this file knows the memory layout of a frame. R'G'B' stays non-linear: the transfer function is not applied.
 """
 
 from __future__ import annotations
@@ -98,8 +98,8 @@ class ToRgb:
         return np.array((r, g, b))
 
     def _deep(self, frame: av.VideoFrame) -> Tensor:
-        # swscale widens 4:2:0 chroma well at any depth, but its high-depth RGB maps white to 0.9961 and it takes all
-        # grey for full range: it widens the codes here, the matrix and the range are ours.
+        # swscale upsamples 4:2:0 chroma well at any depth, but its high-depth RGB maps white to 0.9961 and it takes all
+        # grey for full range: here it only upsamples, the matrix and the range are applied by this file.
         depth = bit_depth(frame.format.name)
         grey = "gray" if depth == 8 else "gray16le"
         wide = self._reformat(frame, grey if is_grey(frame.format.name) else "yuv444p16le")
@@ -181,8 +181,9 @@ def _to_ycbcr(picture: Tensor, pix_fmt: str, color: ColorInfo) -> list[Tensor]:
 def subsample(chroma: Tensor, shift: tuple[int, int], location: str) -> Tensor:
     """Chroma (H, W) to (ceil(H / 2**shift[1]), ceil(W / 2**shift[0])), with samples where `location` puts them.
 
-    Where a sample lies on a luma sample the filter is 1 2 1, where it lies between two it is 1 1: both are free of
-    any shift. `location`: "left" (between lines, on columns), "center" (between both) or "topleft" (on both).
+    Where a chroma sample is co-sited with a luma sample the filter is 1 2 1, where it lies between two it is 1 1:
+    neither shifts the image. `location`: "left" (between lines, on columns), "center" (between both), "topleft" (on
+    both).
     """
     for axis, on_sample in ((1, location != "center"), (0, location == "topleft")):
         if shift[1 - axis]:

@@ -1,4 +1,4 @@
-"""Colour tags: the code points of ITU-T H.273 by FFmpeg's names, and what pictures without tags mean."""
+"""Colour tags: ITU-T H.273 code points by FFmpeg's names, and the defaults for untagged video."""
 
 from __future__ import annotations
 
@@ -48,11 +48,11 @@ class ColorInfo:
         return self.transfer in HDR_TRANSFERS
 
     def resolved(self, *, width: int, height: int) -> ColorInfo:
-        """These tags with the matrix, range and chroma location that players assume filled in.
+        """These tags, with missing matrix, range and chroma location filled in as players do.
 
-        Untagged pictures of more than 1024 columns or 576 lines are taken as BT.709, smaller ones as BT.601, as
-        players do. Matrices that are no linear map of R'G'B' (constant luminance, ICtCp) count as the like of them
-        that is: the map is undone with the same matrix, so only the model sees a difference.
+        Untagged video of more than 1024 columns or 576 lines counts as BT.709, smaller video as BT.601. Matrices that
+        are not linear in R'G'B' (constant luminance, ICtCp) are replaced by BT.2020 or the default: the conversion
+        back uses the same matrix, so only the model sees a difference.
         """
         guess = "bt709" if width > 1024 or height > 576 else "smpte170m"
         matrix = self.matrix if self.matrix in LUMA_WEIGHTS else "bt2020nc" if self.primaries == "bt2020" else guess

@@ -1,4 +1,4 @@
-"""What frames a picture and is none of it: black borders, and the noise where a tape recorder switches heads."""
+"""Letterbox and pillarbox borders, and head-switching noise at the bottom of tape captures."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from dossr_video.frames import Area
 
 Luma = NDArray[np.uint8]  # (H, W)
 
-BLACK = 40  # codes, mean of a line: 16 is black, 32 on NTSC tape, and noise comes on top
-FLAT = 6.0  # codes of deviation within a line; a dark line of the picture that is as flat has nothing to restore
-LEAST = 2  # lines or columns; a border of one is an edge
-SMALLEST = 0.25  # of a side, that the picture must fill
+BLACK = 40  # codes, mean of a line: black is 16, 32 on NTSC tape, plus noise
+FLAT = 6.0  # codes, standard deviation within a line
+LEAST = 2  # lines or columns; narrower borders are ignored
+SMALLEST = 0.25  # of a side that must remain
 
-TAPE_HEIGHTS = range(240, 609)  # lines of what comes from tape
-SWITCHING_LINES = 16  # at the bottom, among which head switching is looked for
-DISPLACED = 2.0  # times the usual change from line to line
-ENOUGH = 12  # frames that must have been looked at
-SHARE = 0.25  # of the frames in which a line is displaced: the place of the switch trembles
-SHIFTS = (-24, -16, -12, -8, -6, -4, 4, 6, 8, 12, 16, 24)  # pixels a skewed line is moved back by
-BETTER = 0.6  # how much a skewed line gains when it is moved back
-RESTLESS = 3.0  # times as noisy from frame to frame as the lines above
+TAPE_HEIGHTS = range(240, 609)  # lines of tape captures
+SWITCHING_LINES = 16  # at the bottom that are searched for head-switching noise
+DISPLACED = 2.0  # times the usual difference between lines
+ENOUGH = 12  # frames that must have been measured
+SHARE = 0.25  # of the frames in which a line is displaced
+SHIFTS = (-24, -16, -12, -8, -6, -4, 4, 6, 8, 12, 16, 24)  # pixels by which skewed lines are moved for comparison
+BETTER = 0.6  # ratio of the difference after and before moving a skewed line
+RESTLESS = 3.0  # times the temporal noise of the lines above
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Borders:
     right: int = 0
 
     def __and__(self, other: Borders) -> Borders:
-        """What is black in both."""
+        """The borders that are black in both."""
         return Borders(*map(min, zip(self._sides(), other._sides(), strict=True)))
 
     def __bool__(self) -> bool:
@@ -53,7 +53,7 @@ class Borders:
 
 
 def black_borders(luma: Luma) -> Borders | None:
-    """Of one frame; None when all of it is black."""
+    """Black borders of one frame (H, W); None when the whole frame is black."""
     height, width = luma.shape
     top = _black(luma[line] for line in range(height))
     if top == height:
@@ -66,7 +66,7 @@ def black_borders(luma: Luma) -> Borders | None:
 
 
 def _black(lines: Iterable[Luma]) -> int:
-    """How many of the first lines are black."""
+    """Number of leading black lines."""
     count = 0
     for line in lines:
         if line.mean() > BLACK or line.std() > FLAT:
@@ -76,7 +76,7 @@ def _black(lines: Iterable[Luma]) -> int:
 
 
 def picture_area(borders: Borders, switching: int, *, width: int, height: int) -> Area | None:
-    """The part of a frame to restore; None: all of it, also where hardly anything would be left."""
+    """The area inside the borders; None: the whole frame, also where the area would be very small."""
     bottom = min(height - borders.bottom, height - switching)
     area = Area(borders.left, borders.top, width - borders.right, bottom)
     small = area.width < SMALLEST * width or area.height < SMALLEST * height
@@ -84,17 +84,17 @@ def picture_area(borders: Borders, switching: int, *, width: int, height: int) -
 
 
 class HeadSwitching:
-    """Looks for lines at the bottom that stand apart from those above in many frames: skewed, or noise."""
+    """Detects head-switching noise: lines at the bottom that are skewed or noisy in many frames."""
 
     def __init__(self) -> None:
         self._frames = 0
-        self._displaced: NDArray[Any] = np.zeros(SWITCHING_LINES)  # frames, by line from the top of those looked at
+        self._displaced: NDArray[Any] = np.zeros(SWITCHING_LINES)  # frames, by line
         self._skewed: NDArray[Any] = np.zeros(SWITCHING_LINES)
         self._change: NDArray[Any] = np.zeros(2 * SWITCHING_LINES)  # from frame to frame, codes
         self._before: NDArray[Any] | None = None
 
     def add(self, luma: Luma) -> None:
-        """The next frame (H, W), black lines at the bottom left off."""
+        """Measure the next frame (H, W), without black lines at the bottom."""
         if luma.shape[0] not in TAPE_HEIGHTS:
             return
         lines = luma[-2 * SWITCHING_LINES - 2 :].astype(np.int16)
@@ -113,7 +113,7 @@ class HeadSwitching:
 
     @property
     def lines(self) -> int:
-        """How many lines at the bottom are head-switching noise; 0: none."""
+        """Number of lines of head-switching noise at the bottom; 0: none."""
         if self._frames < ENOUGH or not (self._displaced >= SHARE * self._frames).any():
             return 0
         first = int(np.argmax(self._displaced >= SHARE * self._frames))

@@ -1,4 +1,4 @@
-"""What the pictures of a file show, whatever its tags say: at a few places, or shot by shot over the whole of it."""
+"""Content analysis of decoded frames: samples from a few places, or shot by shot over the whole file."""
 
 from __future__ import annotations
 
@@ -22,37 +22,37 @@ from dossr_video.video.read.frame import luma_of
 from dossr_video.video.read.probe import open_source, picture_stream, probe
 from dossr_video.video.read.pyav import PyavReader, decoder_of
 
-SAMPLE_PLACES = 3  # of the file that are looked at, spread evenly
-SAMPLE_FRAMES = 48  # frames at each
-SHORT = 10  # seconds; shorter files are looked at from their beginning
+SAMPLE_PLACES = 3  # places of the file that are sampled, spread evenly
+SAMPLE_FRAMES = 48  # consecutive frames at each
+SHORT = 10  # seconds; shorter files are sampled from the beginning
 NORMAL = 0.826  # median of |x1 - (x0 + x2) / 2| for independent normal x of deviation 1
 
 
 @dataclass(frozen=True)
 class ContentAnalysis:
-    """What was seen at a few places of a file."""
+    """Result of the analysis of sample frames."""
 
     fields: FieldCounts
-    borders: Borders  # black in every frame that is not black all over
+    borders: Borders  # black in every frame that is not all black
     switching: int  # lines of head-switching noise at the bottom
-    flicker: float  # deviation of a frame's exposure from that of its neighbours, as a share of it
+    flicker: float  # relative deviation of a frame's exposure from its neighbours'
 
 
 @dataclass(frozen=True)
 class ShotFields:
-    """What the fields of one shot show."""
+    """Interlacing measured in one shot."""
 
     start: int  # pts of its first frame, in the stream's time base
     fields: FieldCounts
 
 
 def sample_content(source: SourceInfo, *, max_pixels: int) -> ContentAnalysis:
-    """Decode up to SAMPLE_PLACES * SAMPLE_FRAMES frames; once for a file that does not change."""
+    """Analyse up to SAMPLE_PLACES * SAMPLE_FRAMES frames. The result is cached until the file changes."""
     return _sample(source.path, *_version(source.path), max_pixels)
 
 
 def analyse_shots(source: SourceInfo, *, max_pixels: int, on_frame: Callable[[int], None]) -> tuple[ShotFields, ...]:
-    """Decode the whole file, once for a file that does not change; `on_frame` gets the count so far."""
+    """Analyse all frames, shot by shot; `on_frame` gets the count so far. Cached until the file changes."""
     key = (source.path, *_version(source.path))
     if key not in _ANALYSED:
         _ANALYSED[key] = tuple(_shots(source.path, max_pixels, on_frame))
@@ -63,7 +63,7 @@ _ANALYSED: dict[tuple[Path, int, int], tuple[ShotFields, ...]] = {}
 
 
 def _version(path: Path) -> tuple[int, int]:
-    """What tells a changed file from the old: its size and date."""
+    """Size and modification time: the cache key of a file."""
     status = path.stat()
     return status.st_size, status.st_mtime_ns
 
@@ -86,7 +86,7 @@ def _sample(path: Path, size: int, modified: int, max_pixels: int) -> ContentAna
         exposures.append([])
         for frame in _frames_at(path, place, count, max_pixels):
             if (frame.width, frame.height) != (source.video.width, source.video.height):
-                continue  # the reader brings it to the size of the others
+                continue  # the reader scales it to the first size
             luma = luma_of(frame)
             thin = thinned(luma)
             exposures[-1].append(float(luma.mean()))
@@ -101,11 +101,11 @@ def _sample(path: Path, size: int, modified: int, max_pixels: int) -> ContentAna
 
 
 def flicker(exposures: Iterable[Sequence[float]]) -> float:
-    """Deviation of a frame's exposure from its neighbours', as a share, from runs of mean luma in codes of 255.
+    """Relative deviation of a frame's exposure from its neighbours', from runs of mean luma in codes of 255.
 
-    By second differences and their median: fades have none, and cuts and flashes are few.
+    The median of second differences: fades have none, and cuts and flashes are rare.
     """
-    logs = (np.log(np.asarray(run) + 1) for run in exposures)  # one code: black says nothing
+    logs = (np.log(np.asarray(run) + 1) for run in exposures)  # plus one code: black has no exposure
     unrest = np.concatenate([np.abs(log[1:-1] - (log[:-2] + log[2:]) / 2) for log in logs] or [np.zeros(0)])
     return float(np.median(unrest)) / NORMAL if len(unrest) else 0.0
 
@@ -115,7 +115,7 @@ def _frames_at(path: Path, start: Fraction, count: int, max_pixels: int) -> Iter
     with open_source(path, max_pixels=max_pixels) as container:
         stream = picture_stream(container, path, max_pixels=max_pixels)
         decoder = decoder_of(stream)
-        # What is damaged is found and told when the file is read.
+        # Damage is reported when the whole file is read.
         with contextlib.suppress(av.FFmpegError):
             if start and stream.time_base:
                 container.seek(round(start / stream.time_base), stream=stream)
@@ -148,6 +148,6 @@ def _shots(path: Path, max_pixels: int, on_frame: Callable[[int], None]) -> Iter
     with PyavReader(path, max_pixels=max_pixels) as reader:
         starts = list(find_shots(lumas(reader)))
     for start, stop in pairwise([*starts, len(pts)]):
-        # The last frame of a shot was held against the first of another.
+        # The last frame of a shot was compared with the first of the next.
         last = FieldCounts(frames=1, flagged=counts[stop - 1].flagged)
         yield ShotFields(pts[start], sum([*counts[start : stop - 1], last], FieldCounts()))

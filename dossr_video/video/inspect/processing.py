@@ -1,4 +1,4 @@
-"""What is done with a file and why, in plain words: decided from the file and the options, followed to the letter."""
+"""The processing plan of a file: what is done and why, decided from the file and the options before the work."""
 
 from __future__ import annotations
 
@@ -27,21 +27,21 @@ FLICKER = 0.007  # of exposure; steady clips measure up to 0.003, film that pump
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was found, and what it leads to."""
+    """One property of the source, and how it is processed."""
 
     topic: str  # "interlacing", "borders", "light", "colour", "shape", "depth", "alpha", "time", "streams", "damage"
-    found: str  # in plain words
-    done: str  # in plain words
+    found: str  # the property
+    done: str  # the processing
 
 
 @dataclass(frozen=True)
 class ProcessingPlan:
-    """What a run does with a file."""
+    """How a run processes a file."""
 
-    fields: tuple[FieldSpan, ...]  # how each part is made whole; empty: frames are taken as they are
+    fields: tuple[FieldSpan, ...]  # how each part is deinterlaced; empty: frames as they are
     square_pixels: bool  # whether the result is resampled to square pixels
     findings: tuple[Finding, ...]
-    lost: tuple[str, ...]  # what the target cannot hold, one line each; empty without a target
+    lost: tuple[str, ...]  # what the target cannot keep, one line each; empty without a target
 
     def explain(self) -> list[str]:
         """The findings and losses, one line each."""
@@ -59,14 +59,14 @@ def analyse(
     target: Path | None = None,
     on_frame: Callable[[int], None] = lambda count: None,
 ) -> ProcessingPlan:
-    """Decide how a file is treated. Decodes some frames, or all where they may be interlaced: `on_frame` counts these.
+    """Make the processing plan. Decodes samples, or all frames if they may be interlaced: `on_frame` counts them.
 
     Raises SettingsError under `strict` when the target cannot keep something.
     """
     fields, (found, done) = field_spans(source, settings, on_frame)
     container = container_of(target) if target is not None else None
     if settings.reader == "decord":
-        open_reader(source.path, settings, fields=fields).close()  # refused, if so, before anything else is done
+        open_reader(source.path, settings, fields=fields).close()  # SourceError before anything else is done
     square, shape = _shape(source.video, settings, container)
     lost: tuple[str, ...] = ()
     if target is not None and container is not None:
@@ -76,7 +76,7 @@ def analyse(
     if lost and settings.strict:
         raise SettingsError(
             f"--strict: {lost[0]}" + (f" ({len(lost)} losses in all)" if len(lost) > 1 else ""),
-            hint="name the target .mkv, which holds most, or leave out --strict",
+            hint="name the target .mkv, which supports most, or leave out --strict",
         )
     content = sample_content(source, max_pixels=settings.max_pixels)
     findings = (
@@ -92,7 +92,7 @@ def analyse(
 
 
 def open_reader(path: Path, settings: Settings, *, fields: Sequence[FieldSpan] | None = None) -> VideoReader:
-    """The reader that a run uses: frames as `analyse` wants them, or in the `fields` that it has found before.
+    """The reader of a run. `fields`: as found by `analyse`; None: found here.
 
     Raises SourceError as `probe`, and where the reader of the settings would not be exact.
     """
@@ -101,12 +101,12 @@ def open_reader(path: Path, settings: Settings, *, fields: Sequence[FieldSpan] |
     if settings.reader == "pyav":
         return PyavReader(path, fields=fields, max_pixels=settings.max_pixels)
     if fields:
-        raise refused(path, "its fields have to be made whole first")
+        raise refused(path, "it must be deinterlaced")
     return DecordReader(path, max_pixels=settings.max_pixels)
 
 
 def output_size(video: VideoInfo, settings: Settings, target: Path) -> tuple[int, int]:
-    """Width and height of the result: scaled, or as wished, and resampled to square pixels where that is due."""
+    """Width and height of the result: scaled or as requested; in square pixels where they are resampled."""
     square, _ = _shape(video, settings, container_of(target))
     aspect = video.sample_aspect_ratio if square and video.sample_aspect_ratio else Fraction(1)
     shown = video.width * aspect if aspect > 1 else Fraction(video.width)
@@ -135,25 +135,29 @@ def _shape(video: VideoInfo, settings: Settings, container: Container | None) ->
         encoder = settings.encoder or (container.encoders[0] if container is not None else "libx264")
         carried = container is None or encoder in container.pixel_aspect
         square = settings.square_pixels or not carried
-        done = "resampled to square pixels" if square else "kept as a tag"
-        why = "" if carried else f": {encoder} in {container.format if container else ''} loses the tag"
+        done = "resampled to square pixels" if square else "signalled in metadata"
+        why = "" if carried else f": {encoder} in {container.format if container else ''} does not store the aspect"
         findings.append(Finding("shape", f"pixels of {aspect.numerator}:{aspect.denominator}", done + why))
     if video.display_matrix is not None and video.rotation:
         findings.append(
-            Finding("shape", f"shown turned by {video.rotation} degrees", "the same matrix is written to the result")
+            Finding(
+                "shape",
+                f"display matrix rotates by {video.rotation} degrees",
+                "the same matrix is written to the result",
+            )
         )
     return square, findings
 
 
 def _borders(content: ContentAnalysis) -> list[Finding]:
-    plain = "enlarged plainly, not restored"
+    plain = "scaled, not restored"
     found = []
     if content.borders:
         found.append(
-            Finding("borders", f"black lines or columns: {content.borders}", f"black of a whole shot: {plain}")
+            Finding("borders", f"black lines or columns: {content.borders}", f"borders of a whole shot are {plain}")
         )
     if content.switching:
-        found.append(Finding("borders", f"head switching of a tape: the last {content.switching} lines", plain))
+        found.append(Finding("borders", f"head-switching noise: the last {content.switching} lines", plain))
     return found
 
 
@@ -161,7 +165,7 @@ def _light(content: ContentAnalysis, *, deflicker: bool) -> list[Finding]:
     if content.flicker < FLICKER:
         return []
     found = f"exposure flickers by about {100 * content.flicker:.1f} % from frame to frame"
-    return [Finding("light", found, "evened out" if deflicker else "kept as it is; --deflicker evens it out")]
+    return [Finding("light", found, "evened out" if deflicker else "kept; --deflicker evens it out")]
 
 
 def _is_cut(settings: Settings) -> bool:
@@ -171,24 +175,26 @@ def _is_cut(settings: Settings) -> bool:
 def _colour(video: VideoInfo) -> list[Finding]:
     color, meant = video.color, video.resolved_color
     tags = "/".join(tag or "untagged" for tag in (color.primaries, color.transfer, color.matrix, color.range))
-    found = [Finding("colour", tags, f"converted with {meant.matrix}, {meant.range} range, and written alike")]
+    found = [Finding("colour", tags, f"converted with {meant.matrix}, {meant.range} range; the same tags are written")]
     if color.hdr:
-        found.append(Finding("colour", "high dynamic range", "kept in 10 bits with its light-level data"))
+        found.append(Finding("colour", "high dynamic range", "kept, with its HDR metadata where the encoder writes it"))
     if video.bit_depth > 8:
-        found.append(Finding("depth", f"{video.bit_depth} bits ({video.pix_fmt})", "converted without going through 8"))
+        found.append(
+            Finding("depth", f"{video.bit_depth} bits ({video.pix_fmt})", "converted without reduction to 8 bits")
+        )
     if video.alpha:
-        found.append(Finding("alpha", f"transparency ({video.pix_fmt})", "enlarged too where the encoder keeps it"))
+        found.append(Finding("alpha", f"transparency ({video.pix_fmt})", "scaled too where the encoder supports it"))
     return found
 
 
 def _time(source: SourceInfo) -> list[Finding]:
     if not source.start:
         return []
-    return [Finding("time", f"its clock begins at {float(source.start):.3f} s", "told from zero, sound likewise")]
+    return [Finding("time", f"timestamps start at {float(source.start):.3f} s", "rebased to zero, in all streams")]
 
 
 def _streams(source: SourceInfo, container: Container, *, cut: bool) -> list[Finding]:
-    done = {"copy": "copied as it is", "convert": "converted", "drop": "not kept"}
+    done = {"copy": "copied", "convert": "converted", "drop": "not kept"}
     return [
         Finding(
             "streams",

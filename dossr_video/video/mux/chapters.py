@@ -1,4 +1,4 @@
-"""Chapters in the result's time, as each container wants them."""
+"""Chapters with timestamps of the result, in the form each container needs."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Chapter = Any  # a dictionary, as av gives and takes them
 
 
 def moved_chapters(chapters: Iterable[Mapping[str, Any]], clock: Clock) -> list[Chapter]:
-    """Chapters in the result's time, clipped; without those that lie outside."""
+    """Chapters with timestamps of the result, clipped; those outside are left out."""
     moved = (_moved(chapter, clock) for chapter in chapters)
     return [chapter for chapter in moved if chapter is not None]
 
@@ -29,7 +29,7 @@ def _moved(chapter: Mapping[str, Any], clock: Clock) -> Chapter | None:
 
 
 def fitted_to_mp4(chapters: list[Chapter]) -> tuple[list[Chapter], list[str]]:
-    """As mp4 and mov hold them, and what that changed: each is a sample of a text track, which begins at zero."""
+    """Chapters as mp4 and mov store them, in a text track that begins at zero; and what that changed."""
     titled = [{**chapter, "metadata": {"title": "", **chapter["metadata"]}} for chapter in chapters]
     if not titled or titled[0]["start"] == 0:
         return titled, []

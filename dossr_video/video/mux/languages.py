@@ -1,4 +1,4 @@
-"""Languages of streams: ISO 639-2 has two codes for some, and QuickTime files know only a list of their own."""
+"""Language codes: ISO 639-2 has two codes for some languages, and QuickTime supports a fixed list only."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ nld/dut ron/rum slk/slo sqi/alb zho/chi
 """
 _TWINS = {a: b for pair in _PAIRS.split() for a, b in (pair.split("/"), pair.split("/")[::-1])}
 
-# Those that FFmpeg's mov muxer writes, as Macintosh numbered them; measured by writing each.
+# Macintosh language codes that FFmpeg's mov muxer writes; measured by writing each.
 _NUMBERED = """
 eng fra ger ita dut spa dan por nor heb jpn ara fin gre ice mlt tur chi urd hin tha kor lit pol hun est lav rus alb ron
 ces slk slv yid mac bul ukr bel uzb kaz aze arm geo mol kir tgk tuk mon pus kur kas snd tib nep san mar ben asm guj ori
@@ -20,7 +20,7 @@ _QUICKTIME = frozenset(_NUMBERED.split())
 
 
 def written_in_quicktime(language: str) -> str | None:
-    """The code that a .mov holds for a language; None when it has no number for it."""
+    """The code that a .mov stores for a language; None when it has none."""
     return next((code for code in (language, _TWINS.get(language, "")) if code in _QUICKTIME), None)
 
 

@@ -1,4 +1,4 @@
-"""How one stream of the source travels into the result: copied packet by packet, or converted."""
+"""Writing the source's other streams to the result: stream copy, or transcoding of audio and text subtitles."""
 
 from __future__ import annotations
 
@@ -21,29 +21,38 @@ if TYPE_CHECKING:
     from av.container import OutputContainer
     from av.packet import Packet
 
-JUMP = Fraction(1, 2)  # seconds back that no reordering explains
-LAYOUTS = ("mono", "stereo", "3.0", "quad", "5.0", "5.1", "6.1", "7.1")  # by channels, where the file names no places
+JUMP = Fraction(1, 2)  # seconds; a timestamp that goes back farther is a discontinuity
+LAYOUTS = (
+    "mono",
+    "stereo",
+    "3.0",
+    "quad",
+    "5.0",
+    "5.1",
+    "6.1",
+    "7.1",
+)  # by number of channels, where the file has no layout
 
 TimedPacket = tuple[float, "Packet[Any]"]  # seconds in the result, for interleaving
 
 
 @dataclass(frozen=True)
 class Clock:
-    """The source's time to the result's."""
+    """Maps timestamps of the source to the result."""
 
     start: Fraction  # seconds in the source: zero in the result
     stop: Fraction | None  # seconds in the source; None: to its end
     cut: bool  # whether what ends before the start is left out
 
     def ticks(self, unit: Fraction) -> int:
-        """The start in ticks of a stream."""
+        """The start in ticks of a time base."""
         return round(self.start / unit)
 
     def keeps(self, packet: Packet[Any], unit: Fraction) -> bool:
         """Whether a packet belongs to the result.
 
-        What an edit list hides, or what ends before the cut, would come back to life; the one packet that ends where
-        the sound begins stays, because decoders need it to make the first samples whole.
+        Packets hidden by an edit list or ending before the cut are left out. The packet that ends where the audio
+        begins is kept: decoders need it as priming for the first samples.
         """
         if packet.pts is None:
             return packet.size > 0
@@ -55,7 +64,7 @@ class Clock:
 
 
 class PacketWriter(Protocol):
-    """Takes the source's packets of one stream, gives the result's."""
+    """Turns the packets of one source stream into packets of the result."""
 
     warnings: list[str]
 
@@ -65,13 +74,13 @@ class PacketWriter(Protocol):
 
 
 def add_output_stream(mapping: StreamMapping, stream: Any, made: OutputContainer, clock: Clock) -> PacketWriter | None:
-    """Declare the stream in the result; None for one that is lost, or written in the header as attachments are."""
+    """Add the stream to the result; None for one that is dropped, or written to the header as attachments are."""
     if mapping.action == "drop" or mapping.stream.kind == "data":
         return None
     if mapping.stream.kind == "attachment":
         _attach(made, stream, stream.name or "attachment", stream.mimetype or "", stream.data)
         return None
-    if is_cover(mapping.stream) and made.format.name == "matroska":  # a stream of its own would be a second video
+    if is_cover(mapping.stream) and made.format.name == "matroska":  # as a stream it would be a second video
         suffix, mimetype = COVER_TYPES[str(mapping.stream.codec)]
         name = stream.metadata.get("filename", f"cover.{suffix}")
         _attach(made, stream, name, mimetype, _first_packet(stream))
@@ -84,25 +93,25 @@ def add_output_stream(mapping: StreamMapping, stream: Any, made: OutputContainer
 
 
 def has_start_codes(stream: Any) -> bool:
-    """Whether a stream is H.264 or HEVC as broadcasts hold it (ISO 14496-10 annex B)."""
+    """Whether a stream is H.264 or HEVC with start codes (Annex B)."""
     context = stream.codec_context
     return context.name in ("h264", "hevc") and not (context.extradata or b"").startswith(b"\1")
 
 
 def with_lengths(content: bytes) -> bytes:
-    """A packet of H.264 or HEVC as mp4 and Matroska hold it: the length of each unit in place of its start code."""
+    """A packet of H.264 or HEVC as mp4 and Matroska store it: length prefixes in place of start codes."""
     units = re.split(b"\0?\0\0\1", content)[1:]
     return b"".join(len(unit).to_bytes(4, "big") + unit for unit in units)
 
 
 def has_adts(stream: Any) -> bool:
-    """Whether every packet of a stream begins with a header that mp4 and Matroska do not hold."""
+    """Whether the packets of a stream are AAC with ADTS headers, which mp4 and Matroska do not store."""
     context = stream.codec_context
     return stream.container.format.name in ("mpegts", "aac") and context is not None and context.name == "aac"
 
 
 def without_adts(content: bytes) -> bytes | None:
-    """A packet of AAC as mp4 and Matroska hold it; None for a damaged one, that no muxer takes (ISO 13818-7 6.2)."""
+    """An AAC packet without its ADTS header; None for a damaged one, which muxers refuse (ISO 13818-7 6.2)."""
     if len(content) < 8 or content[0] != 0xFF or content[1] & 0xF6 != 0xF0 or content[2] >> 2 & 15 > 12:
         return None
     whole = content[1] & 1  # without a checksum
@@ -126,14 +135,14 @@ def _describe(made: OutputContainer, out: Any, stream: Any) -> Any:
     out.metadata.update(stream.metadata)
     if made.format.name == "mov" and stream.language is not None:
         out.metadata["language"] = written_in_quicktime(stream.language) or "und"
-    if "title" in stream.metadata:  # in mp4 and mov players read a track's title from its handler
+    if "title" in stream.metadata:  # in mp4 and mov players take a track's title from its handler name
         out.metadata["handler_name"] = stream.metadata["title"]
     out.disposition = stream.disposition
     return out
 
 
 class _StreamCopier:
-    """Packets as they are; only their clock changes."""
+    """Stream copy: packets unchanged but for their timestamps."""
 
     def __init__(self, stream: Any, out: Any, clock: Clock) -> None:
         self.warnings: list[str] = []
@@ -144,7 +153,7 @@ class _StreamCopier:
         self._cover = bool(stream.disposition & Disposition.attached_pic)
         self._adts = has_adts(stream)
         self._last: int | None = None  # dts in the result
-        self._jumped = 0  # ticks of the result that are added since the clock jumped back, as the picture's is
+        self._jumped = 0  # ticks of the result that are added after a discontinuity, as in the video
 
     def write(self, packet: Packet[Any]) -> Iterator[TimedPacket]:
         unit = self._stream.time_base
@@ -152,7 +161,7 @@ class _StreamCopier:
             return
         if self._adts and without_adts(bytes(packet)) is None:
             seconds = float((packet.pts or 0) * unit - self._clock.start)
-            note(self._broken, seconds, f"sound of stream {self._stream.index} is damaged and left out")
+            note(self._broken, seconds, f"damaged audio packets of stream {self._stream.index} are left out")
             self.warnings = list(map(str, self._broken))
             return
         final = self._out.time_base
@@ -179,7 +188,7 @@ class _StreamCopier:
 
 
 class _SubtitleTranscoder:
-    """Text subtitles decoded to ASS events and written in the target's own format."""
+    """Text subtitles decoded to ASS events and encoded in the target's format."""
 
     def __init__(self, mapping: StreamMapping, stream: Any, made: OutputContainer, clock: Clock) -> None:
         self.warnings: list[str] = []
@@ -212,7 +221,7 @@ class _SubtitleTranscoder:
 
 
 class _AudioTranscoder:
-    """Sound decoded and encoded anew, at the times it had."""
+    """Audio decoded and encoded again, with its timestamps."""
 
     def __init__(self, mapping: StreamMapping, stream: Any, made: OutputContainer, clock: Clock) -> None:
         self.warnings: list[str] = []
@@ -221,10 +230,10 @@ class _AudioTranscoder:
         rate = 48000 if mapping.codec == "libopus" else stream.codec_context.sample_rate
         self._out: Any = _describe(made, made.add_stream(str(mapping.codec), rate=rate), stream)
         encoder = self._out.codec_context
-        plain = LAYOUTS[stream.codec_context.channels - 1]  # Opus knows no other
+        plain = LAYOUTS[stream.codec_context.channels - 1]  # Opus supports only these
         encoder.layout = plain if mapping.codec == "libopus" else mapping.stream.layout or plain
         if mapping.codec == "flac" and (mapping.stream.sample_bits or 16) > 16:
-            encoder.format = "s32"  # 24 bits of it; left alone FLAC would take 16
+            encoder.format = "s32"  # 24 bits of it; the default is 16
         encoder.time_base = self._out.time_base = Fraction(1, rate)
         if mapping.codec == "libopus":
             encoder.bit_rate = 96000 * max(1, stream.codec_context.channels)
@@ -239,7 +248,7 @@ class _AudioTranscoder:
             frames = self._stream.decode(packet)
         except av.FFmpegError as error:
             seconds = float((packet.pts or 0) * self._stream.time_base)
-            self.warnings.append(f"sound at {seconds:.3f} s cannot be decoded: {error.strerror}")
+            self.warnings.append(f"audio at {seconds:.3f} s cannot be decoded: {error.strerror}")
             return
         for frame in frames:
             time = self._time_of(frame)
@@ -250,7 +259,7 @@ class _AudioTranscoder:
                 yield from self._encode(piece)
 
     def _time_of(self, frame: Any) -> Fraction:
-        """Seconds in the source, by the count of samples: ticks coarser than that jitter, only a real gap breaks it."""
+        """Seconds in the source, counted in samples; the timestamps count only where they show a gap."""
         if frame.pts is None:
             return self._next or Fraction(0)
         unit = Fraction(frame.time_base)

@@ -28,7 +28,7 @@ from dossr_video.video.read.pyav import PyavReader, VideoReader
 from dossr_video.video.write.containers import Container
 from dossr_video.video.write.writer import VideoSpec
 
-MATROSKA_TICK = Fraction(1, 1000)  # seconds; mp4 and mov keep the source's own ticks
+MATROSKA_TICK = Fraction(1, 1000)  # seconds; mp4 and mov keep the source's time base
 COLOUR = 4.0  # of 255: how far the mean colour of all frames may lie from the source's
 FLASH = 32.0  # of 255: the same of one frame, for --deflicker moves frames, and a long run must not fail by it
 

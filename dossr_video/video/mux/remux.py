@@ -1,4 +1,4 @@
-"""Finished segments and everything else of the source into one file: packets are copied, times stay exact."""
+"""Muxing: joins the finished segments and the other streams of the source into one file, with exact timestamps."""
 
 from __future__ import annotations
 
@@ -32,35 +32,42 @@ if TYPE_CHECKING:
     from av.container import InputContainer, OutputContainer
     from av.packet import Packet
 
-_STATISTICS = ("BPS", "DURATION", "NUMBER_OF_", "_STATISTICS", "ENCODER", "encoder")  # Matroska's, of the old picture
+_STATISTICS = (
+    "BPS",
+    "DURATION",
+    "NUMBER_OF_",
+    "_STATISTICS",
+    "ENCODER",
+    "encoder",
+)  # Matroska statistics tags of the source's video
 _LARGEST_TIMESCALE = (1 << 31) - 1
 
 
 @dataclass(frozen=True)
 class SegmentFile:
-    """A closed file of one segment, its pictures' times counted from zero."""
+    """The encoded file of one segment; its timestamps start at zero."""
 
     path: Path
-    first_pts: int  # what is added to them, in ticks of VideoSpec.time_base in the source's clock
+    first_pts: int  # added to its timestamps; in VideoSpec.time_base, in the source's clock
 
 
 @dataclass(frozen=True)
 class Cut:
-    """The part of the source that was upscaled; sound and subtitles are cut alike, chapters clipped."""
+    """The part of the source that was upscaled; other streams are cut alike, chapters clipped."""
 
-    start: Fraction  # seconds in the source's clock: when its first frame is shown, zero in the result
+    start: Fraction  # seconds in the source's clock: of its first frame, zero in the result
     stop: Fraction  # seconds: when its last frame ends
 
 
 @dataclass(frozen=True)
 class JoinReport:
-    """What the joined file holds beside the picture."""
+    """What the joined file contains beside the video stream."""
 
     streams: Counter[str]  # kinds of streams and "chapter": how many
     chapters: tuple[tuple[float, str | None], ...]  # start in seconds of the result, title
-    lost: tuple[str, ...]  # what the target cannot hold, one line each
-    warnings: tuple[str, ...]  # what was converted, or could not be read to its end, one line each
-    empty: Set[int] = frozenset()  # streams of the source that are not there because nothing of them was to be written
+    lost: tuple[str, ...]  # what the target cannot keep, one line each
+    warnings: tuple[str, ...]  # streams that were converted or could not be read to the end, one line each
+    empty: Set[int] = frozenset()  # streams of the source left out because they have no packets in this part
 
     @property
     def kept(self) -> str:
@@ -82,11 +89,11 @@ def join(
     container: Container,
     cut: Cut | None = None,
 ) -> JoinReport:
-    """Write `target` (any name; `container` says what it is) from segments in order and the source's other streams.
+    """Write `target` (of the format of `container`) from the segments in order and the source's other streams.
 
-    Every picture is shown at its pts plus first_pts, counted from the cut, from the start of the source's clock where
-    that is arbitrary (MPEG-TS, MPEG-PS), else from zero. Raises JobError for segments that do not belong together and
-    TargetError when the file cannot be written; then nothing is left behind.
+    The time of a frame is its pts plus first_pts, minus the start of the cut, or minus the start time of the source
+    where that is arbitrary (MPEG-TS, MPEG-PS). Raises JobError for segments that do not belong together, and
+    TargetError when the file cannot be written; a partial file is removed.
     """
     try:
         with ExitStack() as stack:
@@ -103,7 +110,7 @@ def join(
             f"{target} cannot be written: {error.strerror}",
             hint="free some space and give the same command again; finished segments are kept"
             if full
-            else "name the target .mkv, which holds most, or report this",
+            else "name the target .mkv, which supports most, or report this",
         ) from error
     except BaseException:
         target.unlink(missing_ok=True)
@@ -111,7 +118,7 @@ def join(
 
 
 def clock_of(source: SourceInfo, cut: Cut | None) -> Clock:
-    """The source's time to the result's: counted from the cut, or from where an arbitrary clock begins."""
+    """Maps timestamps of the source to the result, whose zero is the cut or an arbitrary start time."""
     if cut is None:
         return Clock(source.start, None, cut=False)
     return Clock(cut.start, cut.stop, cut=True)
@@ -136,7 +143,7 @@ class _Join:
         self._chapters: list[Any] = []
 
     def run(self, given: InputContainer, made: OutputContainer, first: InputContainer) -> JoinReport:
-        """Declare every stream in the source's order, then interleave their packets by time."""
+        """Add the streams in the source's order, then interleave their packets by time."""
         planned = {
             mapping.stream.index: mapping for mapping in map_streams(self._source, self._container, cut=self._clock.cut)
         }
@@ -151,14 +158,14 @@ class _Join:
         made.start_encoding()
         self._mux(self._pictures(picture), self._others(given, writers), made)
         self._warnings += [str(mapping) for mapping in planned.values() if mapping.action == "convert"]
-        given.close()  # before the result's own index is written: that of a two-hour source takes 20 MB
+        given.close()  # before the result's index is written, to save memory
         give_back_memory()
         made.close()
-        # mp4 and mov hold no track without packets; Matroska does.
+        # mp4 and mov cannot store a track without packets; Matroska can.
         strict = self._container.format in ("mp4", "mov")
         unfilled = [index for index in writers if index not in self._filled]
         empty = frozenset(index for index in unfilled if strict and planned[index].stream.kind != "subtitle")
-        self._warnings += [f"{describe(planned[index].stream)}: nothing of it lies in the result" for index in empty]
+        self._warnings += [f"{describe(planned[index].stream)}: no packets in this part, left out" for index in empty]
         return JoinReport(
             streams=self._count(mapping for mapping in planned.values() if mapping.stream.index not in empty),
             chapters=tuple(
@@ -178,7 +185,7 @@ class _Join:
         context = stream.codec_context
         context.framerate = spec.frame_rate
         context.sample_aspect_ratio = spec.sample_aspect_ratio or Fraction(0, 1)
-        # NUT keeps no colour tags, and what a muxer writes comes from here, not from the encoded pictures.
+        # NUT stores no colour tags, and muxers take them from here, not from the bitstream.
         context.color_primaries = code_point(PRIMARIES, spec.color.primaries)
         context.color_trc = code_point(TRANSFERS, spec.color.transfer)
         context.colorspace = code_point(MATRICES, spec.color.matrix)
@@ -199,7 +206,7 @@ class _Join:
         return stream
 
     def _timecode(self) -> str | None:
-        """The time code of the result's first frame, from the source's, wherever that is written."""
+        """The timecode of the result's first frame, from the metadata of any stream of the source."""
         video = self._source.video
         metadata = (video.stream.metadata, *(s.metadata for s in self._source.streams), self._source.metadata)
         found = (value for entries in metadata for key, value in entries.items() if key.lower() == "timecode")
@@ -226,7 +233,7 @@ class _Join:
     def _mux(
         self, pictures: Iterator[tuple[float, Packet[Any]]], others: Iterator[tuple[float, Packet[Any]]], made: Any
     ) -> None:
-        """Both in the order of time: the muxer then has little to hold back."""
+        """Write both in order of time, so that the muxer buffers little."""
         picture, other = next(pictures, None), next(others, None)
         while picture is not None or other is not None:
             if other is None or (picture is not None and picture[0] <= other[0]):
@@ -238,7 +245,7 @@ class _Join:
                 other = next(others, None)
 
     def _pictures(self, out: Any) -> Iterator[tuple[float, Packet[Any]]]:
-        """Packets of all segments at their times in the result, in decoding order."""
+        """Packets of all segments with timestamps of the result, in decoding order."""
         unit = self._spec.time_base
         origin = self._clock.ticks(unit)
         segment_unit = ENCODERS[self._spec.encoding.encoder].segment_unit(unit)
@@ -250,7 +257,7 @@ class _Join:
                 header = stream.codec_context.extradata if number == 0 else header
                 if stream.codec_context.extradata != header:
                     raise JobError(
-                        f"{segment.path} was encoded with other options than the first segment",
+                        f"{segment.path} has other codec parameters than the first segment",
                         hint="begin anew with --restart",
                     )
                 packets = [packet for packet in part.demux(stream) if packet.pts is not None]
@@ -261,7 +268,9 @@ class _Join:
                     scale = stream.time_base * (unit / segment_unit)
                     pts = round((packet.pts * scale + shift) / out.time_base)
                     dts = round(((packet.pts if packet.dts is None else packet.dts) * scale + shift) / out.time_base)
-                    if last_dts is not None:  # the reordering delay of a new segment may reach back where rates vary
+                    if (
+                        last_dts is not None
+                    ):  # with variable frame rate the first dts of a segment may lie before the last
                         dts = max(dts, last_dts + 1)
                     last_dts = dts
                     packet.duration = max(1, round((packet.duration or 0) * scale / out.time_base))
@@ -269,10 +278,10 @@ class _Join:
                     packet.time_base = out.time_base
                     packet.stream = out
                     yield float(dts * out.time_base), packet
-            give_back_memory()  # the result's index grows by doubling, and leaves holes behind
+            give_back_memory()  # the muxer's index grows by doubling and fragments the heap
 
     def _others(self, given: InputContainer, writers: dict[int, PacketWriter]) -> Iterator[tuple[float, Packet[Any]]]:
-        """Packets of everything else in the file's order; what cannot be read ends it with a warning."""
+        """Packets of the other streams in file order, up to a read error, which is a warning."""
         streams = [given.streams[index] for index in writers]
         if not streams:
             return
@@ -281,7 +290,7 @@ class _Join:
             try:
                 packet = next(packets, None)
             except av.FFmpegError as error:
-                self._warnings.append(f"sound and subtitles cannot be read on: {error.strerror}")
+                self._warnings.append(f"audio and subtitles: reading stopped: {error.strerror}")
                 packet = None
             if packet is None:
                 break
@@ -305,13 +314,13 @@ class _Join:
 
 def _options(source: SourceInfo, spec: VideoSpec, container: Container) -> dict[str, str]:
     if container.format not in ("mp4", "mov"):
-        # Matroska would move every stream by the 21 ms that AAC begins before zero; it can hold negative times as well.
+        # The muxer would shift all streams by the priming of AAC; Matroska can store negative timestamps.
         return {"avoid_negative_ts": "disabled"}
     flags = "+faststart"
     names = {key.lower() for key in source.metadata}
     if not names <= MP4_KEYS | TECHNICAL_KEYS and not lost_keys(source, container):
         flags += "+use_metadata_tags"
-    # Delays of sound against picture are written in this unit: fine enough for the sample and the tick.
+    # Edit lists use this timescale: it must express audio samples and video ticks.
     unit = math.lcm(spec.time_base.denominator, *source.sample_rates)
     if unit > _LARGEST_TIMESCALE:
         unit = spec.time_base.denominator

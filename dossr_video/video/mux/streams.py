@@ -1,4 +1,4 @@
-"""What becomes of every stream that is not upscaled: copied, converted or lost, decided before any work begins."""
+"""Stream mapping: whether each stream that is not upscaled is copied, converted or dropped. Decided before the work."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from dossr_video.video.info import SourceInfo, StreamInfo
 from dossr_video.video.mux.languages import written_in_quicktime
 from dossr_video.video.write.containers import TEXT_SUBTITLES, Container
 
-# Keys that mp4 and mov write in their own boxes; others survive only as free-form (mdta) tags.
+# Keys that mp4 and mov store in boxes of their own; others are kept as free-form (mdta) tags only.
 MP4_KEYS = frozenset(
     {
         "title", "artist", "album_artist", "composer", "album", "date", "comment", "genre", "copyright", "grouping",
@@ -21,7 +21,7 @@ MP4_KEYS = frozenset(
         "season_number", "episode_sort", "keywords",
     }
 )  # fmt: skip
-# Written anew by every muxer, the time code by us: no one loses anything with them.
+# Written anew by every muxer, the timecode by this project: not a loss.
 TECHNICAL_KEYS = frozenset(
     {
         "encoder",
@@ -41,28 +41,28 @@ MOST_CHANNELS = 8  # of FLAC and Opus
 
 @dataclass(frozen=True)
 class StreamMapping:
-    """What happens to one stream of the source."""
+    """How one stream of the source is mapped to the result."""
 
     stream: StreamInfo
     action: Literal["copy", "convert", "drop"]
     codec: str | None = None  # FFmpeg's encoder, when converted
-    reason: str = ""  # in plain words, when converted or lost
+    reason: str = ""  # when converted or dropped
 
     def __str__(self) -> str:
         return f"{describe(self.stream)}: {self.reason}" if self.reason else describe(self.stream)
 
 
 def map_streams(source: SourceInfo, container: Container, *, cut: bool) -> tuple[StreamMapping, ...]:
-    """One per stream of the source but the picture, in the file's order; `cut`: of a part of it."""
+    """The mapping of every stream but the upscaled one, in file order. `cut`: a part of the source is upscaled."""
     return tuple(_map_stream(stream, source, container, cut=cut) for stream in source.streams)
 
 
 def losses(source: SourceInfo, container: Container, *, cut: bool) -> tuple[str, ...]:
-    """What the container cannot keep of the source, one line each; empty when everything is kept or converted."""
+    """What the container cannot keep of the other streams and tags, one line each."""
     lost = [str(mapping) for mapping in map_streams(source, container, cut=cut) if mapping.action == "drop"]
     if container.format == "mov":
         forced = [stream for stream in source.of_kind("subtitle") if "forced" in stream.disposition]
-        lost += [f"{describe(stream)}: mov has no mark for forced subtitles; .mp4 and .mkv do" for stream in forced]
+        lost += [f"{describe(stream)}: mov has no flag for forced subtitles; .mp4 and .mkv do" for stream in forced]
         lost += [
             f"{describe(mapping.stream)}: mov has no code for the language {mapping.stream.language}; .mp4 and .mkv do"
             for mapping in map_streams(source, container, cut=cut)
@@ -70,7 +70,9 @@ def losses(source: SourceInfo, container: Container, *, cut: bool) -> tuple[str,
         ]
     keys = lost_keys(source, container)
     if keys:
-        lost.append(f"metadata {', '.join(sorted(keys))}: an mp4 with a cover has the usual entries only; .mkv has all")
+        lost.append(
+            f"metadata {', '.join(sorted(keys))}: an mp4 with cover art stores standard keys only; .mkv stores all"
+        )
     return tuple(lost)
 
 
@@ -79,7 +81,7 @@ def _spoken_in_quicktime(stream: StreamInfo) -> bool:
 
 
 def lost_keys(source: SourceInfo, container: Container) -> frozenset[str]:
-    """Entries of the source's metadata that the container cannot hold."""
+    """Metadata keys of the source that the container cannot store."""
     covered = any(
         is_cover(mapping.stream) and mapping.action == "copy" for mapping in map_streams(source, container, cut=False)
     )
@@ -89,12 +91,12 @@ def lost_keys(source: SourceInfo, container: Container) -> frozenset[str]:
 
 
 def is_cover(stream: StreamInfo) -> bool:
-    """Whether a picture stream is a still that belongs to the file: a poster, a sleeve."""
+    """Whether a video stream is cover art (an attached picture)."""
     return "attached_pic" in stream.disposition
 
 
 def describe(stream: StreamInfo) -> str:
-    """A stream in a few words: `audio stream 2 (ac3, fra)`."""
+    """A short description of a stream: `audio stream 2 (ac3, fra)`."""
     details = ", ".join(part for part in (stream.codec, stream.language, stream.metadata.get("filename")) if part)
     return f"{stream.kind} stream {stream.index}" + (f" ({details})" if details else "")
 
@@ -108,7 +110,7 @@ def _map_stream(stream: StreamInfo, source: SourceInfo, container: Container, *,
         case "attachment":
             if container.attachments:
                 return StreamMapping(stream, "copy")
-            return StreamMapping(stream, "drop", reason=f"{container.format} holds no attachments; .mkv does")
+            return StreamMapping(stream, "drop", reason=f"{container.format} does not support attachments; .mkv does")
         case "video":
             return _further_video(stream, container, cut=cut)
         case _:
@@ -122,21 +124,21 @@ def _audio(stream: StreamInfo, container: Container) -> StreamMapping:
         return StreamMapping(stream, "copy")
     if (stream.channels or 0) > MOST_CHANNELS:
         reason = (
-            f"{stream.codec} is no sound for {container.format}, and {stream.channels} channels cannot be converted"
+            f"{container.format} does not support {stream.codec}, and {stream.channels} channels cannot be converted"
         )
         return StreamMapping(stream, "drop", reason=reason)
     encoder = container.other_audio
     if encoder == "libopus":
         return StreamMapping(
-            stream, "convert", codec=encoder, reason="WebM holds Opus and Vorbis only: encoded anew as Opus"
+            stream, "convert", codec=encoder, reason="WebM supports Opus and Vorbis only: converted to Opus"
         )
     bits = 16 if (stream.sample_bits or 16) <= 16 else 24
-    reason = f"{stream.codec} is no sound for {container.format}: now {encoder.upper()} of {bits} bits"
+    reason = f"{container.format} does not support {stream.codec} audio: converted to {bits}-bit {encoder.upper()}"
     return StreamMapping(stream, "convert", codec=f"pcm_s{bits}le" if encoder == "pcm" else encoder, reason=reason)
 
 
 def _misread_in_mp4(stream: StreamInfo) -> bool:
-    """Many readers of mp4 take its PCM for 16 bits whatever it says; its muxer wants to know the speakers' places."""
+    """Many mp4 readers take PCM for 16 bits whatever it says, and the muxer needs a channel layout."""
     pcm = (stream.codec or "").startswith("pcm_")
     return pcm and (stream.codec != "pcm_s16le" or stream.layout is None)
 
@@ -150,9 +152,11 @@ def _subtitle(stream: StreamInfo, container: Container) -> StreamMapping:
             stream,
             "convert",
             codec=container.text_subtitle,
-            reason=f"{container.format} wants {container.text_subtitle} subtitles: converted{styled}",
+            reason=f"{container.format} needs {container.text_subtitle} subtitles: converted{styled}",
         )
-    return StreamMapping(stream, "drop", reason=f"{container.format} does not hold {stream.codec} subtitles; .mkv does")
+    return StreamMapping(
+        stream, "drop", reason=f"{container.format} does not support {stream.codec} subtitles; .mkv does"
+    )
 
 
 def _further_video(stream: StreamInfo, container: Container, *, cut: bool) -> StreamMapping:
@@ -160,23 +164,21 @@ def _further_video(stream: StreamInfo, container: Container, *, cut: bool) -> St
     if cover and container.attachments:
         if stream.codec in COVER_TYPES:
             return StreamMapping(stream, "copy")
-        return StreamMapping(stream, "drop", reason=f"{container.format} does not hold {stream.codec} covers")
+        return StreamMapping(stream, "drop", reason=f"{container.format} does not support {stream.codec} cover art")
     if stream.codec is not None and _holds(container, stream.codec) and (container.covers or not cover):
         if cut and not cover:
-            return StreamMapping(
-                stream, "drop", reason="a second picture stream is not cut: that would mean encoding it anew"
-            )
-        return StreamMapping(stream, "copy", reason="" if cover else "a second picture stream is copied, not upscaled")
-    kind = "cover pictures" if cover else f"{stream.codec} video"
-    return StreamMapping(stream, "drop", reason=f"{container.format} does not hold {kind}")
+            return StreamMapping(stream, "drop", reason="a second video stream is not cut: that would need encoding")
+        return StreamMapping(stream, "copy", reason="" if cover else "a second video stream is copied, not upscaled")
+    kind = "cover art" if cover else f"{stream.codec} video"
+    return StreamMapping(stream, "drop", reason=f"{container.format} does not support {kind}")
 
 
 def _data(stream: StreamInfo, source: SourceInfo, container: Container) -> StreamMapping:
     if source.chapters and stream.codec == "bin_data":
-        return StreamMapping(stream, "copy", reason="the chapters' own text track, written anew from the chapters")
+        return StreamMapping(stream, "copy", reason="the text track of the chapters, written from the chapters")
     if "timecode" in stream.metadata and container.format in ("mp4", "mov", "matroska"):
-        return StreamMapping(stream, "copy", reason="the time code is written anew from its first value")
-    return StreamMapping(stream, "drop", reason=f"{container.format} does not hold this data")
+        return StreamMapping(stream, "copy", reason="the timecode track is written from its first value")
+    return StreamMapping(stream, "drop", reason=f"{container.format} does not support this data")
 
 
 def _holds(container: Container, codec: str) -> bool:

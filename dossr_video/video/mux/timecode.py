@@ -1,4 +1,4 @@
-"""SMPTE time code: what a frame later in the film is called, and what it is called at another rate."""
+"""SMPTE timecode: of a later frame, and at another frame rate."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ DAY = 24 * 60  # minutes
 
 
 def relabelled(code: str, skipped: Fraction, *, rate: Fraction, new_rate: Fraction) -> str:
-    """The time code `skipped` seconds after `code`, both counted at `rate` frames a second, told at `new_rate`.
+    """The timecode `skipped` seconds after `code`, which counts `rate` frames per second, at `new_rate`.
 
-    A code with `;` before the frames leaves out two numbers of 30 in every minute but each tenth (SMPTE 12M). What is
-    no time code stays as it is.
+    `;` before the frames means drop-frame: two numbers are skipped in every minute but each tenth (SMPTE 12M). Text
+    that is not a timecode is returned unchanged.
     """
     parts = _CODE.fullmatch(code)
     if parts is None:

@@ -1,18 +1,18 @@
-"""What was wrong with a file, by time code: listed in spans, however many frames they are."""
+"""Damage found while decoding, as a short list of time spans."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-TOGETHER = 1.0  # seconds between two findings of a kind that count as one
-STEADY = 10  # steps of one length, before a longer one is told
-UNSTEADY = 50  # steps of one length to each other one, or the rate varies anyway
-GAP = 4.5  # times the usual step
+TOGETHER = 1.0  # seconds between two findings of a kind that are merged into one
+STEADY = 10  # frames at constant rate before a gap is reported
+UNSTEADY = 50  # times as many regular steps as others, or the frame rate is variable
+GAP = 4.5  # times the frame duration
 
 
 @dataclass(frozen=True)
 class Damage:
-    """Something in the file that could not be read as it was written."""
+    """Something in the file that could not be decoded as it was encoded."""
 
     seconds: float  # from the start of the result: the first place
     until: float  # the last place
@@ -24,7 +24,7 @@ class Damage:
 
 
 def note(found: list[Damage], seconds: float, what: str) -> None:
-    """Add a finding; one that lies near others of its kind, or is known, widens their span."""
+    """Add a finding, or extend the span of one of the same kind near it."""
     seconds = round(seconds, 3)
     for index, known in enumerate(found):
         if known.what == what and known.seconds - TOGETHER <= seconds <= known.until + TOGETHER:
@@ -34,14 +34,14 @@ def note(found: list[Damage], seconds: float, what: str) -> None:
 
 
 class Steps:
-    """Watches the time from frame to frame, for gaps in a file of constant rate."""
+    """Finds missing frames in video of constant frame rate."""
 
     def __init__(self, usual: int) -> None:
         self._usual = max(usual, 1)  # ticks
         self._steady = self._other = 0
 
     def gap(self, step: int) -> bool:
-        """Whether pictures are missing before the frame that comes `step` ticks after the one before."""
+        """Whether frames are missing before a frame that follows the last one after `step` ticks."""
         if abs(step - self._usual) <= max(1, self._usual // 20):
             self._steady += 1
             return False

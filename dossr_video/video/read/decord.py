@@ -1,6 +1,6 @@
-"""Random access through decord, for previews and contact sheets; refused where frames or times would be wrong.
+"""Random access through decord, for previews; refused where its frames or timestamps would be wrong.
 
-It widens chroma by the nearest sample, so the edges of colours are coarser than PyAV's.
+decord upsamples chroma by nearest neighbour, so colour edges are coarser than PyAV's.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ FORMATS = ("yuv420p", "yuvj420p")  # decord gives 8-bit RGB; only these come out
 
 
 class DecordReader:
-    """A VideoReader over decord. The times are the packets': decord itself counts from zero."""
+    """A VideoReader over decord. Timestamps come from the packets: decord numbers frames from zero."""
 
     def __init__(self, path: str | Path, *, max_pixels: int = MAX_PIXELS) -> None:
         """Raises SourceError where decord is not exact, or not installed."""
@@ -54,7 +54,7 @@ class DecordReader:
         if len(self._frames) != len(self._pts):
             raise refused(path, f"it finds {len(self._frames)} frames, the file has {len(self._pts)}")
         if self._frames[0].shape != (self.info.video.height, self.info.video.width, 3):
-            raise refused(path, "it gives its pictures in another size")
+            raise refused(path, "it returns frames of another size")
 
     def __len__(self) -> int:
         return len(self._pts)
@@ -68,7 +68,7 @@ class DecordReader:
         self.close()
 
     def __getitem__(self, index: int) -> Frame:
-        """The frame with this number in the order of display."""
+        """The frame with this index in display order."""
         picture = av.VideoFrame.from_ndarray(self._frames[index].asnumpy(), format="rgb24")
         after = self._pts[index + 1] if index + 1 < len(self._pts) else None
         return Frame(picture, self._pts[index], 0 if after is None else after - self._pts[index], self._to_rgb)
@@ -104,14 +104,14 @@ def refusal(info: SourceInfo) -> str | None:
     if video.resolved_color.matrix not in ("smpte170m", "bt470bg") and video.color.matrix != "bt709":
         return "it converts its colours with another matrix"
     if video.rotation:
-        return "it turns pictures"
+        return "it applies the display matrix"
     if video.interlaced or video.field_order in ("tff", "bff"):
         return "the file is interlaced"
     return None
 
 
 def _packet_times(info: SourceInfo) -> tuple[list[int], bool]:
-    """Times of all pictures in the order of display, and whether an edit list hides some."""
+    """pts of all frames in display order, and whether an edit list hides some."""
     with open_source(info.path) as container:
         stream = picture_stream(container, info.path, max_pixels=MAX_PIXELS)
         packets = [packet for packet in container.demux(stream) if packet.size]

@@ -1,4 +1,4 @@
-"""Fields to frames: what a file's pictures are made of, and the filters that undo interlacing and pulldown."""
+"""Interlacing: measuring it in decoded frames, and the filters for deinterlacing and inverse telecine."""
 
 from __future__ import annotations
 
@@ -19,46 +19,46 @@ from dossr_video.video.info import VideoInfo
 
 Luma = NDArray[Any]
 
-COLUMNS = 4  # every which column is looked at
+COLUMNS = 4  # every n-th column is measured
 COMBED = 0.8  # combing over the detail of one field: 0.4..0.7 measured on progressive clips, 0.9..2.9 on interlaced
-REPEATED = 1.8  # one field changes that much more: 2.3 and up measured on pulldown, 1.1 and less elsewhere
-NOISE = 0.25  # of 255; mean changes below are no motion
-LEAST_LINES = 8  # of a frame that can be looked at
+REPEATED = 1.8  # ratio of change between the fields: 2.3 and up measured on pulldown, 1.1 and less elsewhere
+NOISE = 0.25  # of 255; a smaller mean change is not motion
+LEAST_LINES = 8  # of a frame that can be measured
 FILM_SHARE = Fraction(4, 5)  # 3:2 pulldown makes five frames of four
-WARM_UP = 4  # frames after which a filter's output no longer depends on where it began
+WARM_UP = 4  # frames until a filter's output does not depend on where it started
 
 
 @dataclass(frozen=True)
 class FieldPlan:
-    """How interlaced pictures become whole ones."""
+    """How interlaced or telecined frames are made progressive."""
 
-    mode: Literal["field", "frame", "film"]  # a picture per field, per frame, or 3:2 pulldown undone
-    order: Literal["tff", "bff"]  # which field of a frame was taken first
+    mode: Literal["field", "frame", "film"]  # deinterlaced to one frame per field, or per frame; or inverse telecine
+    order: Literal["tff", "bff"]  # field order
 
     @property
     def seekable(self) -> bool:
-        """Whether a picture depends only on its neighbours; pulldown is counted from the first frame."""
+        """Whether an output frame depends on its neighbours only; inverse telecine counts from the first frame."""
         return self.mode != "film"
 
 
 @dataclass(frozen=True)
 class FieldSpan:
-    """Frames that are treated alike, up to the next span."""
+    """Frames with one FieldPlan, up to the start of the next span."""
 
     start: int | None  # pts of its first frame, in the stream's time base; None: the first of the file
-    plan: FieldPlan | None  # None: frames are taken as they are
+    plan: FieldPlan | None  # None: progressive, not filtered
 
 
 @dataclass(frozen=True)
 class FieldCounts:
-    """What the content of some frames says, whatever their flags. Frames without motion count for nothing."""
+    """Interlacing measured in the content of frames. Frames without motion are counted in `frames` only."""
 
     frames: int = 0
-    tff: int = 0  # frames whose fields were taken at two times, the upper first
+    tff: int = 0  # frames with fields of two moments, top field first
     bff: int = 0
     progressive: int = 0
-    repeated: int = 0  # frames with a field that is the one before it again: pulldown
-    flagged: int = 0  # frames that the decoder calls interlaced
+    repeated: int = 0  # frames with a repeated field, as 3:2 pulldown has
+    flagged: int = 0  # frames flagged as interlaced
 
     @property
     def moving(self) -> int:
@@ -69,7 +69,7 @@ class FieldCounts:
 
 
 class FieldFilter:
-    """One run of a filter over the frames of a span, in order."""
+    """A filter graph over the frames of one span, in order."""
 
     def __init__(self, plan: FieldPlan, video: VideoInfo) -> None:
         self._plan = plan
@@ -80,7 +80,7 @@ class FieldFilter:
         self._count = 0
 
     def __call__(self, frame: Any) -> Iterator[Any]:
-        """Pictures that are ready after this av.VideoFrame, their pts in `time_base`; None at the end."""
+        """Filter one av.VideoFrame (None: flush); yields frames with pts in `time_base`."""
         if self._graph is None:
             if frame is None:
                 return
@@ -88,7 +88,7 @@ class FieldFilter:
             self._first = int(frame.pts * self._video.time_base / self.time_base)
         self._graph.vpush(frame)
         while (picture := _pull(self._graph)) is not None:
-            if self._plan.mode == "film":  # decimate puts its pictures on a grid of its own
+            if self._plan.mode == "film":  # decimate makes timestamps of its own
                 step = 1 / (self.frame_rate * self.time_base)
                 picture.pts = self._first + round(self._count * step)
                 picture.duration = round(step)
@@ -108,7 +108,7 @@ class FieldFilter:
 
 
 def clock_after(plan: FieldPlan, video: VideoInfo) -> tuple[Fraction, Fraction]:
-    """Time base and frame rate of the pictures that a plan makes of a stream."""
+    """Time base and frame rate after the filter of a plan."""
     match plan.mode:
         case "field":
             return video.time_base / 2, video.frame_rate * 2
@@ -120,7 +120,7 @@ def clock_after(plan: FieldPlan, video: VideoInfo) -> tuple[Fraction, Fraction]:
 
 
 def clock_of(spans: Sequence[FieldSpan], video: VideoInfo) -> tuple[Fraction, Fraction]:
-    """Time base and frame rate of a stream read in spans: the ticks of all of them, the highest of their rates."""
+    """Time base that holds the times of all spans, and the highest of their frame rates."""
     clocks = [
         (video.time_base, video.frame_rate) if span.plan is None else clock_after(span.plan, video) for span in spans
     ] or [(video.time_base, video.frame_rate)]
@@ -128,32 +128,32 @@ def clock_of(spans: Sequence[FieldSpan], video: VideoInfo) -> tuple[Fraction, Fr
 
 
 def measure(frames: Sequence[Luma], *, flagged: int = 0) -> FieldCounts:
-    """Look at the content of consecutive frames (H, W), uint8.
+    """Measure interlacing in the content of consecutive luma frames (H, W), uint8.
 
-    Lines of one frame are woven with those of the next, both ways. Whole pictures comb in both weaves and not as they
-    are; with the upper field first, the upper lines of the next frame fit the lower lines of this one as well as its
-    own do, but not the other way round. A picture that moves up or down by a line a frame fits its neighbour too: only
-    frames that comb more than their own detail explains count as interlaced.
+    The fields of one frame are woven with those of the next, both ways. Progressive frames comb in both weaves and not
+    as they are. With top field first, the top field of the next frame fits the bottom field of this one as well as its
+    own, but not the other way round. Vertical motion by a line per frame looks alike: only frames that comb more than
+    the detail within one field explains count as interlaced.
     """
     pairs = (measure_pair(thinned(now), thinned(after)) for now, after in pairwise(frames))
     return sum(pairs, FieldCounts(frames=len(frames), flagged=flagged))
 
 
 def thinned(frame: Luma) -> Luma:
-    """What is looked at of a frame (H, W)."""
+    """The samples of a frame (H, W) that are measured."""
     return np.asarray(frame[: frame.shape[0] // 4 * 4, ::COLUMNS], np.int16)
 
 
 def measure_pair(now: Luma, after: Luma) -> FieldCounts:
-    """What two successive thinned frames say of the first; it counts as no frame."""
+    """Counts for the first of two successive frames (as `thinned` returns them); `frames` stays 0."""
     if now.shape[0] < LEAST_LINES:
         return FieldCounts()
     counts = _judge(now, after)
-    return counts if counts.moving else _judge(*_busiest(now, after))  # perhaps only a small thing moves
+    return counts if counts.moving else _judge(*_busiest(now, after))  # perhaps only a small part moves
 
 
 def _busiest(now: Luma, after: Luma) -> tuple[Luma, Luma]:
-    """The sixteenth part of both where they differ most."""
+    """The tile, a sixteenth of the frame, where the two differ most."""
     height, width = now.shape[0] // 16 * 4, now.shape[1] // 4
     if height < LEAST_LINES or not width:
         return now, after
@@ -183,7 +183,7 @@ def _judge(now: Luma, after: Luma) -> FieldCounts:
 
 
 def _combing(upper: Luma, lower: Luma) -> float:
-    """How far lower lines lie from the mean of the upper lines around them, 0..255."""
+    """Mean distance of the lower lines from the mean of the upper lines around them, 0..255."""
     between = upper[:-1] + upper[1:] - 2 * lower[:-1]
     return float(np.abs(between).mean()) / 2
 
@@ -193,7 +193,7 @@ def _distance(a: Luma, b: Luma) -> float:
 
 
 def _graph(filters: list[tuple[str, str]], frame: av.VideoFrame, video: VideoInfo) -> Any:
-    # Built from words: a template would forget the frame rate, and with it the field period.
+    # Built from a string: a template stream would lose the frame rate, and with it the field period.
     graph = av.filter.Graph()
     source = graph.add(
         "buffer",
@@ -212,5 +212,5 @@ def _pull(graph: Any) -> Any:
 
 
 def _common_unit(a: Fraction, b: Fraction) -> Fraction:
-    """The longest time of which both are multiples."""
+    """The largest time base of which both are multiples."""
     return Fraction(gcd(a.numerator * b.denominator, b.numerator * a.denominator), a.denominator * b.denominator)

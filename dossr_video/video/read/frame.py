@@ -1,4 +1,4 @@
-"""One decoded picture: its time, and its pixels in the form that is asked for."""
+"""One decoded frame: its timestamp, and its pixels as RGB, luma or a digest."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from dossr_video.video import pixels
 
 
 class Frame:
-    """One decoded picture and its time. Pixels are converted when asked for."""
+    """One decoded frame. Pixels are converted when a method asks for them."""
 
     def __init__(self, frame: av.VideoFrame, pts: int, duration: int, to_rgb: pixels.ToRgb) -> None:
         self.pts = pts  # in the reader's time_base
-        self.duration = duration  # ticks the file says it is shown; 0: unknown
+        self.duration = duration  # in ticks, as declared; 0: unknown
         self.key: bool = frame.key_frame
         self.corrupt: bool = frame.is_corrupt
         self.interlaced: bool = frame.interlaced_frame
@@ -28,21 +28,21 @@ class Frame:
         self._luma: NDArray[np.uint8] | None = None
 
     def rgb(self) -> Tensor:
-        """(3, H, W) float32 in [0, 1], R'G'B' as the file's transfer function left it."""
+        """(3, H, W) float32 in [0, 1], non-linear R'G'B'."""
         return self._to_rgb(self._frame)
 
     def alpha(self) -> Tensor | None:
-        """Opacity (1, H, W) float32 in [0, 1]; None when the picture has none."""
+        """Opacity (1, H, W) float32 in [0, 1]; None without an alpha channel."""
         return self._to_rgb.alpha(self._frame)
 
     def luma(self) -> NDArray[np.uint8]:
-        """Brightness (H, W), 8 bits, as coded: for analysis, not for pictures."""
+        """Luma (H, W), 8 bits, as coded: for analysis only."""
         if self._luma is None:
             self._luma = luma_of(self._frame)
         return self._luma
 
     def luma_small(self) -> NDArray[np.uint8]:
-        """Brightness (48, 80), each value the mean of its area: for finding cuts."""
+        """Luma (48, 80) by area averaging, for shot detection."""
         return np.asarray(cv2.resize(self.luma(), (80, 48), interpolation=cv2.INTER_AREA), np.uint8)
 
     def mean_color(self) -> NDArray[np.float64]:
@@ -50,7 +50,7 @@ class Frame:
         return self._to_rgb.mean(self._frame)
 
     def digest(self) -> bytes:
-        """16 bytes that are equal for pictures equal in every sample."""
+        """16-byte hash of all samples; padding is left out."""
         state = hashlib.blake2b(digest_size=16)
         planes: tuple[Any, ...] = self._frame.planes
         for memory in planes:
@@ -61,7 +61,7 @@ class Frame:
 
 
 def luma_of(frame: av.VideoFrame) -> NDArray[np.uint8]:
-    """Brightness of a decoded frame (H, W), 8 bits, as coded; a copy."""
+    """Luma of a decoded frame (H, W), 8 bits, as coded; a copy."""
     name = frame.format.name
     if not name.startswith(("yuv", "gray")) or pixels.bit_depth(name) != 8:
         frame = frame.reformat(format="gray", threads=1)

@@ -1,4 +1,4 @@
-"""What a file is: container, picture, colour, and every other stream; only the first frame is decoded."""
+"""Probing: container, video stream, colour and all other streams of a file. Only the first frame is decoded."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ MAX_PIXELS = 8192 * 8192  # of one frame
 MAX_STREAMS = 256
 FIRST_PACKETS = 2000  # packets searched for the first decodable frame
 FIELD_ORDERS = {1: "progressive", 2: "tff", 3: "bff", 4: "tff", 5: "bff"}  # AVFieldOrder, by what is shown first
-# Containers whose clock starts anywhere: their pictures are told from zero, as every player shows them.
+# Containers with an arbitrary start time: timestamps are rebased to zero, as players do.
 FREE_CLOCKS = frozenset({"mpegts", "mpeg", "dv", "h264", "hevc", "mpegvideo"})
 
 
 def probe(path: str | Path, *, max_pixels: int = MAX_PIXELS) -> SourceInfo:
-    """Describe a file; SourceError when it cannot be upscaled, with the reason.
+    """Describe a file; SourceError with the reason when it cannot be upscaled.
 
-    Refused: what is no file, no video, empty, cut before its index, or larger than `max_pixels` per frame.
+    Refused: missing or empty files, files without video or without an index, frames larger than `max_pixels`.
     """
     path = Path(path)
     with open_source(path, max_pixels=max_pixels) as container:
@@ -46,7 +46,7 @@ def probe(path: str | Path, *, max_pixels: int = MAX_PIXELS) -> SourceInfo:
             path=path,
             container=container.format.name,
             size=path.stat().st_size,
-            # In whole ticks of the picture, so that subtracting it leaves every time exact.
+            # In whole ticks of the video, so that subtracting it is exact.
             start=round(Fraction(clock, av.time_base) / unit) * unit if free else Fraction(0),
             begins=Fraction(clock, av.time_base),
             duration=None if container.duration is None else Fraction(container.duration, av.time_base),
@@ -58,7 +58,7 @@ def probe(path: str | Path, *, max_pixels: int = MAX_PIXELS) -> SourceInfo:
 
 
 def open_source(path: Path, *, max_pixels: int = MAX_PIXELS) -> InputContainer:
-    """Open a file for reading; SourceError says why not. No frame above `max_pixels` is decoded to look at it."""
+    """Open a file for reading; SourceError when that fails. Frames above `max_pixels` are not decoded."""
     if not path.exists():
         raise SourceError(f"{path} does not exist", hint="check the path")
     if path.is_dir():
@@ -84,7 +84,7 @@ def open_source(path: Path, *, max_pixels: int = MAX_PIXELS) -> InputContainer:
 
 
 def picture_stream(container: InputContainer, path: Path, *, max_pixels: int) -> VideoStream:
-    """The stream to upscale: the first picture that is no cover; SourceError when there is none or it is too large."""
+    """The video stream to upscale: the first that is not cover art; SourceError for none, or for too large frames."""
     if len(container.streams) > MAX_STREAMS:
         raise SourceError(
             f"{path} has {len(container.streams)} streams; at most {MAX_STREAMS} are read",
@@ -101,7 +101,7 @@ def picture_stream(container: InputContainer, path: Path, *, max_pixels: int) ->
 
 
 def _decoder_limit(max_pixels: int) -> dict[str, str]:
-    """So that no huge frame is decoded only to be refused. Looser than the rule: decoders count margins."""
+    """Limits the decoder; looser than `check_size`, because decoders count padding."""
     return {"max_pixels": str(max_pixels * 5 // 4 + (1 << 21))}
 
 
@@ -114,7 +114,7 @@ def check_size(width: int, height: int, path: Path, *, max_pixels: int) -> None:
 
 
 def _first_frame(container: InputContainer, stream: VideoStream, path: Path, *, max_pixels: int) -> av.VideoFrame:
-    # Rotation, HDR data and interlacing are known only from a frame; a damaged start must not end the search.
+    # Display matrix, HDR metadata and interlacing are known only from a frame. Damage at the start is skipped.
     error: Exception | None = None
     try:
         for count, packet in enumerate(container.demux(stream)):
@@ -170,13 +170,13 @@ def _declared_duration(stream: Any) -> Fraction | None:
         return Fraction(stream.frames * stream.time_base)
     if stream.duration is not None:
         return Fraction(stream.duration * stream.time_base)
-    # Matroska has no length per stream but in a tag that its writers agree on: 00:01:02.345000000.
+    # Matroska has the duration of a stream in a tag only: 00:01:02.345000000.
     tag = re.fullmatch(r"(\d+):(\d\d):(\d\d(?:\.\d+)?)", stream.metadata.get("DURATION", ""))
     return None if tag is None else int(tag[1]) * 3600 + int(tag[2]) * 60 + Fraction(tag[3])
 
 
 def hides_alpha(stream: Any) -> bool:
-    """Whether a VP8 or VP9 stream carries an alpha that FFmpeg's own decoders leave behind."""
+    """Whether a VP8 or VP9 stream has an alpha channel that FFmpeg's own decoders ignore."""
     tags = {key.lower(): value for key, value in stream.metadata.items()}
     return stream.codec_context.name in ("vp8", "vp9") and tags.get("alpha_mode") == "1"
 

@@ -1,4 +1,4 @@
-"""Frames of a file with their exact times: in order, from any frame on, through damage.
+"""Reading frames with exact timestamps: in order, from any frame on, past damaged packets.
 
 Every reader keeps the contract of `VideoReader`; tests/video/read/test_reader_contract.py runs it over all of them.
 """
@@ -31,12 +31,12 @@ if TYPE_CHECKING:
 SEEK_MARGINS = (0.0, 0.5, 2.0, 8.0, 32.0)  # seconds before the wanted frame
 
 
-JUMP = Fraction(1, 2)  # seconds back that no reordering explains
-CUT_OFF = 0.5  # seconds that may miss from the declared length: an edit list or a late start explain no more
+JUMP = Fraction(1, 2)  # seconds; a timestamp that goes back farther is a discontinuity
+CUT_OFF = 0.5  # seconds that may be missing from the declared duration, by an edit list or a late start
 
 
 class VideoReader(Protocol):
-    """Frames of one file in the order they are shown, each with its exact time."""
+    """Frames of one file in display order, each with its exact timestamp."""
 
     info: SourceInfo
     time_base: Fraction  # seconds per tick of the frames' pts
@@ -63,12 +63,12 @@ class VideoReader(Protocol):
 class PyavReader:
     """The default reader: everything FFmpeg decodes.
 
-    It decodes with slice threads only: frame threads lose the last frames of a file whose last packet is bad, and the
-    pixels around damage would depend on the number of cores.
+    It uses slice threads only: frame threads lose the last frames when the last packet is damaged, and make the pixels
+    around damage depend on the number of cores.
     """
 
     def __init__(self, path: str | Path, *, fields: Sequence[FieldSpan] = (), max_pixels: int = MAX_PIXELS) -> None:
-        """`fields`: how interlaced pictures are made whole, span by span; empty: frames as they are.
+        """`fields`: how each part is deinterlaced; empty: frames as they are.
 
         Raises SourceError as `probe`.
         """
@@ -94,7 +94,7 @@ class PyavReader:
             self._pass = None
 
     def frames(self, start_pts: int | None = None, stop_pts: int | None = None) -> Iterator[Frame]:
-        """See VideoReader.frames. Reading on where the last call stopped costs no seek."""
+        """See VideoReader.frames. Continuing where the last call stopped needs no seek."""
         decoding = self._pass
         if decoding is None or start_pts is None or not decoding.skip_to(start_pts, within=2.0):
             self.close()
@@ -104,11 +104,11 @@ class PyavReader:
             yield frame
 
     def _open_at(self, start_pts: int | None) -> _Pass:
-        """One container is open at a time: the index of a two-hour file takes 16 MB."""
+        """A decoder whose next frame is the one at `start_pts`. Only one file is open at a time, to save memory."""
         if start_pts is None:
             return self._open()
-        # Seeking lands late in streams without an index (MPEG-PS, TS) and at leading pictures of open GOPs: accept
-        # only a pass that began at or before the frame and shows it, else begin farther back, at last from the start.
+        # Seeking lands too late in streams without an index (MPEG-PS, TS) and at leading pictures of open GOPs. Accept
+        # only a pass that starts at or before the frame and returns it; else seek farther back, at last to the start.
         anchor = self._anchor(start_pts)
         for margin in SEEK_MARGINS:
             if anchor is None or self._earliest is None:
@@ -140,7 +140,7 @@ class PyavReader:
         return first.first_pts
 
     def _anchor(self, start_pts: int) -> int | None:
-        """Where decoding must begin for the picture at `start_pts` to come out right; None: at the first frame."""
+        """pts where decoding must start for the frame at `start_pts` to be exact; None: at the first frame."""
         ticks = self.info.video.time_base / self.time_base
         begun = [span for span in self.fields if span.start is None or span.start * ticks <= start_pts]
         plan = begun[-1].plan if begun else None
@@ -156,14 +156,14 @@ class PyavReader:
 
 
 def decoder_of(stream: Any) -> Any:
-    """The codec context that decodes a stream whole, alpha included."""
+    """The codec context for a stream, alpha included."""
     if hides_alpha(stream):
         return av.CodecContext.create("libvpx-vp9" if stream.codec_context.name == "vp9" else "libvpx", "r")
     return stream.codec_context
 
 
 class _Pass:
-    """One run of the decoder over a file, with one frame of look-ahead."""
+    """One pass of the decoder over a file, with one frame of look-ahead."""
 
     def __init__(self, reader: PyavReader, container: InputContainer, stream: Any, seek_to: int | None) -> None:
         self._reader = reader
@@ -181,14 +181,14 @@ class _Pass:
         self.first_pts = self._ahead.pts if self._ahead is not None else None
 
     def peek(self) -> Frame | None:
-        """The next frame, without taking it; None at the end."""
+        """The next frame, not consumed; None at the end."""
         return self._ahead
 
     def advance(self) -> None:
         self._ahead = next(self._frames, None)
 
     def begins_by(self, pts: int) -> bool:
-        """Whether the first frame this pass decoded is shown no later than `pts`."""
+        """Whether the first frame of this pass is at or before `pts`."""
         return self.first_pts is not None and self.first_pts <= pts
 
     def skip_to(self, pts: int, *, within: float = float("inf")) -> bool:
@@ -215,60 +215,63 @@ class _Pass:
         yield from self._pictures(() if filtered is None else filtered(None), filtered)
 
     def _pictures(self, pictures: Iterable[Any], source: FieldFilter | None) -> Iterator[Frame]:
-        """Of the stream, or of a filter, at times in the reader's time base."""
+        """Frames of the stream or of a filter, with pts in the reader's time base."""
         reader = self._reader
         ticks = (reader.info.video.time_base if source is None else source.time_base) / reader.time_base
         for picture in pictures:
             yield Frame(picture, int(picture.pts * ticks), round((picture.duration or 0) * ticks), reader._to_rgb)
 
     def _timed(self) -> Iterator[Any]:
-        """Decoded frames with pts that rise strictly, in the stream's time base."""
+        """Decoded frames with strictly rising pts, in the stream's time base."""
         video = self._reader.info.video
         period = round(1 / (video.frame_rate * video.time_base))
         pix_fmt: str | None = None
         steps = Steps(period)
         last: int | None = None
-        shift = 0  # what jumps of the clock have added up to
+        shift = 0  # sum of the discontinuities
         for raw in self._decoded():
             check_size(raw.width, raw.height, self._reader.info.path, max_pixels=self._reader._max_pixels)
             pix_fmt = pix_fmt or raw.format.name
-            # AVI numbers its packets: with reordered pictures only the order in which the decoder gives them is right.
+            # AVI has no pts: with B-frames only the decoding order is reliable.
             pts = raw.dts if self._reader.info.container == "avi" else raw.pts
             pts = None if pts is None else pts + shift
-            if pts is None:  # raw streams and some AVI files carry no times: the nominal rate stands in
+            if pts is None:  # raw streams and some AVI files have no timestamps: use the nominal frame rate
                 pts = 0 if last is None else last + period
             elif last is not None and last - pts > JUMP / video.time_base:
-                self._note(last, "the clock jumps back; told as if it went on")
+                self._note(last, "timestamps jump back; continued at the frame rate")
                 shift += last + period - pts
                 pts = last + period
             elif last is not None and pts <= last:
-                self._note(last, "a time stamp does not rise; the frame is shown one tick after the one before")
+                self._note(last, "a timestamp does not rise; the frame is set one tick after the one before")
                 pts = last + 1
             if raw.is_corrupt:
                 self._note(pts, "the decoder concealed missing data")
             elif last is not None and steps.gap(pts - last):
-                self._note(last, f"no pictures are stored for the next {float((pts - last) * video.time_base):.2f} s")
+                self._note(last, f"frames are missing for the next {float((pts - last) * video.time_base):.2f} s")
             raw.pts = last = pts
             if (raw.width, raw.height, raw.format.name) != (video.width, video.height, pix_fmt):
-                self._note(pts, f"the picture becomes {raw.width}x{raw.height} {raw.format.name}; brought to the first")
+                shape = f"{raw.width}x{raw.height} {raw.format.name}"
+                self._note(pts, f"frames change to {shape}; converted to the first size and format")
                 raw = raw.reformat(video.width, video.height, pix_fmt, interpolation="BICUBIC")
                 raw.pts = pts
-            raw.make_writable()  # a copy: the decoder may go on concealing damage in a picture it has already given
+            raw.make_writable()  # a copy: the decoder may still conceal damage in a frame it has already returned
             yield raw
         if last is not None and video.duration is not None:
             missing = video.duration - (last + period) * video.time_base + self._reader.info.start
             if missing > CUT_OFF:
-                self._note(last + period, f"the file is cut off: {float(missing):.1f} s that it declares are missing")
+                self._note(
+                    last + period, f"the file is cut off: {float(missing):.1f} s of its declared duration are missing"
+                )
 
     def _decoded(self) -> Iterator[av.VideoFrame]:
-        # The demuxer's own last, empty packet flushes the decoder: frames from decode(None) would lack a time base.
+        # The demuxer's last, empty packet flushes the decoder: frames from decode(None) would have no time base.
         last = 0
         packets = iter(self._container.demux(self._stream))
         while True:
             try:
                 packet: Packet[Any] | None = next(packets, None)
             except av.FFmpegError as error:
-                self._note(last, f"the file cannot be read on: {error.strerror}")
+                self._note(last, f"reading stopped: {error.strerror}")
                 packet = None
             if packet is None:
                 return

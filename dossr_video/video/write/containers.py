@@ -1,4 +1,4 @@
-"""What each output container holds: encoders, subtitles, sound, attachments, tags."""
+"""Output containers: which encoders, audio, subtitles, attachments and tags each supports."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ class Container:
 
     format: str  # FFmpeg's muxer
     encoders: tuple[str, ...]
-    audio: frozenset[str] | None  # codecs copied as they are; None: whatever the muxer accepts
-    other_audio: str  # what other sound becomes: FFmpeg's encoder, "pcm" for the PCM of its depth
-    subtitles: frozenset[str]  # copied as they are
-    text_subtitle: str  # what other text subtitles are converted to
+    audio: frozenset[str] | None  # codecs that are stream-copied; None: whatever the muxer accepts
+    other_audio: str  # encoder for other audio; "pcm": PCM of the same bit depth
+    subtitles: frozenset[str]  # codecs that are stream-copied
+    text_subtitle: str  # encoder for other text subtitles
     attachments: bool = False
     covers: bool = True  # attached pictures
     pixel_aspect: frozenset[str] = frozenset()  # encoders whose sample aspect ratio is written
-    refused: frozenset[str] = frozenset()  # codecs that its muxer lists and does not write
+    refused: frozenset[str] = frozenset()  # codecs that the muxer lists but cannot write
 
 
 _MATROSKA = Container(
@@ -77,7 +77,7 @@ CONTAINERS: Mapping[str, Container] = {
 
 
 def container_of(target: Path) -> Container:
-    """The container a target's extension asks for; SettingsError for an extension that is not written."""
+    """The container for a target's extension; SettingsError for an unsupported extension."""
     suffix = target.suffix.lower()
     if suffix not in CONTAINERS:
         raise SettingsError(

@@ -1,4 +1,4 @@
-"""The encoders: their options, pixel formats and defaults, and how HDR data is handed to each."""
+"""Encoders: options, pixel formats, defaults, and how HDR metadata is passed to each."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Options = dict[str, str]
 
 @dataclass(frozen=True)
 class EncoderSettings:
-    """Everything an encoder is told about quality; resolved, so the same picture gives the same bytes anywhere."""
+    """Quality options of an encoder, all resolved, so that the same frames give the same bytes on any machine."""
 
     encoder: str  # FFmpeg's name
     pix_fmt: str
@@ -33,9 +33,9 @@ class EncoderSettings:
 
 @dataclass(frozen=True)
 class Encoder:
-    """What one encoder can do and wants.
+    """Capabilities and defaults of one encoder.
 
-    Thread counts stand in the options, not in the machine: x264 and x265 give other bytes with other frame threads.
+    The thread count is fixed: x264 and x265 give other bytes with other frame threads.
     """
 
     suffix: str  # of a segment's file: mp4 and NUT keep times exactly; only Matroska holds the alpha of VP9
@@ -45,11 +45,11 @@ class Encoder:
     crf_limit: float
     speed: str | None  # default; None: no presets
     options: Callable[[EncoderSettings, ColorInfo, HdrInfo], Options]
-    hdr: bool  # whether it writes mastering and light-level data into its pictures
+    hdr: bool  # whether it writes mastering display and content light level metadata
     threads: int = 8
 
     def segment_unit(self, time_base: Fraction) -> Fraction:
-        """What a tick of the source counts as in a segment's file: Matroska knows milliseconds only."""
+        """Time base of a segment file: the source's, or milliseconds in Matroska."""
         return Fraction(1, 1000) if self.muxer == "matroska" else time_base
 
 
@@ -137,10 +137,9 @@ def _mastering(values: tuple[object, ...], *, scale: int) -> str:
 
 
 def choose_pix_fmt(encoder: str, source: str, *, width: int, height: int) -> str:
-    """The encoder's format that keeps most of a source format: its depth, chroma layout, alpha.
+    """The pixel format of the encoder that is closest to the source's: bit depth, chroma subsampling, alpha.
 
-    Where a side is odd and the format shares chroma across it, 4:4:4 is taken if the encoder has it: the encoders
-    refuse odd sizes otherwise, and no pixel is to be lost.
+    For odd sides 4:4:4 is taken where subsampled formats need even sides.
     """
 
     def distance(candidate: str) -> tuple[bool | int | str, ...]:
@@ -161,21 +160,21 @@ def choose_pix_fmt(encoder: str, source: str, *, width: int, height: int) -> str
 
 
 def picture_losses(source: VideoInfo, encoding: EncoderSettings) -> tuple[str, ...]:
-    """What an encoding cannot hold of a picture, one line each."""
+    """What an encoding cannot keep of the video stream, one line each."""
     lost = []
     if source.alpha and not pixels.has_alpha(encoding.pix_fmt):
         lost.append(f"transparency: {encoding.pix_fmt} has none; ffv1 (.mkv) and prores_ks (.mov) keep it")
     if source.bit_depth > pixels.bit_depth(encoding.pix_fmt):
         lost.append(f"{source.bit_depth} bits: {encoding.encoder} writes {encoding.pix_fmt}")
     if (source.hdr.mastering or source.hdr.light_level) and not ENCODERS[encoding.encoder].hdr:
-        lost.append(f"mastering and light-level data: {encoding.encoder} does not write them; libx265 does")
+        lost.append(f"mastering display and content light level: {encoding.encoder} does not write them; libx265 does")
     return tuple(lost)
 
 
 def writable_formats(encoder: str) -> list[str]:
     """Pixel formats that both the encoder takes and `pixels.from_rgb` makes."""
     formats = [f.name for f in av.Codec(encoder, "w").video_formats or () if pixels.can_make(f.name)]
-    if encoder == "libx265":  # its alpha is a second layer that hardly any decoder reads
+    if encoder == "libx265":  # its alpha is a second layer that few decoders support
         formats = [name for name in formats if not pixels.has_alpha(name)]
     return formats
 

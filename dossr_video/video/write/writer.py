@@ -1,4 +1,4 @@
-"""Pictures to an encoded file at exact times, with the colour tags they were made for."""
+"""Encoding frames to a file with exact timestamps and colour tags."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ LONGEST_NAME = 255 - len(".dossr")  # bytes: what file systems take, less what t
 
 @dataclass(frozen=True)
 class VideoSpec:
-    """The picture stream of a result: what every segment is written as, and what the joined file says of itself."""
+    """The video stream of a result: how every segment is encoded, and the tags of the joined file."""
 
     width: int  # pixels
     height: int  # pixels
@@ -51,7 +51,7 @@ class VideoSpec:
 
     @property
     def resolved_color(self) -> ColorInfo:
-        """The tags with what players assume filled in: what pixels are converted with."""
+        """The colour tags, those that are missing filled in as players do; pixels are converted with these."""
         if pixels.is_rgb(self.encoding.pix_fmt):
             return ColorInfo(matrix="gbr", range="pc")
         return self.color.resolved(width=self.width, height=self.height)
@@ -60,8 +60,8 @@ class VideoSpec:
 def make_spec(reader: VideoReader, settings: Settings, target: Path, *, width: int, height: int) -> VideoSpec:
     """How a result of width x height is written to `target`; SettingsError for options that do not fit together.
 
-    Times, aspect, rotation and HDR data are the source's. Options that are not given follow the source as far as the
-    encoder goes.
+    Timestamps, aspect, display matrix and HDR metadata are the source's. Options that are not given follow the source
+    as far as the encoder supports it.
     """
     source = reader.info.video
     encoding = make_encoding(source, settings, container_of(target), width=width, height=height)
@@ -82,7 +82,7 @@ def make_spec(reader: VideoReader, settings: Settings, target: Path, *, width: i
 def make_encoding(
     source: VideoInfo, settings: Settings, container: Container, *, width: int, height: int
 ) -> EncoderSettings:
-    """The encoder and what it is told; SettingsError for options that do not fit together."""
+    """The encoder and its options; SettingsError for options that do not fit together."""
     name = settings.encoder or container.encoders[0]
     check_encoder(name, container)
     encoding = EncoderSettings(
@@ -107,7 +107,7 @@ def check_encoder(name: str, container: Container) -> None:
 
 
 def target_color(source: VideoInfo, pix_fmt: str, colorspace: str, *, width: int, height: int) -> ColorInfo:
-    """The source's tags, made explicit where enlarging would change what players assume of untagged pictures.
+    """The source's tags, written out where players would assume another matrix for the larger size.
 
     `colorspace` "bt709" writes that matrix in place of the source's; primaries and transfer function stay.
     """
@@ -126,7 +126,7 @@ def target_color(source: VideoInfo, pix_fmt: str, colorspace: str, *, width: int
 
 
 def _aspect(source: VideoInfo, *, width: int, height: int) -> Fraction | None:
-    """The sample aspect ratio that keeps the shape of the shown picture."""
+    """The sample aspect ratio that keeps the display aspect ratio."""
     if source.sample_aspect_ratio is None:
         return None
     stretch = Fraction(source.width, width) / Fraction(source.height, height)
@@ -134,7 +134,7 @@ def _aspect(source: VideoInfo, *, width: int, height: int) -> Fraction | None:
 
 
 def check_target(target: Path, settings: Settings, *, source: Path | None = None, force: bool = False) -> None:
-    """What can be refused before anything is read: TargetError, or SettingsError for extension and encoder."""
+    """Checks that need no reading: TargetError, or SettingsError for extension and encoder."""
     container = container_of(target)
     check_encoder(settings.encoder or container.encoders[0], container)
     if len(os.fsencode(target.name)) > LONGEST_NAME:
@@ -156,7 +156,7 @@ def check_target(target: Path, settings: Settings, *, source: Path | None = None
 
 
 class VideoWriter:
-    """Encodes pictures to one file without sound; on an error the file is removed."""
+    """Encodes frames to one file without audio; on an error the file is removed."""
 
     def __init__(self, path: Path, spec: VideoSpec) -> None:
         """Raises SettingsError when the encoder refuses its options, TargetError when the file cannot be made."""
@@ -194,7 +194,7 @@ class VideoWriter:
             return
         try:
             packets = self._stream.encode(None)
-            if self._written <= 2:  # nothing to reorder, and x265 has not yet learnt what to subtract: any number comes
+            if self._written <= 2:  # nothing to reorder, and the dts of x265 are arbitrary so early
                 for packet in packets:
                     packet.dts = packet.pts
             self._container.mux(packets)
@@ -204,9 +204,9 @@ class VideoWriter:
             raise self._failed(failure) from failure
 
     def write(self, picture: Tensor, pts: int, *, alpha: Tensor | None = None, duration: int | None = None) -> None:
-        """Add a picture (3, H, W) RGB in [0, 1] on any device, shown from `pts` for `duration` ticks.
+        """Encode a frame (3, H, W) RGB in [0, 1] on any device, shown from `pts` for `duration` ticks.
 
-        `pts` rises from picture to picture; `duration` matters for the last one alone (None: one nominal period).
+        `pts` rises strictly; `duration` matters for the last frame only (None: one period of the frame rate).
         `alpha`: opacity (1, H, W) in [0, 1], kept where the pixel format has it. Raises TargetError on a full disk.
         """
         frame = pixels.from_rgb(picture, self.spec.encoding.pix_fmt, self._color, alpha=alpha)
@@ -236,13 +236,13 @@ class VideoWriter:
 
 
 def try_encoder(spec: VideoSpec) -> None:
-    """Open the encoder on nothing: SettingsError when it refuses its options."""
+    """Open the encoder once: SettingsError when it refuses its options."""
     with TemporaryDirectory() as folder:
         VideoWriter(Path(folder) / "trial", spec)._discard()
 
 
 def configure(context: VideoCodecContext, spec: VideoSpec, time_base: Fraction) -> None:
-    """Give an encoder its picture, colour tags and options; `time_base`: seconds per tick of its frames."""
+    """Set size, colour tags and options of an encoder; `time_base`: seconds per tick of its frames."""
     encoder = ENCODERS[spec.encoding.encoder]
     context.width, context.height = spec.width, spec.height
     context.pix_fmt = spec.encoding.pix_fmt

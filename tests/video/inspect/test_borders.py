@@ -46,14 +46,14 @@ def test_each_shot_has_the_borders_of_its_own(media):
 def test_borders_are_told_before_the_work(media, tmp_path):
     media.ffmpeg("-i", media("letterbox.mp4"), "-t", 0.8, tmp_path / "letterbox.mp4")
     text = "\n".join(analyse(probe(tmp_path / "letterbox.mp4"), Settings.of({})).explain())
-    assert "black lines or columns: 24 above, 24 below; black of a whole shot: enlarged plainly" in text
+    assert "black lines or columns: 24 above, 24 below; borders of a whole shot are scaled, not restored" in text
 
 
 @pytest.mark.parametrize("name", ["switching.mpg", "skewed.mpg"])
 def test_head_switching_is_found_and_told(media, name):
     source = probe(media(name))
     assert sample_content(source, max_pixels=source.video.width * source.video.height).switching == 8
-    assert any("the last 8 lines; enlarged plainly" in line for line in analyse(source, Settings.of({})).explain())
+    assert any("the last 8 lines; scaled" in line for line in analyse(source, Settings.of({})).explain())
 
 
 @pytest.mark.parametrize("name", ["pal_tff.mpg", "ntsc_bff.avi", "telecine.mpg", "h264_bff.mkv", "mixed.mp4"])

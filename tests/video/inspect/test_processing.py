@@ -129,8 +129,8 @@ def test_the_explanation_is_plain_and_complete(media):
     processing = analyse(probe(media("pal_tff.mpg")), Settings.of({}), target=Path("x.mp4"))
     text = "\n".join(processing.explain())
     assert "interlaced" in text
-    assert "a picture per field: 50.000 a second" in text
-    assert "pixels of 16:15; kept as a tag" in text
+    assert "a frame per field: 50.000 per second" in text
+    assert "pixels of 16:15; signalled in metadata" in text
     assert processing.as_json()["fields"] == ({"start": None, "plan": {"mode": "field", "order": "tff"}},)
 
 

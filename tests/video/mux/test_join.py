@@ -102,7 +102,7 @@ def test_segments_of_other_options_do_not_join(media, segments_of, tmp_path):
     made = segments_of(media("plain.mp4"), tmp_path / "result.mp4")
     other = segments_of(media("plain.mp4"), tmp_path / "other.mp4", pix_fmt="yuv444p")
     mixed = made._replace(segments=[made.segments[0], other.segments[1]])
-    with pytest.raises(JobError, match="other options"):
+    with pytest.raises(JobError, match="other codec parameters"):
         mixed.join()
     assert not made.target.exists()
 
@@ -186,7 +186,7 @@ def test_a_clock_that_begins_anew_goes_on_with_its_sound(media, segments_of, tmp
     with av.open(str(made.target)) as container:
         sound = [packet.pts * packet.time_base for packet in container.demux(audio=0) if packet.size]
     assert 5.9 < sound[-1] - sound[0] < 6.1
-    jumps = [damage for damage in made.reader.damage if "jumps back" in damage.what]
+    jumps = [damage for damage in made.reader.damage if "jump back" in damage.what]
     assert len(jumps) == 2
     assert all(jump.seconds == jump.until for jump in jumps)
 
@@ -195,4 +195,4 @@ def test_pictures_of_another_size_are_brought_to_the_first(media):
     with PyavReader(media("two_sizes.ts")) as reader:
         shapes = {frame.rgb().shape for frame in reader.frames()}
         assert shapes == {(3, 96, 160)}
-        assert any("becomes 96x64" in damage.what for damage in reader.damage)
+        assert any("change to 96x64" in damage.what for damage in reader.damage)

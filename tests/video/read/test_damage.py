@@ -34,7 +34,7 @@ def test_gaps_count_only_where_the_rate_is_constant():
         ("truncated.mp4", "cut off"),
         ("truncated.mkv", "cut off"),
         ("truncated.avi", "cut off"),
-        ("hole.mkv", "no pictures are stored for the next"),
+        ("hole.mkv", "frames are missing for the next"),
         ("corrupt.mkv", "concealed"),
     ],
 )
@@ -58,4 +58,4 @@ def test_sound_files_are_not_called_damaged(media, name):
 def test_a_broken_packet_of_sound_is_left_out_and_told(media, segments_of, tmp_path):
     made = segments_of(media("corrupt.ts"), tmp_path / "result.mp4")
     joined = made.join()
-    assert any("sound of stream 1 is damaged and left out" in warning for warning in joined.warnings)
+    assert any("damaged audio packets of stream 1 are left out" in warning for warning in joined.warnings)

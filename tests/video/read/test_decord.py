@@ -37,7 +37,7 @@ def test_any_frame_at_once(media):
         ("ffv1_422p10.mkv", "not tried with ffv1"),
         ("alpha.webm", "no alpha"),
         ("untagged_hd.mp4", "another matrix"),
-        ("rotated.mp4", "turns pictures"),
+        ("rotated.mp4", "display matrix"),
     ],
 )
 def test_refused_with_the_reason_where_it_is_not_exact(media, name, reason):
@@ -51,7 +51,7 @@ def test_the_command_line_refuses_or_obeys(media, tmp_path):
     refused = subprocess.run([*command, media("pal_tff.mpg"), target], capture_output=True, text=True, check=False)
     assert refused.returncode == 1
     assert "error: decord does not read" in refused.stderr
-    assert "fields have to be made whole" in refused.stderr
+    assert "must be deinterlaced" in refused.stderr
     assert "hint: leave out --reader decord" in refused.stderr
     assert list(tmp_path.iterdir()) == []
     obeyed = subprocess.run([*command, media("plain.mp4"), target], capture_output=True, text=True, check=False)
