@@ -35,7 +35,7 @@ ALLOWED = {
     "jobs.execute": {"heap", "jobs", "models", "segments", "pipeline", "video.inspect", "video.read", "video.write"},
     "jobs": {"heap", "jobs.execute", "segments", "temporal"} | VIDEO,
     "library": {"jobs", "jobs.execute"} | VIDEO,
-    "report": {"video", "video.inspect", "video.read"},
+    "report": {"jobs", "temporal", "video", "video.inspect", "video.read"},
     "quality": {"temporal", "video.write"},
     "training": {"color", "diffusion", "models.compact", "models.dossr", "temporal", "quality", "video.write"},
     "api": {"jobs", "models", "pipeline", "temporal"},
@@ -52,6 +52,8 @@ HOMES = {
     "ray": {"jobs.execute"},
     "click": {"cli"},
     "rich": {"cli"},
+    "jinja2": {"report"},
+    "matplotlib": {"report"},
 }
 
 

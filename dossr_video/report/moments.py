@@ -44,9 +44,9 @@ def moments(source: Path, target: Path, *, count: int, settings: Settings) -> li
         indices = sorted({(2 * i + 1) * length // (2 * count) for i in range(count)})
         results = list(_at(indices, reader.frames()))
         seconds = [float((frame.pts - reader.info.start / reader.time_base) * reader.time_base) for frame in results]
-        pictures = [_picture(frame) for frame in results]
+        pictures = [picture_of(frame) for frame in results]
     with open_reader(source, settings) as reader:
-        originals = [_picture(frame) for frame in _at(indices, _from(settings.start, reader))]
+        originals = [picture_of(frame) for frame in _at(indices, frames_from(settings.start, reader))]
     if not pictures or not originals:
         raise TargetError(f"{target} has no frame to show beside {source}", hint="run the job again with --restart")
     return [
@@ -66,7 +66,8 @@ def enlarged(picture: Picture, to: Picture) -> Picture:
     return np.asarray(cv2.resize(picture, (to.shape[1], to.shape[0]), interpolation=cv2.INTER_CUBIC), np.uint8)
 
 
-def _from(start: float, reader: VideoReader) -> Iterator[Frame]:
+def frames_from(start: float, reader: VideoReader) -> Iterator[Frame]:
+    """From `start` seconds after the first frame on."""
     origin: list[int] = []
 
     def earlier(frame: Frame) -> bool:
@@ -84,5 +85,5 @@ def _at(indices: Sequence[int], frames: Iterable[Frame]) -> Iterator[Frame]:
             return
 
 
-def _picture(frame: Frame) -> Picture:
+def picture_of(frame: Frame) -> Picture:
     return np.asarray(frame.rgb().permute(1, 2, 0).mul(255).round().byte().numpy())

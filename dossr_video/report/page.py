@@ -1,73 +1,202 @@
-"""The comparison page: one HTML file, nothing else needed, with a slider between source and result."""
+"""The page that holds a source and its results against each other: one HTML file, nothing else needed."""
 
 from __future__ import annotations
 
-import base64
-import html
-import io
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
-from PIL import Image
+import numpy as np
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
 
-from dossr_video.report.moments import Moment, Picture, moments
-from dossr_video.settings import Settings
+from dossr_video.errors import TargetError
+from dossr_video.jobs import durable
+from dossr_video.jobs.names import shown
+from dossr_video.jobs.resources import write_errors
+from dossr_video.report.measure import Measured, measure
+from dossr_video.report.plots import LEFT, RIGHT, clock, line_plot, time_end
+from dossr_video.report.stills import FULL, Still, choose, colored, shape, take
+from dossr_video.video.read.pyav import VideoReader
 
-MOMENTS = 3
-QUALITY = 92  # of the JPEG pictures inside
-
-PAGE = """<!doctype html>
-<html lang="en">
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width">
-<title>{title}</title>
-<style>
-body {{ font: 16px/1.5 system-ui, sans-serif; max-width: 1600px; margin: 2em auto; padding: 0 1em; }}
-figure {{ position: relative; margin: 1em 0 2em; line-height: 0; --split: 50%; }}
-img {{ width: 100%; height: auto; }}
-.before {{ position: absolute; inset: 0; clip-path: inset(0 calc(100% - var(--split)) 0 0); }}
-input {{ position: absolute; inset: 0; width: 100%; height: 100%; margin: 0; opacity: 0; cursor: ew-resize; }}
-figure::after {{ content: ""; position: absolute; top: 0; bottom: 0; left: var(--split); border-left: 2px solid #fff; }}
-figure::after, .before {{ pointer-events: none; }}
-input:focus-visible {{ opacity: .3; }}
-figcaption {{ line-height: 1.5; }}
-table {{ border-collapse: collapse; }}
-th {{ text-align: left; font-weight: normal; color: #666; padding-right: 1em; }}
-</style>
-<h1>{title}</h1>
-<p>Left of the line the source, enlarged by bicubic interpolation; right of it the result. Drag the line.</p>
-{figures}
-<table>
-{facts}
-</table>
-</html>
-"""
-FIGURE = """<figure>
-<img alt="result" src="{after}">
-<img alt="source, enlarged" class="before" src="{before}">
-<input type="range" min="0" max="100" step="0.1" value="50" aria-label="place of the line"
- oninput="this.parentNode.style.setProperty('--split', this.value + '%')">
-<figcaption>{seconds:.2f} s</figcaption>
-</figure>"""
+TEMPLATES = Environment(
+    loader=PackageLoader("dossr_video.report"),
+    autoescape=True,
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
+TEMPLATES.filters["clock"] = clock
 
 
-def comparison_page(source: Path, target: Path, page: Path, *, facts: Mapping[str, str], settings: Settings) -> None:
-    """Write `page`: three moments of the result's first 250 frames under a slider, and a table of `facts`.
+@dataclass(frozen=True)
+class Passed:
+    """A check and what it found."""
 
-    `settings` as in `moments`. Raises as `moments` does, and OSError when `page` cannot be written.
+    name: str
+    passed: bool
+    found: str
+
+
+@dataclass(frozen=True)
+class Details:
+    """What is known about a result beside its pictures; all of it may be empty."""
+
+    checks: Sequence[Passed] = ()
+    lost: Sequence[str] = ()
+    warnings: Sequence[str] = ()
+    damage: Sequence[tuple[float, str]] = ()  # seconds from the first frame, what
+    plan: Sequence[str] = ()  # what was found about the source and done for it
+    tables: Mapping[str, Mapping[str, str]] = field(default_factory=dict)  # heading: name: value
+
+
+@dataclass(frozen=True)
+class Version:
+    """One file on the page."""
+
+    name: str
+    reader: VideoReader
+
+
+PLOTS = {
+    "difference": (
+        "Difference from the source",
+        "Mean absolute difference of luma between source and result scaled down, of 255; removed noise counts too.",
+    ),
+    "sharpness": (
+        "Sharpness",
+        "Mean absolute difference between luma and its blur, at the size of the largest file; noise counts too.",
+    ),
+    "flicker": (
+        "Flicker",
+        "Mean absolute second difference of luma in time, of 255; motion counts alike in source and result.",
+    ),
+    "brightness": ("Brightness", "Mean luma, of 255; the lines should be one."),
+}
+"""Title and explanation by the name of the figure in Track."""
+
+
+def write_page(
+    page: Path,
+    versions: Sequence[Version],
+    *,
+    title: str,
+    details: Details | None = None,
+    start: float = 0.0,
+    on_frame: Callable[[int], None] = lambda count: None,
+) -> None:
+    """Write `page` about the source, the first of the versions, and its results.
+
+    Args:
+        page: The HTML file.
+        versions: The source and at least one result; their readers are open.
+        title: Of the page.
+        details: What else is known about the result.
+        start: Seconds of the source before the results begin.
+        on_frame: Called with the number of frames that are measured.
+
+    Raises:
+        SourceError: A file has no frame.
+        TargetError: The page cannot be written.
     """
-    figures = [_figure(moment) for moment in moments(Path(source), Path(target), count=MOMENTS, settings=settings)]
-    rows = [f"<tr><th>{html.escape(name)}<td>{html.escape(value)}" for name, value in facts.items()]
-    text = PAGE.format(title=html.escape(Path(target).name), figures="\n".join(figures), facts="\n".join(rows))
-    page.write_text(text, encoding="utf-8")
+    details = details or Details()
+    readers = [version.reader for version in versions]
+    measured = measure(readers[0], readers[1:], start=start, on_frame=on_frame)
+    stills = take(measured, readers, choose(measured, details.damage))
+    width, height = max((shape(reader.info.video) for reader in readers), key=lambda size: size[0] * size[1])
+    names = [version.name for version in versions]
+    text = TEMPLATES.get_template("page.html").render(
+        title=title,
+        names=names,
+        labels=_labels(names),
+        files=[_file(version) for version in versions],
+        details=details,
+        damage=_damage(measured, stills, details.damage),
+        stills=stills,
+        shots=_shots(measured, stills),
+        plots=_plots(measured),
+        frames=len(measured.seconds),
+        end=time_end(measured),
+        width=width,
+        height=height,
+        left=LEFT,
+        right=RIGHT,
+        full=FULL,
+        colors=_colors(),
+    )
+    with write_errors(page.parent):
+        durable.write(page, text.encode())
 
 
-def _figure(moment: Moment) -> str:
-    return FIGURE.format(after=_embedded(moment.after), before=_embedded(moment.before), seconds=moment.seconds)
+def check_page(page: Path, *, force: bool) -> None:
+    """TargetError when the page could not be written, or must not be; before hours of work."""
+    if page.is_dir() or not page.parent.is_dir():
+        problem = "it is a folder" if page.is_dir() else "its folder is missing"
+        raise TargetError(f"the page {page} cannot be written: {problem}", hint="name a file in a folder that exists")
+    if page.exists() and not force:
+        raise TargetError(f"{page} exists", hint="choose another name, or overwrite it with --force")
 
 
-def _embedded(picture: Picture) -> str:
-    """A picture as a data: address."""
-    data = io.BytesIO()
-    Image.fromarray(picture).save(data, format="JPEG", quality=QUALITY, subsampling=0)
-    return "data:image/jpeg;base64," + base64.b64encode(data.getvalue()).decode()
+def _file(version: Version) -> dict[str, str]:
+    info = version.reader.info
+    video = info.video
+    return {
+        "name": version.name,
+        "path": shown(info.path),
+        "size": f"{info.size:,} bytes",
+        "picture": f"{video.width}x{video.height}",
+        "kind": f"{video.codec}, {video.pix_fmt}, {float(video.frame_rate):.3f} frames/s",
+        "container": info.container,
+        "length": "unknown" if info.duration is None else f"{float(info.duration):.3f} s",
+    }
+
+
+def _plots(measured: Measured) -> list[dict[str, Any]]:
+    """Each with a line for every file; the source's difference from itself is left out."""
+    plots = []
+    for figure, (title, text) in PLOTS.items():
+        files = range(figure == "difference", len(measured.tracks))
+        svg = line_plot(measured, {number: getattr(measured.tracks[number], figure) for number in files})
+        plots.append({"title": title, "text": text, "svg": Markup(svg), "files": files})
+    return plots
+
+
+def _shots(measured: Measured, stills: Sequence[Still]) -> list[dict[str, Any]]:
+    """A row for each shot; figures are means."""
+    pictured = {still.shot: number for number, still in reversed(list(enumerate(stills)))}
+
+    def means(shot: range, figure: str) -> list[str]:
+        values = [getattr(track, figure)[shot.start : shot.stop] for track in measured.tracks]
+        return [f"{value[~np.isnan(value)].mean():.2f}" if not np.isnan(value).all() else "" for value in values]
+
+    return [
+        {
+            "number": number + 1,
+            "still": pictured.get(number),
+            "seconds": float(measured.seconds[shot.start]),
+            "frames": len(shot),
+            "difference": means(shot, "difference")[1:],
+            "sharpness": means(shot, "sharpness"),
+            "flicker": means(shot, "flicker"),
+            "brightness": means(shot, "brightness"),
+        }
+        for number, shot in enumerate(measured.shots)
+    ]
+
+
+def _labels(names: Sequence[str]) -> dict[str, str]:
+    """Of every layer of the pictures, by its key."""
+    files = {str(number): name for number, name in enumerate(names)}
+    return files | {f"map-{number}": f"difference map of {name}" for number, name in enumerate(names) if number}
+
+
+def _damage(measured: Measured, stills: Sequence[Still], damage: Sequence[tuple[float, str]]) -> list[dict[str, Any]]:
+    shown = {still.frame for still in stills}
+    rows = [(seconds, what, measured.frame_at(seconds)) for seconds, what in damage]
+    return [{"seconds": s, "what": what, "frame": frame if frame in shown else None} for s, what, frame in rows]
+
+
+def _colors() -> list[str]:
+    """Of the map of differences, from none to FULL."""
+    return ["#{:02x}{:02x}{:02x}".format(*color) for color in colored(np.linspace(0, 255, 9).astype(np.uint8)[None])[0]]

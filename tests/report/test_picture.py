@@ -1,8 +1,5 @@
 from __future__ import annotations
 
-import base64
-import io
-import re
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +9,7 @@ from PIL import Image
 
 from dossr_video.errors import SourceError
 from dossr_video.quality.pairs import encode
-from dossr_video.report import before_after, comparison_page
+from dossr_video.report import before_after
 from dossr_video.report.moments import SPAN, moments
 from dossr_video.report.picture import WIDTH, draw, most_detailed
 from dossr_video.settings import Settings
@@ -94,17 +91,6 @@ def test_the_details_show_the_most_detailed_parts(files: tuple[Path, Path]) -> N
     (moment,) = moments(*files, count=1, settings=Settings())
     details = np.asarray(draw(moment))[moment.after.shape[0] :]
     assert details[20:, 66:124].max() > 200  # "after" of the left half, below its label: the checkerboard
-
-
-def test_the_page_stands_alone(files: tuple[Path, Path], tmp_path: Path) -> None:
-    comparison_page(*files, tmp_path / "page.html", facts={"weights": "<none> & all"}, settings=Settings())
-    text = (tmp_path / "page.html").read_text()
-    pictures = re.findall(r'src="data:image/jpeg;base64,([^"]+)"', text)
-    assert len(pictures) == 6
-    with Image.open(io.BytesIO(base64.b64decode(pictures[0]))) as image:
-        assert image.size == (256, 192)
-    assert "&lt;none&gt; &amp; all" in text
-    assert not re.search(r"https?://|src=\"(?!data:)", text)
 
 
 def test_a_missing_source_is_an_error_and_leaves_no_picture(files: tuple[Path, Path], tmp_path: Path) -> None:

@@ -1,0 +1,60 @@
+"""The page for files of any origin: a source, and what one or several tools made of it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+
+from dossr_video.errors import SettingsError
+from dossr_video.jobs.names import shown
+from dossr_video.report.page import Version, check_page, write_page
+from dossr_video.settings import Settings
+from dossr_video.video.inspect.processing import open_reader
+from dossr_video.video.read.pyav import PyavReader
+
+MOST = 5  # results: as many as there are colours of lines beside the source's
+
+
+def compare(
+    source: Path,
+    results: Sequence[Path],
+    page: Path,
+    *,
+    force: bool = False,
+    on_frame: Callable[[int], None] = lambda count: None,
+) -> None:
+    """Write a page that holds results against their source.
+
+    Args:
+        source: What the results were made from; deinterlaced as a run would do it.
+        results: Files of any size, rate and tool; each begins with the source's first frame.
+        page: The HTML file.
+        force: Overwrite a page that exists.
+        on_frame: Called with the number of frames that are measured.
+
+    Raises:
+        SettingsError: There are more than MOST results.
+        SourceError: A file cannot be read.
+        TargetError: The page cannot be written, or exists.
+    """
+    if len(results) > MOST:
+        raise SettingsError(f"{len(results)} results must be at most {MOST}", hint="compare them in several pages")
+    check_page(page, force=force)
+    with ExitStack() as stack:
+        versions = [Version("source", stack.enter_context(open_reader(source, Settings())))]
+        for name, result in zip(_names(results), results, strict=True):
+            versions.append(Version(name, stack.enter_context(PyavReader(result))))
+        title = f"{shown(source.name)} and {len(results)} result{'s' if len(results) > 1 else ''}"
+        write_page(page, versions, title=title, on_frame=on_frame)
+
+
+def _names(results: Sequence[Path]) -> list[str]:
+    """Names that tell the results apart: with their number where two have the same."""
+    counts = Counter(result.name for result in results)
+    names = [shown(result.name) for result in results]
+    return [
+        f"{number}: {name}" if counts[result.name] > 1 else name
+        for number, (result, name) in enumerate(zip(results, names, strict=True), start=1)
+    ]

@@ -1,0 +1,136 @@
+"""The frames that a page shows, of every file, as pictures that fit into it."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from dossr_video.report.measure import Measured
+from dossr_video.report.moments import Picture, picture_of
+from dossr_video.video.info import VideoInfo
+from dossr_video.video.read.pyav import VideoReader
+
+MOST = 40  # stills of a page
+BYTES = 5_500_000  # of all pictures of a page: as base64 a third more
+BYTES_PER_PIXEL = 0.12  # of WebP at the first quality, measured on film with grain
+QUALITIES = (88, 78, 68, 56, 44)  # of WebP: the first that fits
+THUMBNAIL = 160  # pixels wide
+FULL = 32.0  # of 255: the difference that has the last colour of the map
+
+
+@dataclass(frozen=True)
+class Still:
+    """One moment in all files."""
+
+    frame: int  # of the source
+    shot: int
+    seconds: float
+    reason: str  # why it is shown
+    layers: dict[str, str]  # data addresses by key: the file's number, or `map-NUMBER`; files that have ended lack
+    thumbnail: str
+
+
+def choose(measured: Measured, damage: Iterable[tuple[float, str]]) -> dict[int, str]:
+    """Frames to show and why: the middle of every shot, and where the source is damaged.
+
+    Of more than MOST shots, those are shown whose results differ most from the source.
+    """
+    chosen: dict[int, str] = {}
+    for seconds, what in damage:
+        chosen.setdefault(measured.frame_at(seconds), f"damage: {what}")
+        if len(chosen) == MOST // 2:
+            break
+    largest = np.max([np.nan_to_num(track.difference) for track in measured.tracks], axis=0)
+    by_difference = sorted(measured.shots, key=lambda shot: -float(largest[shot.start : shot.stop].mean()))
+    for shot in by_difference[: MOST - len(chosen)]:
+        chosen.setdefault((shot.start + shot.stop) // 2, "the middle of the shot")
+    return dict(sorted(chosen.items()))
+
+
+def take(measured: Measured, readers: Sequence[VideoReader], chosen: dict[int, str]) -> list[Still]:
+    """The chosen frames of every file, the source's first, small enough for one page."""
+    area = sum(reader.info.video.width * reader.info.video.height for reader in readers)
+    shrink = min(1.0, (BYTES / BYTES_PER_PIXEL / (len(chosen) * area)) ** 0.5)
+    rows: list[dict[str, Picture]] = []
+    for frame in chosen:
+        pictures = [
+            _read(reader, int(track.pts[frame]))
+            for reader, track in zip(readers, measured.tracks, strict=True)
+            if track.pts[frame] >= 0
+        ]
+        numbers = [number for number, track in enumerate(measured.tracks) if track.pts[frame] >= 0]
+        row = {str(number): _smaller(picture, shrink) for number, picture in zip(numbers, pictures, strict=True)}
+        for number, picture in zip(numbers[1:], pictures[1:], strict=True):
+            row[f"map-{number}"] = _smaller(difference_map(pictures[0], picture), shrink)
+        rows.append(row)
+    return [
+        Still(frame, measured.shot_of(frame), float(measured.seconds[frame]), reason, layers, _thumbnail(row))
+        for (frame, reason), row, layers in zip(chosen.items(), rows, _encoded(rows), strict=True)
+    ]
+
+
+def upright(picture: Picture, video: VideoInfo) -> Picture:
+    """As a player shows it: turned as the file says."""
+    return np.ascontiguousarray(np.rot90(picture, round(video.rotation / 90)))
+
+
+def shape(video: VideoInfo) -> tuple[int, int]:
+    """Width and height as a player shows it: square pixels, turned."""
+    width, height = round(video.width * (video.sample_aspect_ratio or 1)), video.height
+    return (height, width) if round(video.rotation / 90) % 2 else (width, height)
+
+
+def difference_map(source: Picture, result: Picture) -> Picture:
+    """Where a result, scaled down to the source's size, differs from it: dark where it agrees, bright from FULL on."""
+    height, width = source.shape[:2]
+    again = cv2.resize(result.astype(np.float32), (width, height), interpolation=cv2.INTER_AREA)
+    difference = cv2.blur(np.abs(again - source).mean(2), (3, 3))
+    return colored((difference * (255 / FULL)).clip(0, 255).astype(np.uint8))
+
+
+def colored(codes: NDArray[np.uint8]) -> Picture:
+    """Codes (H, W) in the colours of the map."""
+    return np.ascontiguousarray(cv2.applyColorMap(codes, cv2.COLORMAP_INFERNO)[..., ::-1], np.uint8)
+
+
+def _read(reader: VideoReader, pts: int) -> Picture:
+    return upright(picture_of(next(reader.frames(pts))), reader.info.video)
+
+
+def _thumbnail(row: dict[str, Picture]) -> str:
+    """Of the last file that has not ended."""
+    picture = next(row[key] for key in reversed(row) if key.isdigit())
+    return _address(_webp(_smaller(picture, THUMBNAIL / picture.shape[1]), QUALITIES[1]))
+
+
+def _smaller(picture: Picture, factor: float) -> Picture:
+    if factor >= 1:
+        return picture
+    size = max(1, round(picture.shape[1] * factor)), max(1, round(picture.shape[0] * factor))
+    return np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_AREA))
+
+
+def _encoded(rows: Sequence[dict[str, Picture]]) -> list[dict[str, str]]:
+    """At the best quality with which all fit."""
+    for quality in QUALITIES:
+        files = [{key: _webp(picture, quality) for key, picture in row.items()} for row in rows]
+        if sum(len(file) for row in files for file in row.values()) <= BYTES:
+            break
+    return [{key: _address(file) for key, file in row.items()} for row in files]
+
+
+def _webp(picture: Picture, quality: int) -> bytes:
+    data = io.BytesIO()
+    Image.fromarray(picture).save(data, format="WEBP", quality=quality, method=2)
+    return data.getvalue()
+
+
+def _address(file: bytes) -> str:
+    return "data:image/webp;base64," + base64.b64encode(file).decode()
