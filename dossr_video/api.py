@@ -13,10 +13,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from dossr_video.frames import Chunk
-from dossr_video.jobs.progress import OnProgress
+from dossr_video.jobs.progress import OnProgress, Progress, no_progress
 from dossr_video.jobs.report import Report
-from dossr_video.jobs.urls import run_job_at
-from dossr_video.models.base import PictureModel
+from dossr_video.jobs.resolve import resolve_sampling, resolve_temporal
+from dossr_video.jobs.run import run_job
+from dossr_video.models.base import DomainShiftModel, PictureModel
 from dossr_video.models.raft import load_flow
 from dossr_video.models.registry import load_model
 from dossr_video.pipeline.memory import MemoryBudget
@@ -27,7 +28,7 @@ from dossr_video.temporal.shots import SIZE, find_shots
 
 Frames = TypeVar("Frames", Tensor, NDArray[np.uint8])
 
-__all__ = ["load_model", "upscale", "upscale_frames"]
+__all__ = ["Progress", "load_model", "upscale", "upscale_frames"]
 
 
 def upscale(
@@ -35,17 +36,28 @@ def upscale(
     target: str | PathLike[str],
     settings: Settings | None = None,
     *,
-    on_progress: OnProgress = lambda stage, done, total: None,
+    on_progress: OnProgress = no_progress,
     force: bool = False,
     restart: bool = False,
 ) -> Report:
-    """Restore and enlarge a file or URL, all other streams kept; goes on where an interrupted run stopped.
+    """Restore and enlarge a file, all other streams kept; goes on where an interrupted run stopped.
 
-    `on_progress` gets the stage, the frames done and the frames in all (0: not known yet). `target` is written when
-    everything is complete, never before. `force` overwrites it, `restart` drops what an interrupted run had finished.
-    Raises errors.DossrError with what came, the rule and the remedy.
+    Args:
+        source: A path or URL.
+        target: A path or URL; its extension says which container is written. It gets its name when everything is
+            complete, never before.
+        settings: All options; None: their defaults.
+        on_progress: Called with a Progress event for every few frames.
+        force: Whether a target that exists is overwritten.
+        restart: Whether to drop what an interrupted run had finished.
+
+    Returns:
+        What was done and found.
+
+    Raises:
+        errors.DossrError: With what came and the rule as `message`, and the remedy as `hint`.
     """
-    return run_job_at(
+    return run_job(
         fspath(source), fspath(target), settings or Settings(), force=force, restart=restart, on_progress=on_progress
     )
 
@@ -77,12 +89,17 @@ def upscale_frames(
     starts = [*find_shots(_small_lumas(pictures)), len(pictures)]
     height, width = pictures.shape[-2:]
     size = _target_size(width, height, settings)
-    length = chunk_length(width, height, settings, scale=model.scale)
-    budget = MemoryBudget(model, flow or load_flow(settings.flow, device=model.device), settings)
+    defaults = model.defaults if isinstance(model, DomainShiftModel) else None
+    sampling = resolve_sampling(settings, defaults, model=model.name)
+    temporal = resolve_temporal(settings, seed=settings.seed)
+    length = settings.chunk or chunk_length(width, height, scale=model.scale)
+    flow = flow or load_flow(settings.flow, device=model.device)
+    budget = MemoryBudget(model, flow, frames=length, tile=settings.tile)
     results: list[Tensor] = []
     for shot, (start, stop) in enumerate(pairwise(starts)):
-        work = with_motion(_cut(pictures, start, stop, length), budget, _ignore, settings)
-        results += [result.pictures for result in upscaled(work, budget, settings, size, shot, _ignore)]
+        work = with_motion(_cut(pictures, start, stop, length), budget, _ignore, temporal)
+        done = upscaled(work, budget, _ignore, sampling, temporal, size, shot=shot)
+        results += [result.pictures for result in done]
     enlarged = torch.cat(results) if results else pictures.new_zeros(0, 3, *size)
     if isinstance(frames, Tensor):
         return enlarged

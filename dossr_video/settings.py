@@ -6,6 +6,8 @@ group under its docstring.
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
@@ -104,6 +106,10 @@ class TargetSettings(BaseModel):
     pix_fmt: str | None = Field(None, description="default: as deep as the source, as far as the encoder goes")
 
 
+NOT_IN_RESULT = frozenset({"chunk", "device", "threads", "max_pixels"})
+"""Options that the result does not depend on."""
+
+
 class Settings(ModelSettings, TimeSettings, MachineSettings, SourceSettings, TargetSettings):
     """What decides how a result looks, and so what a resumed run must share with the run before.
 
@@ -127,6 +133,11 @@ class Settings(ModelSettings, TimeSettings, MachineSettings, SourceSettings, Tar
                 else f"{option} is not an option",
                 hint="`dossr-video upscale --help` lists the options and their limits",
             ) from error
+
+    def digest(self) -> str:
+        """sha256 of the options that the result depends on."""
+        lasting = self.model_dump(mode="json", exclude=set(NOT_IN_RESULT))
+        return hashlib.sha256(json.dumps(lasting, sort_keys=True).encode()).hexdigest()
 
 
 GROUPS: tuple[type[BaseModel], ...] = (ModelSettings, TimeSettings, MachineSettings, SourceSettings, TargetSettings)

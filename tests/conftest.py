@@ -18,9 +18,16 @@ import pytest
 import torch
 from torch import Tensor
 
+from dossr_video.jobs.resolve import resolve
 from dossr_video.jobs.run import run_job
+from dossr_video.models.base import SamplerDefaults
+from dossr_video.runspec import RunSpec, WorkerInfo
 from dossr_video.settings import Settings
+from dossr_video.video.info import SourceInfo
+from dossr_video.video.inspect.processing import analyse
+from dossr_video.video.read.probe import probe
 
+Resolved = Callable[..., tuple[SourceInfo, RunSpec]]
 MakeClip = Callable[..., Path]
 Content = Callable[[Path], dict[str, Any]]
 
@@ -51,6 +58,12 @@ def tiny() -> Settings:
 
 
 @pytest.fixture(scope="session")
+def resolved() -> Resolved:
+    """What a job would do with a file and settings, for a model that is sampled: the source and the RunSpec."""
+    return _resolved
+
+
+@pytest.fixture(scope="session")
 def make_clip() -> MakeClip:
     return _make_clip
 
@@ -72,6 +85,14 @@ def whole(clip: Path, tiny: Settings, tmp_path_factory: pytest.TempPathFactory) 
     target = tmp_path_factory.mktemp("whole") / "whole.mp4"
     run_job(clip, target, tiny)
     return _content(target)
+
+
+def _resolved(source: Path, settings: Settings, *, weights: str = "w", steps: int = 1) -> tuple[SourceInfo, RunSpec]:
+    info, target = probe(source), Path("out.mp4")
+    defaults = SamplerDefaults(steps=steps, order=1, final="x0", color_fix="none")
+    worker = WorkerInfo(weights, "float32", "cpu", threads=1, scale=4, defaults=defaults, version="0")
+    processing = analyse(info, settings, target=target)
+    return info, resolve(settings, info, processing, target, worker=worker, workers=1)
 
 
 def _make_clip(path: Path, shots: list[int], *, seed: int = 0) -> Path:

@@ -31,16 +31,19 @@ ALLOWED = {
     "video.write": {"video", "video.read"},
     "video.mux": {"heap", "video", "video.read", "video.write"},
     "video.inspect": {"temporal", "video", "video.read", "video.write", "video.mux"},
-    "pipeline": {"color", "diffusion", "models", "segments", "temporal", "video.read", "video.write"},
-    "jobs.execute": {"heap", "jobs", "models", "segments", "pipeline", "video.inspect", "video.read", "video.write"},
-    "jobs": {"heap", "jobs.execute", "segments", "temporal"} | VIDEO,
+    "runspec": {"models", "video.read", "video.write"},
+    "pipeline": {"color", "diffusion", "models", "runspec", "segments", "temporal", "video.read", "video.write"},
+    # Of jobs it takes what knows nothing of executors; see BELOW_EXECUTORS.
+    "jobs.execute": {"heap", "jobs", "models", "pipeline", "runspec", "segments", "temporal"}
+    | {"video", "video.read", "video.write"},
+    "jobs": {"heap", "jobs.execute", "models", "pipeline", "runspec", "segments", "temporal"} | VIDEO,
     "library": {"jobs", "jobs.execute"} | VIDEO,
     "report": {"jobs", "temporal", "video", "video.inspect", "video.read"},
     "quality": {"temporal", "video.write"},
     "training": {"color", "diffusion", "models.compact", "models.dossr", "temporal", "quality", "video.write"},
     "api": {"jobs", "models", "pipeline", "temporal"},
     "cli": {"heap", "jobs", "jobs.execute", "library", "models", "models.dossr", "presets", "report", "temporal"}
-    | {"video.inspect", "video.read"},
+    | {"runspec", "video", "video.inspect", "video.read"},
     "__init__": {"api"},
     "__main__": {"cli"},
 }
@@ -55,6 +58,12 @@ HOMES = {
     "jinja2": {"report"},
     "matplotlib": {"report"},
 }
+
+
+# What the executors take of jobs: it must not import them.
+BELOW_EXECUTORS = {"durable", "fingerprint", "scratch", "urls"}
+# Where, beside the users' doors, options become a RunSpec; everything below gets that, or a group of options.
+DECIDING = {"settings", "jobs.resolve", "jobs.run", "video.inspect.processing"}
 
 
 def room_of(module: str) -> str:
@@ -91,6 +100,19 @@ def imports(path: Path) -> set[str]:
     return names
 
 
+def _names_imported(path: Path) -> set[str]:
+    """`package.module.name` of every `from ... import`."""
+    nodes = ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+    found = [node for node in nodes if isinstance(node, ast.ImportFrom)]
+    return {f"{node.module}.{alias.name}" for node in found for alias in node.names}
+
+
+def _modules_imported(path: Path) -> set[str]:
+    """Dotted names of the package's own modules that one imports."""
+    names = _names_imported(path) | imports(path)
+    return {name for name in names if PACKAGE.parent.joinpath(*name.split(".")).with_suffix(".py").is_file()}
+
+
 @pytest.mark.parametrize(("layer", "path"), MODULES, ids=lambda value: str(value).split("dossr_video/")[-1])
 def test_imports_go_downwards(layer: str, path: Path) -> None:
     own = {room_of(name.removeprefix("dossr_video.")) for name in imports(path) if name.startswith("dossr_video.")}
@@ -101,6 +123,23 @@ def test_imports_go_downwards(layer: str, path: Path) -> None:
 def test_heavy_libraries_have_one_home(layer: str, path: Path) -> None:
     for name in imports(path):
         assert layer in HOMES.get(name.split(".")[0], {layer}), name
+
+
+def test_executors_import_only_what_knows_nothing_of_them() -> None:
+    below = {f"dossr_video.jobs.{name}" for name in BELOW_EXECUTORS}
+    for room, path in MODULES:
+        own = {name for name in _modules_imported(path) if name.startswith("dossr_video.jobs.")}
+        if room == "jobs.execute":
+            assert {name for name in own if ".execute." not in name} <= below, path
+        if room == "jobs" and path.stem in BELOW_EXECUTORS:
+            assert own <= below, path
+
+
+def test_only_those_who_decide_see_the_settings() -> None:
+    for room, path in MODULES:
+        if "dossr_video.settings.Settings" in _names_imported(path):
+            module = ".".join(path.relative_to(PACKAGE).with_suffix("").parts)
+            assert room in {"api", "cli", "library", "__init__"} or module in DECIDING, module
 
 
 def test_ray_is_imported_in_one_file() -> None:

@@ -38,7 +38,10 @@ from dossr_video.heap import keep_one_heap
 from dossr_video.settings import Settings
 
 if TYPE_CHECKING:
+    from dossr_video.runspec import RunSpec
     from dossr_video.temporal.shots import Luma
+    from dossr_video.video.info import SourceInfo
+    from dossr_video.video.inspect.processing import ProcessingPlan
 
 
 @click.group(cls=DefaultCommand, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
@@ -79,10 +82,10 @@ def upscale(
 
     An interrupted run goes on where it stopped when the same command is given again.
     """
-    from dossr_video.jobs.urls import run_job_at
+    from dossr_video.jobs.run import run_job
 
     with interruptible() as cancelled, progress_display(quiet=quiet) as on_progress:
-        report = run_job_at(
+        report = run_job(
             source,
             target,
             settings,
@@ -97,10 +100,10 @@ def upscale(
     if before_after is not None:
         from dossr_video.report import before_after as draw
 
-        draw(Path(source), Path(target), before_after, settings=settings)
+        draw(Path(source), Path(target), before_after, read=report.settings.read)
     losses = [f"not kept: {loss}" for loss in report.lost]
     damage = [f"the source is damaged {place}" for place in report.damage]
-    for warning in (*report.warnings, *losses, *damage):
+    for warning in (*losses, *damage):
         say(f"warning: {warning}")
     if not quiet:
         say(f"result: {target}")
@@ -116,15 +119,24 @@ def upscale(
 @click.option("--json", "as_json", is_flag=True, help="print JSON")
 @debug_option
 def probe(source: Path, target: Path | None, *, settings: Settings, as_json: bool) -> None:
-    """Explain what SOURCE is, what a run with these options would do and why, and what TARGET could not keep."""
-    from dossr_video.video.inspect.processing import analyse
-    from dossr_video.video.read.probe import probe as look
+    """Explain what SOURCE is, what a run with these options would do and why, and what TARGET could not keep.
 
-    info = look(source, max_pixels=settings.max_pixels)
-    with progress_display(quiet=as_json) as on_progress:
-        processing = analyse(info, settings, target=target, on_frame=lambda frames: on_progress("looking", frames, 0))
+    With TARGET the model is loaded, and everything that a run would do is printed.
+    """
+    from dossr_video.jobs.progress import Progress
+    from dossr_video.video.inspect.processing import analyse
+    from dossr_video.video.read.probe import probe as read_info
+
+    info = read_info(source, max_pixels=settings.max_pixels)
+    with progress_display(quiet=as_json) as show:
+        processing = analyse(info, settings, target=target, on_frame=lambda frames: show(Progress("probing", frames)))
+    spec = None if target is None else _resolved(settings, info, processing, target)
     if as_json:
-        data = {"source": asdict(info), "processing": processing.as_json()}
+        data = {
+            "source": asdict(info),
+            "processing": asdict(processing),
+            "settings": None if spec is None else spec.as_json(),
+        }
         click.echo(json.dumps(data, indent=2, default=str))
         return
     video = info.video
@@ -135,6 +147,17 @@ def probe(source: Path, target: Path | None, *, settings: Settings, as_json: boo
     )
     for line in processing.explain():
         click.echo(line)
+    if spec is not None:
+        for name, value in spec.flat().items():
+            click.echo(f"{name} = {'none' if value is None else value}")
+
+
+def _resolved(settings: Settings, info: SourceInfo, processing: ProcessingPlan, target: Path) -> RunSpec:
+    from dossr_video.jobs.execute.local import LocalExecutor
+    from dossr_video.jobs.resolve import resolve, worker_spec
+
+    executor = LocalExecutor(worker_spec(settings))
+    return resolve(settings, info, processing, target, worker=executor.info, workers=executor.workers)
 
 
 @app.command()

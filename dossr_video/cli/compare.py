@@ -8,6 +8,7 @@ import click
 
 from dossr_video.cli.console import progress_display, say
 from dossr_video.cli.options import PATH, debug_option, force_option, quiet_option
+from dossr_video.jobs.progress import Progress
 
 
 @click.command()
@@ -28,6 +29,6 @@ def compare(source: Path, results: tuple[Path, ...], *, page: Path, force: bool,
     from dossr_video.report.compare import compare as write
 
     with progress_display(quiet=quiet) as show:
-        write(source, results, page, force=force, on_frame=lambda count: show("comparing", count, 0))
+        write(source, results, page, force=force, on_frame=lambda count: show(Progress("comparing", count)))
     if not quiet:
         say(f"page: {page}")

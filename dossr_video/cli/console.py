@@ -14,70 +14,98 @@ from rich.console import Console
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
-    Progress,
     TaskProgressColumn,
     TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+from rich.progress import Progress as Bars
 
 from dossr_video.errors import DossrError
 from dossr_video.jobs.names import shown
-from dossr_video.jobs.progress import OnProgress
+from dossr_video.jobs.progress import OnProgress, Progress
 
 LINE_INTERVAL = 10.0  # seconds between two lines where there is no terminal
 
 
 @contextmanager
 def progress_display(*, quiet: bool) -> Iterator[OnProgress]:
-    """A callback that draws a bar on a terminal, and prints a line now and then elsewhere."""
+    """Shows events: a bar on a terminal, a line now and then elsewhere; `quiet`: their warnings alone."""
     if quiet:
-        yield lambda stage, done, total: None
+        yield _warn
     elif sys.stderr.isatty():
         yield from _bar()
     else:
         yield _lines()
 
 
+def _warn(event: Progress) -> None:
+    for warning in event.warnings:
+        say(f"warning: {warning}")
+
+
+def _label(event: Progress) -> str:
+    """`upscaling`, or of one of several files `3/12 tape.mp4: upscaling`."""
+    if event.item is None:
+        return event.stage
+    number = f"{event.item.number}/{event.item.count} " if event.item.count else ""
+    return f"{number}{event.item.name}: {event.stage}"
+
+
+def _rate(per_second: float, unit: str) -> str:
+    return f"{per_second:.2f} {'fps' if unit == 'frames' else f'{unit}/s'}"
+
+
 def _bar() -> Iterator[OnProgress]:
+    """One bar at a time: every stage has its own, so that its rate is that of nothing else."""
     columns = (
         TextColumn("{task.description:>9}", markup=False),  # a file may be named `[restored].mp4`
         BarColumn(),
         TaskProgressColumn(),
         MofNCompleteColumn(),
-        TextColumn("frames"),
-        TextColumn("{task.fields[fps]}"),
+        TextColumn("{task.fields[unit]}"),
+        TextColumn("{task.fields[rate]}"),
         TimeElapsedColumn(),
         TextColumn("ETA"),
         TimeRemainingColumn(elapsed_when_finished=True),
     )
-    with Progress(*columns, console=Console(stderr=True)) as progress:
-        task = progress.add_task("starting", total=None, fps="")
+    with Bars(*columns, console=Console(stderr=True)) as bars:
+        label = "starting"
+        task = bars.add_task(label, total=None, unit="frames", rate="")
 
-        def show(stage: str, done: int, total: int) -> None:
-            speed = progress.tasks[task].speed
-            fps = f"{speed:.2f} fps" if speed else ""
-            progress.update(task, description=stage, completed=done, total=total or None, fps=fps)
+        def show(event: Progress) -> None:
+            nonlocal label, task
+            _warn(event)
+            if _label(event) != label:
+                label = _label(event)
+                bars.remove_task(task)
+                task = bars.add_task(label, total=event.total, completed=event.done, unit=event.unit, rate="")
+            speed = next(bar.speed for bar in bars.tasks if bar.id == task)
+            rate = _rate(speed, event.unit) if speed else ""
+            bars.update(task, completed=event.done, total=event.total, rate=rate)
 
         yield show
 
 
 def _lines() -> OnProgress:
-    last_stage, last_time = "", 0.0
-    # Frames that a run before had finished say nothing of this run's speed.
+    last_label, last_time = "", 0.0
+    # What a run before had finished says nothing of this run's speed.
     began, first = time.monotonic(), 0
 
-    def show(stage: str, done: int, total: int) -> None:
-        nonlocal last_stage, last_time, began, first
-        now = time.monotonic()
-        if stage != last_stage:
+    def show(event: Progress) -> None:
+        nonlocal last_label, last_time, began, first
+        _warn(event)
+        now, label, done, total = time.monotonic(), _label(event), event.done, event.total
+        if label != last_label:
             began, first = now, done
         elif now - last_time < LINE_INTERVAL and done != total:
             return
-        last_stage, last_time = stage, now
+        last_label, last_time = label, now
         rate = (done - first) / max(now - began, 1e-6)
-        rest = f", {rate:.2f} fps, {duration_text((total - done) / rate)} left" if done > first and total else ""
-        say(f"{stage}: {done}/{total or '?'} frames{rest}" if done or total else stage)
+        rest = ""
+        if total is not None and done > first:
+            rest = f", {_rate(rate, event.unit)}, {duration_text((total - done) / rate)} left"
+        say(f"{label}: {done}/{'?' if total is None else total} {event.unit}{rest}" if done or total else label)
 
     return show
 

@@ -25,6 +25,7 @@ from dossr_video.cli.options import (
     with_settings,
 )
 from dossr_video.jobs.names import shown
+from dossr_video.jobs.progress import Progress
 from dossr_video.settings import Settings
 
 if TYPE_CHECKING:
@@ -85,7 +86,7 @@ def batch(
                 outcomes[outcome.source] = outcome
                 _tell(outcome, quiet=quiet)
                 if watch:
-                    show("waiting for files", 0, 0)
+                    show(Progress("waiting for files", unit="files"))
 
             work.run(
                 watch=watch,

@@ -17,7 +17,7 @@ from dossr_video.presets import load_config, load_preset
 from dossr_video.settings import GROUPS, Settings
 
 if TYPE_CHECKING:
-    from dossr_video.jobs.execute.local import Executor
+    from dossr_video.jobs.execute.executor import Executor
 
 
 PATH = click.Path(path_type=Path)
@@ -119,5 +119,6 @@ def make_executor(settings: Settings, cluster: str | None) -> Executor | None:
     if cluster is None:
         return None
     from dossr_video.jobs.execute.ray import RayExecutor
+    from dossr_video.jobs.resolve import worker_spec
 
-    return RayExecutor(settings, address=cluster)
+    return RayExecutor(worker_spec(settings), address=cluster)

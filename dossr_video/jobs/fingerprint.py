@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
@@ -11,13 +10,14 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from dossr_video.settings import Settings
+from dossr_video.runspec import RunSpec
+from dossr_video.settings import NOT_IN_RESULT
 
 BLOCK = 1 << 16  # bytes
 BLOCKS = 16  # read of a file, the first and the last among them
 
-FREE = frozenset({"chunk", "device", "threads", "max_pixels"})
-"""Settings that may change between two runs of a job: the result does not depend on them."""
+FREE = NOT_IN_RESULT | {"reason", "workers"}
+"""Values of a RunSpec that may change between two runs of a job: the result does not depend on them."""
 
 
 @dataclass(frozen=True)
@@ -52,13 +52,13 @@ class Fingerprint:
     """Everything the result depends on."""
 
     source: SourceMark
-    settings: Mapping[str, Any]  # without those in FREE
-    weights: str  # sha256 of the model's weights
+    settings: Mapping[str, Any]  # the values of the RunSpec by their names, without those in FREE
     version: str  # of this program
 
     @classmethod
-    def of(cls, source: Path, settings: Settings, weights: str) -> Fingerprint:
-        return cls(SourceMark.of(source), lasting(settings), weights, version("dossr-video"))
+    def of(cls, source: Path, spec: RunSpec) -> Fingerprint:
+        settings = {name: value for name, value in spec.flat().items() if name not in FREE}
+        return cls(SourceMark.of(source), settings, version("dossr-video"))
 
     @classmethod
     def of_json(cls, data: Mapping[str, Any]) -> Fingerprint:
@@ -68,27 +68,22 @@ class Fingerprint:
         return asdict(self)
 
     def changes_to(self, now: Fingerprint) -> list[str]:
-        """How `now` differs, one short line each: `crf: 16 -> 20`; empty when it does not."""
+        """How `now` differs, one short line each: `crf: 16.0 -> 20.0`; empty when it does not."""
         names = sorted(self.settings.keys() | now.settings.keys())
         return [
-            *_differences(*((name, self.settings.get(name), now.settings.get(name)) for name in names)),
+            *_differences(*((name, _short(self.settings.get(name)), _short(now.settings.get(name))) for name in names)),
             *self.source.changes_to(now.source),
-            *_differences(("weights", self.weights[:12], now.weights[:12]), ("version", self.version, now.version)),
+            *_differences(("version", self.version, now.version)),
         ]
-
-
-def lasting(settings: Settings) -> dict[str, Any]:
-    """The settings that the result depends on, as JSON values."""
-    return settings.model_dump(mode="json", exclude=set(FREE))
-
-
-def settings_digest(settings: Settings) -> str:
-    """sha256 of the settings that the result depends on."""
-    return hashlib.sha256(json.dumps(lasting(settings), sort_keys=True).encode()).hexdigest()
 
 
 def _differences(*pairs: tuple[str, Any, Any]) -> list[str]:
     return [f"{name}: {before} -> {after}" for name, before, after in pairs if before != after]
+
+
+def _short(value: Any) -> Any:
+    """Of a sha256 the beginning."""
+    return value[:12] if isinstance(value, str) and len(value) == 64 else value
 
 
 def _date(nanoseconds: int) -> str:

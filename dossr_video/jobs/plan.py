@@ -1,4 +1,4 @@
-"""From a file and the settings alone to the list of segments: the same plan whoever makes it, on any machine."""
+"""From a file and its RunSpec alone to the list of segments: the same plan whoever makes it, on any machine."""
 
 from __future__ import annotations
 
@@ -16,15 +16,16 @@ from typing import Any
 from dossr_video.errors import JobError, SourceError
 from dossr_video.frames import Area
 from dossr_video.jobs.fingerprint import Fingerprint
+from dossr_video.runspec import RunSpec
 from dossr_video.segments import Segment
-from dossr_video.settings import Settings
 from dossr_video.temporal.duplicates import nearly_equal
 from dossr_video.temporal.shots import Luma, find_shots
+from dossr_video.video.info import SourceInfo
 from dossr_video.video.inspect.borders import Borders, black_borders, picture_area
 from dossr_video.video.inspect.content import sample_content
-from dossr_video.video.inspect.processing import open_reader
 from dossr_video.video.read.frame import Frame
 from dossr_video.video.read.pyav import VideoReader
+from dossr_video.video.read.reader import ReadSpec, open_reader
 
 FORMAT = 4  # of plan.json; raised when an older program could not read it
 
@@ -85,22 +86,22 @@ class Plan:
             ) from error
 
 
-def make_plan(source: Path, settings: Settings, *, weights: str, on_frame: Callable[[int], None]) -> Plan:
+def make_plan(source: SourceInfo, spec: RunSpec, *, on_frame: Callable[[int], None]) -> Plan:
     """Decode the file once, for its exact times, cuts, duplicates and damage; `on_frame` gets the count so far.
 
     Raises SourceError when the file cannot be read, or holds no frame between --start and --duration.
     """
-    fingerprint = Fingerprint.of(source, settings, weights)  # first: a file that changes meanwhile is then noticed
+    fingerprint = Fingerprint.of(source.path, spec)  # first: a file that changes meanwhile is then noticed
     pts = array("q")
     duplicates = bytearray()
     borders: list[Borders | None] = []
 
     def lumas(reader: VideoReader) -> Iterator[Luma]:
         before, kept = b"", None
-        for frame in _within(reader, settings):
+        for frame in _within(reader, spec.read):
             digest = frame.digest()
             duplicate = digest == before
-            if settings.dedupe and not duplicate:
+            if spec.temporal.dedupe and not duplicate:
                 luma = frame.luma()
                 duplicate = kept is not None and nearly_equal(kept, luma)
                 kept = kept if duplicate else luma
@@ -112,12 +113,12 @@ def make_plan(source: Path, settings: Settings, *, weights: str, on_frame: Calla
             yield frame.luma_small()
             on_frame(len(pts))
 
-    with open_reader(source, settings) as reader:
+    with open_reader(source, spec.read) as reader:
         starts = list(find_shots(lumas(reader)))
         damage = tuple(map(str, sorted(reader.damage, key=lambda found: found.seconds)))
     if not pts:
-        raise SourceError(f"{source} has no frames after {settings.start} s", hint="lower --start")
-    video, switching = reader.info.video, sample_content(reader.info, max_pixels=settings.max_pixels).switching
+        raise SourceError(f"{source.path} has no frames after {spec.read.start} s", hint="lower --start")
+    video, switching = source.video, sample_content(source, max_pixels=spec.read.max_pixels).switching
     areas = [
         picture_area(_common(borders[start:stop]), switching, width=video.width, height=video.height)
         for start, stop in pairwise([*starts, len(pts)])
@@ -131,11 +132,11 @@ def _common(borders: Sequence[Borders | None]) -> Borders:
     return reduce(and_, found) if found else Borders()
 
 
-def _within(reader: VideoReader, settings: Settings) -> Iterator[Frame]:
+def _within(reader: VideoReader, spec: ReadSpec) -> Iterator[Frame]:
     """The frames that --start and --duration leave, by their time after the first frame of the file."""
     # The decimal number that was given: the float nearest to 0.4 lies behind the frame at 0.4 s.
-    start = Fraction(str(settings.start))
-    stop = None if settings.duration is None else start + Fraction(str(settings.duration))
+    start = Fraction(str(spec.start))
+    stop = None if spec.duration is None else start + Fraction(str(spec.duration))
     origin: int | None = None
     for frame in reader.frames():
         origin = frame.pts if origin is None else origin

@@ -1,4 +1,4 @@
-"""How far a run is: for the person who started it, and in its folder for `status`."""
+"""How far a run is: events for whoever listens, and a note in the job's folder for `status`."""
 
 from __future__ import annotations
 
@@ -8,48 +8,85 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-OnProgress = Callable[[str, int, int], None]  # stage, frames done, frames in all (0: not known yet)
 INTERVAL = 2.0  # seconds between two notes in the folder
 
 
 @dataclass(frozen=True)
-class Position:
-    """A note in the job folder."""
+class Item:
+    """One file of several."""
+
+    name: str  # fit for a terminal
+    number: int  # from 1
+    count: int | None = None  # of files; None: not known
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where a run is. Each stage counts from its own beginning to its own end, at its own rate.
+
+    Attributes:
+        stage: "probing", "analysing", "upscaling", "joining" or "verifying"; "waiting" in a watched folder.
+        done: Units that are done, those that an earlier run had finished included.
+        total: Units in all; None: not known yet.
+        unit: What is counted: "frames" or "files".
+        item: The file that the event is about, where a run has several; None: the only one.
+        warnings: What went wrong since the event before without ending the run, one line each.
+    """
 
     stage: str
-    done: int  # frames
-    total: int  # frames; 0: not known yet
+    done: int = 0
+    total: int | None = None
+    unit: str = "frames"
+    item: Item | None = None
+    warnings: tuple[str, ...] = ()
+
+
+OnProgress = Callable[[Progress], None]
+
+
+def no_progress(event: Progress) -> None:
+    """Nobody listens."""
+
+
+@dataclass(frozen=True)
+class Note:
+    """What stands in the job folder."""
+
+    stage: str
+    done: int
+    total: int | None  # None: not known yet
+    unit: str
     seconds: float  # that this run has spent on the stage; no time of day: clocks are set
-    first: int  # frames that were done when the stage started
+    first: int  # what was done when the stage started
 
 
-class Progress:
-    """Passes on where a run is, and notes it now and then."""
+class Reporter:
+    """Passes events on, and notes the last one in the job folder now and then."""
 
     def __init__(self, path: Path, on_progress: OnProgress) -> None:
         self._path = path
         self._on_progress = on_progress
-        self._position: Position | None = None
+        self._stage: str | None = None
+        self._first = 0
         self._began = self._noted = 0.0
 
-    def show(self, stage: str, done: int, total: int) -> None:
-        now, before = time.monotonic(), self._position
-        begun = before is None or before.stage != stage
-        if begun:
-            self._began = now
-        first = done if begun or before is None else before.first
-        self._position = Position(stage, done, total, now - self._began, first)
-        if begun or now - self._noted > INTERVAL:
+    def __call__(self, event: Progress) -> None:
+        now = time.monotonic()
+        begins = event.stage != self._stage
+        if begins:
+            self._stage, self._first, self._began = event.stage, event.done, now
+        if begins or now - self._noted > INTERVAL:
             self._noted = now
+            note = Note(event.stage, event.done, event.total, event.unit, now - self._began, self._first)
             temporary = self._path.with_suffix(".part")
-            temporary.write_text(json.dumps(asdict(self._position)))
+            temporary.write_text(json.dumps(asdict(note)))
             temporary.replace(self._path)
-        self._on_progress(stage, done, total)
+        self._on_progress(event)
 
 
-def position(path: Path) -> Position | None:
+def last_note(path: Path) -> Note | None:
     """What a run noted last; None where there is no note."""
     try:
-        return Position(**json.loads(path.read_bytes()))
+        return Note(**json.loads(path.read_bytes()))
     except (FileNotFoundError, ValueError, TypeError):
         return None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict
 
-from dossr_video.settings import Settings
+from dossr_video.runspec import RunSpec
 from dossr_video.video.mux.proof import Proof
 
 
@@ -16,7 +16,7 @@ class Report(BaseModel):
     source: str  # path or URL
     target: str
     version: str  # of this program
-    settings: Settings
+    settings: RunSpec
     weights: str  # sha256
     processing: tuple[str, ...]  # what was found about the source and what was done for it, one line each
     frames: int  # written

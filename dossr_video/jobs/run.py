@@ -2,111 +2,130 @@
 
 from __future__ import annotations
 
+import shutil
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 
-from dossr_video.errors import Interrupted, JobError, SourceError
+from dossr_video.errors import Interrupted, JobError, SourceError, TargetError
 from dossr_video.jobs import durable
-from dossr_video.jobs.execute.local import Executor, LocalExecutor
-from dossr_video.jobs.execute.worker import Task
+from dossr_video.jobs.execute.executor import Callbacks, Executor, Task
+from dossr_video.jobs.execute.local import LocalExecutor
 from dossr_video.jobs.fingerprint import Fingerprint, SourceMark
 from dossr_video.jobs.folder import JobFolder
 from dossr_video.jobs.join import join_segments
 from dossr_video.jobs.names import shown
 from dossr_video.jobs.plan import Plan, make_plan
-from dossr_video.jobs.progress import OnProgress, Progress
+from dossr_video.jobs.progress import OnProgress, Progress, Reporter, no_progress
 from dossr_video.jobs.report import Report
+from dossr_video.jobs.resolve import resolve, worker_spec
 from dossr_video.jobs.resources import least_bytes, require_space, write_errors
+from dossr_video.jobs.urls import cached, exists, fetched, is_url, uploaded
+from dossr_video.runspec import RunSpec
 from dossr_video.segments import SegmentResult
 from dossr_video.settings import Settings
 from dossr_video.video.info import SourceInfo
-from dossr_video.video.inspect.processing import ProcessingPlan, analyse, open_reader, output_size
+from dossr_video.video.inspect.processing import ProcessingPlan, analyse
 from dossr_video.video.read.probe import probe
-from dossr_video.video.write.writer import VideoSpec, check_target, make_spec, try_encoder
+from dossr_video.video.write.writer import check_target, try_encoder
 
 
 def run_job(
-    source: Path,
-    target: Path,
+    source: str | Path,
+    target: str | Path,
     settings: Settings,
     *,
     force: bool = False,
     restart: bool = False,
-    on_progress: OnProgress = lambda stage, done, total: None,
+    on_progress: OnProgress = no_progress,
     cancelled: Callable[[], bool] = lambda: False,
     executor: Executor | None = None,
-    source_url: str | None = None,
-    publish: Callable[[Path], None] | None = None,
 ) -> Report:
     """Upscale a file; called again after any interruption, go on where it stopped.
 
-    `on_progress` gets the stage, the frames done and the frames in all (0: not known yet). Once `cancelled` says so,
-    the running segments are finished and Interrupted is raised. `force` overwrites the target; `restart` drops what an
-    earlier run finished. `executor`, made for the same model and machine settings, serves several jobs and loads the
-    model once. `source_url` is where `source` was fetched from, for machines that do not see it. `publish` puts the
-    whole result in its place; None: it gets the name `target`.
-
     Work in progress lies in `TARGET.dossr/`, which is removed with the last step, and also when no segment in it is
-    finished. It grows to the size of the result, and while the segments are joined to twice that.
+    finished. It grows to the size of the result, and while the segments are joined to twice that. A source behind a URL
+    is fetched into the user's cache (XDG_CACHE_HOME), and the job of a result behind one is done there, so an
+    interrupted job goes on where its cache is; that part of the cache goes away with the last step.
 
-    Raises SourceError, TargetError, ModelError, ProofError, Interrupted; JobError when another process works on the
-    target (HeldError), or when what an earlier run finished belongs to other settings or another input.
+    Args:
+        source: A path or URL.
+        target: A path or URL. It gets its name when everything is complete, never before.
+        settings: What the user asked for.
+        force: Whether a target that exists is overwritten.
+        restart: Whether to drop what an earlier run finished.
+        on_progress: Called with each Progress event, from one thread at a time.
+        cancelled: Asked now and then; once it says so, the running segments are finished and Interrupted is raised.
+        executor: Runs the segments; made for the same model and machine settings, it serves several jobs and loads the
+            model once. None: this machine.
+
+    Raises:
+        SourceError, TargetError, ModelError, SettingsError, ProofError, Interrupted: As their docstrings say.
+        JobError: Another process works on the target (HeldError), or what an earlier run finished belongs to other
+            settings or another input.
     """
-    began = time.monotonic()
-    check_target(target, settings, source=source, force=True)
-
-    def look(frames: int) -> None:
-        if cancelled():
-            raise Interrupted("stopped while the file was looked at", hint="nothing is left behind")
-        on_progress("looking", frames, 0)
-
-    job = _describe(source, target, settings, look)
-    folder = JobFolder.beside(target, suffix=job.spec.segment_suffix)
-    with write_errors(target.parent), folder.held():
-        if restart:
-            folder.clear()
-        if (report := _completed(folder, target)) is None:
-            check_target(target, settings, force=force)
-            executor = executor or LocalExecutor(settings)
-            job = replace(job, settings=settings.model_copy(update={"dtype": executor.dtype}))
-            progress = Progress(folder.progress, on_progress)
-            plan = _agreed_plan(folder, job, executor.weights, progress, cancelled)
-            resumed = len(folder.finished())
-            tasks = _tasks(folder, plan, job, source_url)
-            _finish_segments(folder, plan, job, tasks, executor, progress, cancelled)
-            progress.show("joining", plan.frames, plan.frames)
-            report = _join(folder, plan, job, resumed=resumed, began=began)
-            if publish is None:
-                durable.settle(folder.joined(target), target)
-            else:
-                publish(folder.joined(target))
-        folder.remove()
+    source_url, target_url = (str(name) if is_url(str(name)) else None for name in (source, target))
+    here = fetched(source_url) if source_url else Path(source)
+    there = cached(target_url) if target_url else Path(target)
+    if target_url and not force and exists(target_url):
+        raise TargetError(f"{target_url} exists", hint="choose another name, or overwrite it with --force")
+    request = _Request(here, there, settings, force, restart, on_progress, cancelled, executor, source_url, target_url)
+    report = request.run()
+    for url, path in ((source_url, here), (target_url, there)):
+        if url is not None:
+            shutil.rmtree(path.parent, ignore_errors=True)
     return report
 
 
 @dataclass(frozen=True)
-class _Job:
-    """What is read, how it is treated and what is written."""
+class _Request:
+    """What `run_job` was asked for, with the local files of what lies behind URLs."""
 
-    source: SourceInfo
-    processing: ProcessingPlan
+    source: Path
     target: Path
-    spec: VideoSpec
     settings: Settings
+    force: bool
+    restart: bool
+    on_progress: OnProgress
+    cancelled: Callable[[], bool]
+    executor: Executor | None
+    source_url: str | None  # for machines that do not see `source`
+    target_url: str | None  # where the whole result goes; None: it gets the name `target`
+    began: float = field(default_factory=time.monotonic)
 
+    def run(self) -> Report:
+        check_target(self.target, self.settings, source=self.source, force=True)
+        source = probe(self.source, max_pixels=self.settings.max_pixels)
+        processing = analyse(source, self.settings, target=self.target, on_frame=self._look)
+        assert processing.video is not None
+        try_encoder(processing.video)  # options that do not fit the input are refused here, before hours of work
+        folder = JobFolder.beside(self.target, suffix=processing.video.segment_suffix)
+        with write_errors(self.target.parent), folder.held():
+            if self.restart:
+                folder.clear()
+            report = _completed(folder, self.target)
+            if report is None:
+                check_target(self.target, self.settings, force=self.force)
+                report = self._job(folder, source, processing).run()
+                if self.target_url is None:
+                    durable.settle(folder.joined(self.target), self.target)
+                else:
+                    uploaded(folder.joined(self.target), self.target_url)
+            folder.remove()
+        return report
 
-def _describe(source: Path, target: Path, settings: Settings, on_frame: Callable[[int], None]) -> _Job:
-    """Options that do not fit the input are refused here, before hours of work."""
-    info = probe(source, max_pixels=settings.max_pixels)
-    processing = analyse(info, settings, target=target, on_frame=on_frame)
-    with open_reader(source, settings, fields=processing.fields) as reader:
-        width, height = output_size(reader.info.video, settings, target)
-        spec = make_spec(reader, settings, target, width=width, height=height)
-        try_encoder(spec)
-        return _Job(reader.info, processing, target, spec, settings)
+    def _look(self, frames: int) -> None:
+        if self.cancelled():
+            raise Interrupted("stopped while the file was probed", hint="nothing is left behind")
+        self.on_progress(Progress("probing", frames))
+
+    def _job(self, folder: JobFolder, source: SourceInfo, processing: ProcessingPlan) -> _Job:
+        executor = self.executor or LocalExecutor(worker_spec(self.settings))
+        spec = resolve(self.settings, source, processing, self.target, worker=executor.info, workers=executor.workers)
+        progress = Reporter(folder.progress, self.on_progress)
+        return _Job(self, folder, source, processing, spec, executor, progress)
 
 
 def _completed(folder: JobFolder, target: Path) -> Report | None:
@@ -116,130 +135,124 @@ def _completed(folder: JobFolder, target: Path) -> Report | None:
     return None
 
 
-def _agreed_plan(
-    folder: JobFolder,
-    job: _Job,
-    weights: str,
-    progress: Progress,
-    cancelled: Callable[[], bool],
-) -> Plan:
-    """The plan of an earlier run where it is still the one to follow, else a new one."""
-    if folder.plan.exists():
-        try:
-            plan = Plan.loads(folder.plan.read_bytes(), path=folder.plan)
-        except JobError:
-            if folder.finished():
-                raise
-        else:
-            changes = plan.fingerprint.changes_to(Fingerprint.of(job.source.path, job.settings, weights))
-            if not changes:
-                return plan
-            if folder.finished():
-                raise JobError(
-                    f"{folder.path} holds finished segments of another run ({'; '.join(changes)})",
-                    hint="give the same input and options as before, or begin anew with --restart",
-                )
-    folder.clear()
+@dataclass(frozen=True)
+class _Job:
+    """A job whose folder is held."""
 
-    def count(frames: int) -> None:
-        if cancelled():
+    request: _Request
+    folder: JobFolder
+    source: SourceInfo
+    processing: ProcessingPlan
+    spec: RunSpec
+    executor: Executor
+    progress: Reporter
+
+    def run(self) -> Report:
+        """Make the result in the folder, and the report beside it."""
+        plan = self._agreed_plan()
+        resumed = len(self.folder.finished())
+        self._finish_segments(plan)
+        return self._join(plan, resumed=resumed)
+
+    def _agreed_plan(self) -> Plan:
+        """The plan of an earlier run where it is still the one to follow, else a new one."""
+        folder = self.folder
+        if folder.plan.exists():
+            try:
+                plan = Plan.loads(folder.plan.read_bytes(), path=folder.plan)
+            except JobError:
+                if folder.finished():
+                    raise
+            else:
+                changes = plan.fingerprint.changes_to(Fingerprint.of(self.source.path, self.spec))
+                if not changes:
+                    return plan
+                if folder.finished():
+                    raise JobError(
+                        f"{folder.path} holds finished segments of another run ({'; '.join(changes)})",
+                        hint="give the same input and options as before, or begin anew with --restart",
+                    )
+        folder.clear()
+        plan = make_plan(self.source, self.spec, on_frame=self._analyse)
+        durable.write(folder.plan, plan.dumps())
+        return plan
+
+    def _analyse(self, frames: int) -> None:
+        if self.request.cancelled():
             raise Interrupted("stopped while the file was analysed", hint="nothing is left behind")
-        progress.show("analysing", frames, 0)
+        self.progress(Progress("analysing", frames))
 
-    plan = make_plan(job.source.path, job.settings, weights=weights, on_frame=count)
-    durable.write(folder.plan, plan.dumps())
-    return plan
+    def _finish_segments(self, plan: Plan) -> None:
+        """Run what is left of the plan."""
+        folder, video = self.folder, self.spec.video
+        finished = folder.finished()
+        tasks = [
+            Task(segment, self.source, folder.file_of(segment.index), self.spec, self.request.source_url)
+            for segment in plan.segments
+            if segment.index not in finished
+        ]
+        done = recorded = plan.frames - sum(len(task.segment) for task in tasks)
+        written = sum(folder.file_of(index).stat().st_size for index in finished)
+        self.progress(Progress("upscaling", done, plan.frames))
+        # A bound from below before hours of work; what the result really takes is known from the first segment on.
+        require_space(folder.path, least_bytes(video, 2 * plan.frames - done), what="the job")
 
+        def record(result: SegmentResult) -> None:
+            nonlocal recorded, written
+            file = folder.file_of(result.index)
+            folder.ledger.record(result, file)
+            recorded += result.frames
+            written += file.stat().st_size
+            if result.warnings:
+                self.progress(Progress("upscaling", done, plan.frames, warnings=result.warnings))
+            # What is left of the segments, and then all of it once more: the joined result.
+            frames = (plan.frames - recorded) + plan.frames
+            require_space(folder.path, round(written / recorded * frames), what="the rest of the job")
 
-def _tasks(folder: JobFolder, plan: Plan, job: _Job, url: str | None) -> list[Task]:
-    """What is left of the plan."""
-    finished, fields = folder.finished(), job.processing.fields
-    return [
-        Task(segment, job.source.path, folder.file_of(segment.index), job.spec, fields, url)
-        for segment in plan.segments
-        if segment.index not in finished
-    ]
+        def count(frames: int) -> None:
+            nonlocal done
+            done += frames
+            self.progress(Progress("upscaling", done, plan.frames))
 
+        self.executor.run(tasks, Callbacks(on_done=record, on_frames=count, stopping=self.request.cancelled))
+        if recorded < plan.frames:
+            raise Interrupted(
+                f"stopped with {recorded} of {plan.frames} frames finished", hint="give the same command again to go on"
+            )
 
-def _finish_segments(
-    folder: JobFolder,
-    plan: Plan,
-    job: _Job,
-    tasks: Sequence[Task],
-    executor: Executor,
-    progress: Progress,
-    cancelled: Callable[[], bool],
-) -> None:
-    """Run the tasks, which are what is left of the plan."""
-    done = plan.frames - sum(len(task.segment) for task in tasks)
-    written = sum(folder.file_of(index).stat().st_size for index in folder.finished())
-    recorded = done
-    progress.show("upscaling", done, plan.frames)
-    # A bound from below before hours of work; what the result really takes is known from the first segment on.
-    least = least_bytes(job.spec.width, job.spec.height, 2 * plan.frames - done, job.spec.encoding.encoder)
-    require_space(folder.path, least, what="the job")
-
-    def record(result: SegmentResult) -> None:
-        nonlocal recorded, written
-        file = folder.file_of(result.index)
-        folder.ledger.record(result, file)
-        recorded += result.frames
-        written += file.stat().st_size
-        # What is left of the segments, and then all of it once more: the joined result.
-        frames = (plan.frames - recorded) + plan.frames
-        require_space(folder.path, round(written / recorded * frames), what="the rest of the job")
-
-    def count(frames: int) -> None:
-        nonlocal done
-        done += frames
-        progress.show("upscaling", done, plan.frames)
-
-    executor.run(tasks, on_done=record, on_frames=count, stopping=cancelled)
-    if recorded < plan.frames:
-        raise Interrupted(
-            f"stopped with {recorded} of {plan.frames} frames finished", hint="give the same command again to go on"
+    def _join(self, plan: Plan, *, resumed: int) -> Report:
+        results = [result for _, result in sorted(self.folder.finished().items())]
+        joined = self.folder.joined(self.request.target)
+        outcome, proof = join_segments(
+            self.folder, plan, self.source, joined, spec=self.spec, on_progress=self.progress
         )
-
-
-def _join(
-    folder: JobFolder,
-    plan: Plan,
-    job: _Job,
-    *,
-    resumed: int,
-    began: float,
-) -> Report:
-    """Make the result in the folder, and the report beside it."""
-    results = folder.finished()
-    joined = folder.joined(job.target)
-    outcome, proof = join_segments(folder, plan, job.source.path, joined, spec=job.spec, settings=job.settings)
-    before, now = plan.fingerprint.source, SourceMark.of(job.source.path)
-    if before != now:
-        joined.unlink()
-        raise SourceError(
-            f"{job.source.path} changed while it was worked on: {'; '.join(before.changes_to(now))}",
-            hint="wait until it is complete, then begin anew with --restart",
+        before, now = plan.fingerprint.source, SourceMark.of(self.source.path)
+        if before != now:
+            joined.unlink()
+            raise SourceError(
+                f"{self.source.path} changed while it was worked on: {'; '.join(before.changes_to(now))}",
+                hint="wait until it is complete, then begin anew with --restart",
+            )
+        report = Report(
+            source=self.request.source_url or shown(self.source.path),
+            target=self.request.target_url or shown(self.request.target),
+            version=version("dossr-video"),
+            settings=self.spec,
+            weights=self.spec.model.weights,
+            processing=tuple(self.processing.explain()),
+            frames=plan.frames,
+            duplicates=plan.duplicates,
+            shots=plan.shots,
+            segments=len(plan.segments),
+            resumed=resumed,
+            size=joined.stat().st_size,
+            seconds=time.monotonic() - self.request.began,
+            work_seconds=sum(result.seconds for result in results),
+            kept=proof.summary,
+            proof=proof,
+            lost=outcome.lost,
+            damage=plan.damage,
+            warnings=(*outcome.warnings, *(warning for result in results for warning in result.warnings)),
         )
-    report = Report(
-        source=shown(job.source.path),
-        target=shown(job.target),
-        version=version("dossr-video"),
-        settings=job.settings,
-        weights=plan.fingerprint.weights,
-        processing=tuple(job.processing.explain()),
-        frames=plan.frames,
-        duplicates=plan.duplicates,
-        shots=plan.shots,
-        segments=len(plan.segments),
-        resumed=resumed,
-        size=joined.stat().st_size,
-        seconds=time.monotonic() - began,
-        work_seconds=sum(result.seconds for result in results.values()),
-        kept=proof.summary,
-        proof=proof,
-        lost=outcome.lost,
-        damage=plan.damage,
-        warnings=(*outcome.warnings, *(w for _, r in sorted(results.items()) for w in r.warnings)),
-    )
-    durable.write(folder.report, report.dumps().encode())
-    return report
+        durable.write(self.folder.report, report.dumps().encode())
+        return report

@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import Literal
 
 from dossr_video.errors import DossrError, Interrupted, TargetError
-from dossr_video.jobs.execute.local import Executor, LocalExecutor
-from dossr_video.jobs.fingerprint import SourceMark, settings_digest
+from dossr_video.jobs.execute.executor import Executor
+from dossr_video.jobs.execute.local import LocalExecutor
+from dossr_video.jobs.fingerprint import SourceMark
 from dossr_video.jobs.lock import HeldError
 from dossr_video.jobs.names import shown
-from dossr_video.jobs.progress import OnProgress
+from dossr_video.jobs.progress import Item, OnProgress, no_progress
+from dossr_video.jobs.resolve import resolve_sampling, worker_spec
 from dossr_video.jobs.resources import write_errors
 from dossr_video.jobs.run import run_job
 from dossr_video.library.catalogue import Catalogue, Entry, has_catalogue
@@ -50,7 +52,7 @@ class Batch:
         *,
         watch: bool = False,
         on_outcome: Callable[[Outcome], None] = lambda outcome: None,
-        on_progress: OnProgress = lambda stage, done, total: None,
+        on_progress: OnProgress = no_progress,
         cancelled: Callable[[], bool] = lambda: False,
         executor: Executor | None = None,
     ) -> list[Outcome]:
@@ -64,13 +66,14 @@ class Batch:
         """
         outcomes: dict[Path, Outcome] = {}
         files = _arrivals(self.library, cancelled) if watch else self.library.files()
-        executor = executor or LocalExecutor(self.settings)
+        executor = executor or LocalExecutor(worker_spec(self.settings))
+        resolve_sampling(self.settings, executor.info.defaults, model=self.settings.model)  # refused once, not per file
         catalogue = Catalogue(_made(self.library.results))
         for number, source in enumerate(files, start=1):
             if cancelled() and not watch:
                 raise Interrupted(f"stopped after {len(outcomes)} files", hint="give the same command again to go on")
-            place = f"{number}/{len(files)} " if isinstance(files, list) else ""
-            show = _named(on_progress, f"{place}{shown(source.name)}")
+            item = Item(shown(source.name), number, len(files) if isinstance(files, list) else None)
+            show = _about(item, on_progress)
             outcomes[source] = outcome = self._file(source, catalogue, executor, show, cancelled)
             on_outcome(outcome)
         return list(outcomes.values())
@@ -149,7 +152,7 @@ class Batch:
             mark.size,
             mark.modified,
             mark.sample,
-            settings_digest(self.settings),
+            self.settings.digest(),
             began,
         )
 
@@ -164,8 +167,9 @@ class Batch:
             )
 
 
-def _named(on_progress: OnProgress, name: str) -> OnProgress:
-    return lambda stage, done, total: on_progress(f"{name}: {stage}", done, total)
+def _about(item: Item, on_progress: OnProgress) -> OnProgress:
+    """Passes the events of one file on as those of one of several."""
+    return lambda event: on_progress(replace(event, item=item))
 
 
 def _made(folder: Path) -> Path:

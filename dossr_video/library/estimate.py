@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 
 from dossr_video.errors import DossrError, Interrupted
-from dossr_video.jobs.execute.local import Executor, LocalExecutor
+from dossr_video.jobs.execute.executor import Executor
+from dossr_video.jobs.execute.local import LocalExecutor
 from dossr_video.jobs.names import shown
-from dossr_video.jobs.progress import OnProgress
+from dossr_video.jobs.progress import Item, OnProgress, Progress, no_progress
+from dossr_video.jobs.resolve import worker_spec
 from dossr_video.jobs.run import run_job
 from dossr_video.jobs.scratch import Scratch
 from dossr_video.library.batch import Batch
 from dossr_video.settings import Settings
 from dossr_video.video.inspect.fields import quick_spans
-from dossr_video.video.inspect.processing import open_reader, output_size
+from dossr_video.video.inspect.processing import output_size
+from dossr_video.video.read.deinterlace import clock_of
 from dossr_video.video.read.probe import probe
+from dossr_video.video.read.reader import ReadSpec, open_reader
 
 WARM_UP, TIMED = 8, 24  # frames
 
@@ -60,7 +64,7 @@ def quote(
     batch: Batch,
     *,
     executor: Executor | None = None,
-    on_progress: OnProgress = lambda stage, done, total: None,
+    on_progress: OnProgress = no_progress,
     cancelled: Callable[[], bool] = lambda: False,
 ) -> Quote:
     """Look into every file that `batch` would do, and time a piece of the one of middle size on this machine.
@@ -74,7 +78,7 @@ def quote(
     for number, source in enumerate(batch.to_do(), start=1):
         if cancelled():
             raise Interrupted(f"stopped after {number - 1} files were looked at", hint="nothing is left behind")
-        on_progress(f"looking at file {number}, {shown(source.name)}", 0, 0)
+        on_progress(Progress("probing", number - 1, unit="files", item=Item(shown(source.name), number)))
         try:
             piece = _look(source, batch.library.target_of(source), batch.settings)
         except DossrError as error:
@@ -86,7 +90,7 @@ def quote(
             pieces.append(piece)
     if not pieces:
         return Quote(0, 0, 0.0, 0, 0, None, tuple(unknown), tuple(refused))
-    executor = executor or LocalExecutor(batch.settings)
+    executor = executor or LocalExecutor(worker_spec(batch.settings))
     middle = sorted(pieces, key=lambda piece: piece.pixels)[len(pieces) // 2]
     speed = _measure(middle, batch.settings, executor, on_progress, cancelled)
     seconds = sum(piece.frames * piece.pixels for piece in pieces) * speed.seconds_per_pixel / executor.workers
@@ -106,19 +110,19 @@ def quote(
 def _look(source: Path, target: Path, settings: Settings) -> _Piece | None:
     """None when the file does not tell how long it is."""
     info = probe(source, max_pixels=settings.max_pixels)
-    with open_reader(source, settings, fields=quick_spans(info, settings)) as reader:
-        video = reader.info.video
-        seconds = video.duration or reader.info.duration
-        if seconds is None and video.frames is not None:
-            seconds = video.frames / video.frame_rate
-        if seconds is None:
-            return None
-        left = max(Fraction(0), seconds - Fraction(settings.start))
-        left = left if settings.duration is None else min(left, Fraction(settings.duration))
-        width, height = output_size(video, settings, target)
-        # The reader's rate, not the file's: fields become frames, pulldown goes away.
-        frames, period = round(left * reader.frame_rate), float(1 / reader.frame_rate)
-        return _Piece(source, frames, period, video.width * video.height, width * height)
+    video = info.video
+    seconds = video.duration or info.duration
+    if seconds is None and video.frames is not None:
+        seconds = video.frames / video.frame_rate
+    fields = quick_spans(info, settings)
+    open_reader(info, ReadSpec(settings.reader, fields, max_pixels=settings.max_pixels)).close()  # refused, if so
+    if seconds is None:
+        return None
+    left = max(Fraction(0), seconds - Fraction(settings.start))
+    left = left if settings.duration is None else min(left, Fraction(settings.duration))
+    width, height = output_size(video, settings, target)
+    _, rate = clock_of(fields, video)  # not the file's: fields become frames, pulldown goes away
+    return _Piece(source, round(left * rate), float(1 / rate), video.width * video.height, width * height)
 
 
 def _measure(
@@ -126,8 +130,10 @@ def _measure(
 ) -> Speed:
     """Do a few frames to warm up and some more that count, into a folder that goes away."""
 
-    def show(stage: str, done: int, total: int) -> None:
-        on_progress(f"measuring on {shown(piece.path.name)}, {stage}", done, total)
+    item = Item(shown(piece.path.name), 1, 1)
+
+    def show(event: Progress) -> None:
+        on_progress(replace(event, stage=f"measuring, {event.stage}", item=item))
 
     scratch = Scratch()
     try:

@@ -10,7 +10,7 @@ from typing import Literal
 from dossr_video.errors import TargetError
 from dossr_video.jobs.folder import JobFolder
 from dossr_video.jobs.lock import Owner, holder
-from dossr_video.jobs.progress import position
+from dossr_video.jobs.progress import last_note
 from dossr_video.library.catalogue import Catalogue, Entry, has_catalogue
 
 
@@ -21,9 +21,9 @@ class JobStatus:
     target: Path
     state: Literal["running", "interrupted"]
     owner: Owner | None  # the process that runs it
-    stage: str  # as the run last told; "" where it told nothing
+    stage: str  # as the run last noted; "" where there is no note
     done: int  # frames; of an interrupted job those in finished segments
-    total: int  # frames; 0: not known yet
+    total: int | None  # frames; None: not known yet
     seconds_left: float | None  # at the speed of this run; None: not known
 
 
@@ -57,18 +57,18 @@ def _job_folders(folder: Path) -> Iterator[Path]:
 
 def _job(path: Path) -> JobStatus:
     folder = JobFolder(path, suffix="")
-    owner, told = holder(folder.lock), position(folder.progress)
-    done, total = (told.done, told.total) if told else (0, 0)
+    owner, note = holder(folder.lock), last_note(folder.progress)
+    done, total = (note.done, note.total) if note else (0, None)
     if owner is None:
         done = sum(result.frames for result in folder.finished().values())
     left = None
-    if owner is not None and told is not None and told.total and told.done > told.first:
-        left = (told.total - told.done) * told.seconds / (told.done - told.first)
+    if owner is not None and note is not None and note.total is not None and note.done > note.first:
+        left = (note.total - note.done) * note.seconds / (note.done - note.first)
     return JobStatus(
         path.with_suffix(""),
         "interrupted" if owner is None else "running",
         owner,
-        told.stage if told else "",
+        note.stage if note else "",
         done,
         total,
         left,

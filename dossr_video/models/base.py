@@ -15,6 +15,11 @@ HiddenState = tuple[Tensor, ...] | None
 """What a recurrent restorer keeps of the frame before; None before the first frame of a shot."""
 
 
+DEFAULT_PROMPT = "clean, high-resolution, 8k"
+"""What DoSSR was trained with."""
+EMPTY_PROMPT = ""
+
+
 @dataclass(frozen=True, eq=False)
 class Condition:
     """What every network call sees beside x; computed once per batch of frames."""

@@ -10,8 +10,6 @@ from dossr_video.errors import ModelError
 from dossr_video.frames import Chunk
 from dossr_video.models.base import PictureModel
 from dossr_video.models.tiled import in_tiles
-from dossr_video.pipeline.shot import check_options, needs_motion
-from dossr_video.settings import Settings
 from dossr_video.temporal.flow import CoarseFlow, FlowEstimator
 
 CHUNK = 8  # frames, where they are small
@@ -25,14 +23,13 @@ class MemoryBudget:
     The only thing that segments share: what did not fit once is not tried again.
     """
 
-    def __init__(self, model: PictureModel, flow: FlowEstimator, settings: Settings) -> None:
-        """Raises SettingsError for options that the model has no use for."""
-        check_options(model, settings)
+    def __init__(self, model: PictureModel, flow: FlowEstimator, *, frames: int, tile: int | None) -> None:
+        """At first at most `frames` at a time, in tiles of `tile` input pixels a side; None: whole frames."""
         self._whole, self._whole_flow = model, flow
         self._fraction = 1  # of a picture's sides, at which flow is found
-        self.flow = flow if needs_motion(model, settings) else None
-        self.frames = settings.chunk or CHUNK
-        self.tile = settings.tile  # input pixels a side; None: whole frames
+        self.flow = flow
+        self.frames = frames
+        self.tile = tile
         self.model = model if self.tile is None else in_tiles(model, self.tile)
 
     def shrink(self, chunk: Chunk) -> str:

@@ -22,9 +22,9 @@ from dossr_video.errors import SourceError
 from dossr_video.frames import Area, Chunk, Motion
 from dossr_video.models.base import PictureModel
 from dossr_video.pipeline.memory import CHUNK, MemoryBudget, is_out_of_memory
-from dossr_video.pipeline.shot import ShotState, letterboxed, resize, upscale_chunk
+from dossr_video.pipeline.shot import ShotState, letterboxed, needs_motion, resize, upscale_chunk
+from dossr_video.runspec import RunSpec, SamplingSpec, TemporalSpec
 from dossr_video.segments import Segment, SegmentResult
-from dossr_video.settings import Settings
 from dossr_video.temporal.exposure import ExposureState, even_out
 from dossr_video.temporal.flow import FlowEstimator, motion
 from dossr_video.video.read.frame import Frame
@@ -85,7 +85,7 @@ def run_segment(
     reader: VideoReader,
     writer: VideoWriter,
     budget: MemoryBudget,
-    settings: Settings,
+    spec: RunSpec,
     on_frames: Callable[[int], None],
 ) -> SegmentResult:
     """Decode, upscale and write the frames of a segment, at times counted from its first.
@@ -96,11 +96,11 @@ def run_segment(
     began = time.monotonic()
     written = computed = 0
     warnings: list[str] = []
-    size = (writer.spec.height, writer.spec.width)
-    length = chunk_length(reader.info.video.width, reader.info.video.height, settings, scale=budget.model.scale)
+    size, warn = (writer.spec.height, writer.spec.width), warnings.append
+    chunks = read_chunks(segment, reader, spec.machine.chunk)
     with (
-        prefetched(with_motion(read_chunks(segment, reader, length), budget, warnings.append, settings)) as work,
-        prefetched(upscaled(work, budget, settings, size, segment.shot, warnings.append)) as results,
+        prefetched(with_motion(chunks, budget, warn, spec.temporal)) as work,
+        prefetched(upscaled(work, budget, warn, spec.sampling, spec.temporal, size, shot=segment.shot)) as results,
     ):
         for result in results:
             for i, times in enumerate(result.shown):
@@ -113,10 +113,8 @@ def run_segment(
     return SegmentResult(segment.index, written, segment.first_pts, computed, time.monotonic() - began, tuple(warnings))
 
 
-def chunk_length(width: int, height: int, settings: Settings, *, scale: int) -> int:
-    """Frames of width x height that are sampled at once."""
-    if settings.chunk is not None:
-        return settings.chunk
+def chunk_length(width: int, height: int, *, scale: int) -> int:
+    """Frames of width x height that are sampled at once, where the user names no number."""
     bytes_each = width * height * scale**2 * 3 * 4  # RGB float32
     return max(1, min(CHUNK, CHUNK_BYTES // bytes_each))
 
@@ -138,16 +136,17 @@ def read_chunks(segment: Segment, reader: VideoReader, length: int) -> Iterator[
 
 
 def with_motion(
-    chunks: Iterable[Read], budget: MemoryBudget, warn: Callable[[str], None], settings: Settings
+    chunks: Iterable[Read], budget: MemoryBudget, warn: Callable[[str], None], temporal: TemporalSpec
 ) -> Iterator[Work]:
     """The chunks of one shot with the motion between their frames, and with an even exposure where that is wanted."""
     previous: Tensor | None = None
     exposure = ExposureState()
+    needed = needs_motion(budget.model, temporal)
     for chunk, shown, alpha, uncropped in chunks:
-        while (moved := _motion(previous, chunk.frames, budget.flow)) is None:
+        while (moved := _motion(previous, chunk.frames, budget.flow if needed else None)) is None:
             warn(budget.shrink_flow(chunk))
         frames = chunk.frames
-        if settings.deflicker:
+        if temporal.deflicker:
             frames, exposure = even_out(frames, previous, moved, exposure)
         yield Work(replace(chunk, frames=frames), moved, shown, alpha, uncropped)
         previous = chunk.frames[-1]
@@ -181,10 +180,12 @@ def _planned_frames(segment: Segment, reader: VideoReader) -> Iterator[tuple[int
 def upscaled(
     work: Iterable[Work],
     budget: MemoryBudget,
-    settings: Settings,
-    size: tuple[int, int],
-    shot: int,
     warn: Callable[[str], None],
+    sampling: SamplingSpec | None,
+    temporal: TemporalSpec,
+    size: tuple[int, int],
+    *,
+    shot: int,
 ) -> Iterator[Result]:
     """The work of one shot done, at the size (height, width). Where memory runs out, less is done at a time."""
     state = ShotState()
@@ -192,7 +193,7 @@ def upscaled(
         start = 0
         while start < len(item.chunk):
             part = item.part(start, start + budget.frames)
-            done = _attempt(budget.model, part, state, settings=settings, shot=shot)
+            done = _attempt(budget.model, part, state, sampling, temporal, shot=shot)
             if done is None:
                 warn(budget.shrink(part.chunk))
                 continue
@@ -206,11 +207,17 @@ def upscaled(
 
 
 def _attempt(
-    model: PictureModel, work: Work, state: ShotState, *, settings: Settings, shot: int
+    model: PictureModel,
+    work: Work,
+    state: ShotState,
+    sampling: SamplingSpec | None,
+    temporal: TemporalSpec,
+    *,
+    shot: int,
 ) -> tuple[Tensor, ShotState] | None:
     """None when memory ran out. The exception dies here: its traceback would keep the tensors alive."""
     try:
-        return upscale_chunk(model, work.chunk, work.motion, state, settings=settings, shot=shot)
+        return upscale_chunk(model, work.chunk, work.motion, state, sampling, temporal, shot=shot)
     except RuntimeError as error:
         if not is_out_of_memory(error):
             raise

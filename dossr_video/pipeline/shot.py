@@ -18,10 +18,9 @@ from dossr_video.color import color_fix
 from dossr_video.diffusion.noise import POSTERIOR, NoiseState, make_noise
 from dossr_video.diffusion.sampler import sample
 from dossr_video.diffusion.schedule import make_schedule
-from dossr_video.errors import SettingsError
 from dossr_video.frames import Area, Chunk, Motion
 from dossr_video.models.base import DomainShiftModel, HiddenState, PictureModel
-from dossr_video.settings import Settings
+from dossr_video.runspec import SamplingSpec, TemporalSpec
 from dossr_video.temporal.blend import BlendState, Guide, blend_pictures, blend_weights
 
 
@@ -34,34 +33,23 @@ class ShotState:
     blend: BlendState = field(default_factory=BlendState)
 
 
-def check_options(model: PictureModel, settings: Settings) -> None:
-    """Raises SettingsError for options of the sampler and of latents where the model has neither."""
-    if isinstance(model, DomainShiftModel):
-        return
-    for option in ("steps", "order", "final", "color_fix"):
-        if (value := getattr(settings, option)) is not None:
-            name = option.replace("_", "-")
-            raise SettingsError(
-                f"{model.name} samples nothing, so --{name} {value} has no meaning for it",
-                hint=f"leave --{name} away, and {option} out of the preset, or choose --model compact",
-            )
-    if settings.blend == "latent":
-        raise SettingsError(
-            f"{model.name} has no latents, so --blend latent has nothing to blend",
-            hint="use --blend pixel or off, or choose --model compact",
-        )
-
-
-def needs_motion(model: PictureModel, settings: Settings) -> bool:
+def needs_motion(model: PictureModel, temporal: TemporalSpec) -> bool:
     """Whether anything that is done with the frames looks at the motion between them."""
-    blended = model.blended and settings.blend != "off"
-    warped = isinstance(model, DomainShiftModel) and settings.noise == "warped"
-    return settings.deflicker or model.recurrent or blended or warped
+    blended = model.blended and temporal.blend != "off"
+    warped = isinstance(model, DomainShiftModel) and temporal.noise == "warped"
+    return temporal.deflicker or model.recurrent or blended or warped
 
 
 @torch.inference_mode()
 def upscale_chunk(
-    model: PictureModel, chunk: Chunk, motion: Motion, state: ShotState, *, settings: Settings, shot: int
+    model: PictureModel,
+    chunk: Chunk,
+    motion: Motion,
+    state: ShotState,
+    sampling: SamplingSpec | None,
+    temporal: TemporalSpec,
+    *,
+    shot: int,
 ) -> tuple[Tensor, ShotState]:
     """Pictures (T, 3, s H, s W) float32 in [0, 1] on the model's device, s the model's scale; and the state after them.
 
@@ -73,14 +61,15 @@ def upscale_chunk(
     pictures, hidden = model.restore(frames, motion, state.hidden)
     pictures, state = pictures.clamp(0, 1), replace(state, hidden=hidden)
     if isinstance(model, DomainShiftModel):
-        pictures, state = _sample(model, pictures, motion, chunk.indices, state, settings, shot)
-    if model.blended and settings.blend == "pixel":
+        assert sampling is not None, "resolved for a model without latents"
+        pictures, state = _sample(model, pictures, motion, chunk.indices, state, sampling, temporal, shot)
+    if model.blended and temporal.blend == "pixel":
         # Of what is seen: a lossy codec is passed once, and its landing noise is blended too.
-        pictures = blend_pictures(pictures, state.blend.picture, motion, strength=settings.blend_strength)
+        pictures = blend_pictures(pictures, state.blend.picture, motion, strength=temporal.blend_strength)
         picture = pictures[-1:].clone()  # not a view that keeps the whole chunk
         pictures, state = pictures.clamp(0, 1), replace(state, blend=replace(state.blend, picture=picture))
     pictures = pictures[..., : height * model.scale, : width * model.scale]
-    if isinstance(model, DomainShiftModel) and (settings.color_fix or model.defaults.color_fix) != "none":
+    if sampling is not None and sampling.color_fix != "none":
         pictures = match_mean(pictures, chunk.frames.to(model.device))
     return pictures, state
 
@@ -102,33 +91,34 @@ def _sample(
     motion: Motion,
     indices: tuple[int, ...],
     state: ShotState,
-    settings: Settings,
+    sampling: SamplingSpec,
+    temporal: TemporalSpec,
     shot: int,
 ) -> tuple[Tensor, ShotState]:
     """The denoised output in [0, 1] of the restorer output, and the state after it."""
-    calls = settings.steps or model.defaults.steps
     degraded = model.encode(restored)
     channels, height, width = degraded.shape[1:]
     noise = make_noise(
-        state.noise, motion, indices, (channels, height, width), kind=settings.noise, seed=settings.seed, shot=shot
+        state.noise, motion, indices, (channels, height, width), kind=temporal.noise, seed=temporal.seed, shot=shot
     )
-    strength = settings.blend_strength
-    weights = blend_weights(strength, calls, settings.blend_calls) if settings.blend == "latent" else {}
+    weights: dict[int, float] = {}
+    if temporal.blend == "latent":
+        weights = blend_weights(temporal.blend_strength, sampling.steps, temporal.blend_calls)
     guide = Guide(state.blend.latents, motion, weights, move=model.warp)
     condition = model.condition(restored, degraded)  # of the posterior's mean: the hint is never a sample
-    if settings.posterior == "sample":
+    if sampling.posterior == "sample":
         degraded = model.encode(restored, noise(POSTERIOR).to(model.device))
     latents = sample(
         lambda x, t: model.denoise(x, t, condition),
-        make_schedule(calls),
+        make_schedule(sampling.steps),
         degraded,
         noise=lambda call: noise(call).to(model.device),
-        order=settings.order or model.defaults.order,
-        final=settings.final or model.defaults.final,
-        corrected_third_order=settings.corrected_third_order,
+        order=sampling.order,
+        final=sampling.final,
+        corrected_third_order=sampling.corrected_third_order,
         guide=guide,
     )
-    pictures = color_fix(model.decode(latents), restored, settings.color_fix or model.defaults.color_fix)
+    pictures = color_fix(model.decode(latents), restored, sampling.color_fix)
     blend = replace(state.blend, latents=guide.latents)
     return pictures.clamp(0, 1), replace(state, noise=noise.state(), blend=blend)
 

@@ -10,9 +10,11 @@ from pathlib import Path
 from dossr_video.errors import SettingsError
 from dossr_video.jobs.names import shown
 from dossr_video.report.page import Version, check_page, write_page
-from dossr_video.settings import Settings
-from dossr_video.video.inspect.processing import open_reader
+from dossr_video.settings import SourceSettings
+from dossr_video.video.inspect.fields import field_spans
+from dossr_video.video.read.probe import probe
 from dossr_video.video.read.pyav import PyavReader
+from dossr_video.video.read.reader import ReadSpec, open_reader
 
 MOST = 5  # results: as many as there are colours of lines beside the source's
 
@@ -43,7 +45,9 @@ def compare(
         raise SettingsError(f"{len(results)} results must be at most {MOST}", hint="compare them in several pages")
     check_page(page, force=force)
     with ExitStack() as stack:
-        versions = [Version("source", stack.enter_context(open_reader(source, Settings())))]
+        info = probe(source)
+        fields, _ = field_spans(info, SourceSettings(), lambda count: None)
+        versions = [Version("source", stack.enter_context(open_reader(info, ReadSpec(fields=fields))))]
         for name, result in zip(_names(results), results, strict=True):
             versions.append(Version(name, stack.enter_context(PyavReader(result))))
         title = f"{shown(source.name)} and {len(results)} result{'s' if len(results) > 1 else ''}"

@@ -12,11 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dossr_video.errors import TargetError
-from dossr_video.settings import Settings
 from dossr_video.video.info import SourceInfo
-from dossr_video.video.inspect.processing import open_reader
 from dossr_video.video.read.frame import Frame
 from dossr_video.video.read.pyav import PyavReader, VideoReader
+from dossr_video.video.read.reader import ReadSpec, open_reader
 
 SPAN = 250  # frames from the start in which moments are chosen: a long film need not be decoded to its middle
 
@@ -33,10 +32,10 @@ class Moment:
     after: Picture
 
 
-def moments(source: Path, target: Path, *, count: int, settings: Settings) -> list[Moment]:
+def moments(source: Path, target: Path, *, count: int, read: ReadSpec) -> list[Moment]:
     """At most `count` moments, evenly spread over the first SPAN frames of the result.
 
-    `settings` made the result: they say where it begins in the source and how fields became frames. Raises SourceError
+    `read` is how the source was read for that result: where it begins and how fields became frames. Raises SourceError
     when a file cannot be read, TargetError when the result has fewer frames than it declares: no moment can be chosen.
     """
     with PyavReader(target) as reader:
@@ -45,8 +44,8 @@ def moments(source: Path, target: Path, *, count: int, settings: Settings) -> li
         results = list(_at(indices, reader.frames()))
         seconds = [float((frame.pts - reader.info.start / reader.time_base) * reader.time_base) for frame in results]
         pictures = [picture_of(frame) for frame in results]
-    with open_reader(source, settings) as reader:
-        originals = [picture_of(frame) for frame in _at(indices, frames_from(settings.start, reader))]
+    with open_reader(source, read) as reader:
+        originals = [picture_of(frame) for frame in _at(indices, frames_from(read.start, reader))]
     if not pictures or not originals:
         raise TargetError(f"{target} has no frame to show beside {source}", hint="run the job again with --restart")
     return [

@@ -9,21 +9,21 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from dossr_video.report.moments import Moment, Picture, moments
-from dossr_video.settings import Settings
+from dossr_video.video.read.reader import ReadSpec
 
 WIDTH = 1600  # pixels at most
 GAP = 4  # pixels
 INK, PAPER = "white", "black"
 
 
-def before_after(source: Path, target: Path, picture: Path, *, settings: Settings) -> None:
+def before_after(source: Path, target: Path, picture: Path, *, read: ReadSpec) -> None:
     """Write `picture`, a PNG, of the result's middle frame (of its first 250, when it is longer).
 
     Above, the frame: its left half from the source, enlarged by bicubic interpolation, its right half from the result.
-    Below, the most detailed part of each half, before and after. `settings` as in `moments`. Raises as `moments`
+    Below, the most detailed part of each half, before and after. `read` as in `moments`. Raises as `moments`
     does, and OSError when `picture` cannot be written.
     """
-    (moment,) = moments(Path(source), Path(target), count=1, settings=settings)
+    (moment,) = moments(Path(source), Path(target), count=1, read=read)
     draw(moment).save(picture, format="PNG")
 
 

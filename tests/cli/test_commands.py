@@ -174,7 +174,7 @@ def test_a_run_reports_and_is_quiet(run: Run, tmp_path: Path, sample: Path) -> N
     assert (result.returncode, result.stdout, result.stderr) == (0, "", "")
     data = json.loads(report.read_text())
     assert data["frames"] == 10
-    assert data["settings"]["scale"] == 2
+    assert (data["settings"]["video"]["width"], data["settings"]["video"]["height"]) == (416, 176)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["o.mp4", "report.json"]
 
 
@@ -224,7 +224,7 @@ def test_the_second_ctrl_c_ends_at_once_and_tells_how_to_go_on(
             signal.raise_signal(signal.SIGINT)
 
     previous = signal.getsignal(signal.SIGINT)
-    monkeypatch.setattr("dossr_video.jobs.urls.run_job_at", press)
+    monkeypatch.setattr("dossr_video.jobs.run.run_job", press)
     monkeypatch.setattr("sys.argv", ["dossr-video", "in.mp4", "out.mp4"])
     with pytest.raises(SystemExit) as stop:
         main()

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Callable
 from itertools import accumulate
 from pathlib import Path
 from typing import Any
@@ -10,21 +11,28 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dossr_video.errors import JobError, SourceError
+from dossr_video.errors import JobError, SettingsError, SourceError
 from dossr_video.jobs.fingerprint import Fingerprint, SourceMark
 from dossr_video.jobs.plan import LEAD_IN, PIECE, Plan, cut_into_segments, make_plan
+from dossr_video.jobs.resolve import resolve_sampling
+from dossr_video.runspec import RunSpec
 from dossr_video.segments import Segment
 from dossr_video.settings import Settings
+from dossr_video.video.info import SourceInfo
+
+MakePlan = Callable[[Path, Settings], Plan]
+Resolved = Callable[..., tuple[SourceInfo, RunSpec]]
 
 SECOND = 16000  # ticks of the clip
 FIRST = 16000  # pts of its first frame
 
 
-def plan(source: Path, settings: Settings) -> Plan:
-    return make_plan(source, settings, weights="w", on_frame=lambda done: None)
+@pytest.fixture
+def plan(resolved: Resolved) -> MakePlan:
+    return lambda source, settings: make_plan(*resolved(source, settings), on_frame=lambda done: None)
 
 
-def test_the_plan_of_a_clip_holds_its_shots_times_and_repeats(clip: Path, tiny: Settings) -> None:
+def test_the_plan_of_a_clip_holds_its_shots_times_and_repeats(clip: Path, tiny: Settings, plan: MakePlan) -> None:
     made = plan(clip, tiny)
     assert [(s.shot, s.start, s.stop, s.lead_in) for s in made.segments] == [
         (0, 0, 9, 0), (1, 9, 17, 0), (2, 17, 29, 0), (3, 29, 36, 0), (4, 36, 46, 0), (5, 46, 54, 0)
@@ -36,12 +44,12 @@ def test_the_plan_of_a_clip_holds_its_shots_times_and_repeats(clip: Path, tiny: 
     assert made.duplicates == 6
 
 
-def test_is_the_same_whoever_makes_it_and_whatever_the_machine(clip: Path, tiny: Settings) -> None:
+def test_is_the_same_whoever_makes_it_and_whatever_the_machine(clip: Path, tiny: Settings, plan: MakePlan) -> None:
     other = tiny.model_copy(update={"chunk": 7, "threads": 3, "device": "cpu"})
     assert plan(clip, tiny) == plan(clip, other)
 
 
-def test_goes_through_json_unchanged(clip: Path, tiny: Settings) -> None:
+def test_goes_through_json_unchanged(clip: Path, tiny: Settings, plan: MakePlan) -> None:
     made = plan(clip, tiny)
     assert Plan.loads(made.dumps(), path=Path("plan.json")) == made
 
@@ -55,7 +63,7 @@ def test_a_plan_that_is_none_is_refused(content: bytes) -> None:
 
 @pytest.mark.parametrize(("start", "duration"), [(0.0, None), (1.0, None), (0.0, 0.5), (1.0, 0.5), (2.0, 9.0)])
 def test_start_and_duration_count_from_the_first_frame(
-    clip: Path, tiny: Settings, start: float, duration: float | None
+    clip: Path, tiny: Settings, plan: MakePlan, start: float, duration: float | None
 ) -> None:
     cut = plan(clip, tiny.model_copy(update={"start": start, "duration": duration}))
     begin, end = FIRST + start * SECOND, FIRST + (start + (duration or 99)) * SECOND
@@ -64,7 +72,7 @@ def test_start_and_duration_count_from_the_first_frame(
     assert 0 < len(wanted) <= 54
 
 
-def test_a_start_after_the_end_is_refused(clip: Path, tiny: Settings) -> None:
+def test_a_start_after_the_end_is_refused(clip: Path, tiny: Settings, plan: MakePlan) -> None:
     with pytest.raises(SourceError, match="has no frames after 60"):
         plan(clip, tiny.model_copy(update={"start": 60.0}))
 
@@ -130,17 +138,48 @@ def test_marks_files_of_any_size(tmp_path: Path, size: int) -> None:
     ("change", "line"),
     [
         ({"seed": 1}, "seed: 0 -> 1"),
-        ({"crf": 20.0}, "crf: None -> 20.0"),
+        ({"crf": 20.0}, "crf: 16.0 -> 20.0"),
+        ({"crf": 16.0, "encoder": "libx264", "scale": 4}, None),  # what they are anyway
         ({"blend": "latent"}, "blend: pixel -> latent"),
-        ({"chunk": 3, "threads": 2, "device": "cpu", "max_pixels": 9}, None),
+        ({"chunk": 3, "threads": 2, "device": "cpu", "max_pixels": 999_999}, None),
     ],
 )
-def test_names_the_settings_that_differ(clip: Path, change: dict[str, Any], line: str | None) -> None:
-    before, now = Settings(model="bicubic"), Settings(model="bicubic", **change)
-    changes = Fingerprint.of(clip, before, "w").changes_to(Fingerprint.of(clip, now, "w"))
+def test_names_the_settings_that_differ(
+    clip: Path, resolved: Resolved, change: dict[str, Any], line: str | None
+) -> None:
+    _, before = resolved(clip, Settings())
+    _, now = resolved(clip, Settings(**{"max_pixels": 8192**2, **change}))
+    changes = Fingerprint.of(clip, before).changes_to(Fingerprint.of(clip, now))
     assert changes == ([line] if line else [])
 
 
-def test_names_other_weights(clip: Path) -> None:
-    settings = Settings(model="bicubic")
-    assert Fingerprint.of(clip, settings, "a").changes_to(Fingerprint.of(clip, settings, "b")) == ["weights: a -> b"]
+def test_names_other_weights_and_a_default_that_changed(clip: Path, resolved: Resolved) -> None:
+    """As between two versions of the program: nobody gave --steps."""
+    _, before = resolved(clip, Settings(), weights="a", steps=1)
+    _, now = resolved(clip, Settings(), weights="b", steps=3)
+    changes = Fingerprint.of(clip, before).changes_to(Fingerprint.of(clip, now))
+    assert changes == ["steps: 1 -> 3", "weights: a -> b"]
+
+
+def test_every_value_of_a_run_has_a_name_of_its_own(clip: Path, resolved: Resolved) -> None:
+    _, spec = resolved(clip, Settings())
+
+    def leaves(values: dict[str, Any]) -> int:
+        return sum(leaves(value) if isinstance(value, dict) else 1 for value in values.values())
+
+    assert len(spec.flat()) == leaves(spec.as_json())
+
+
+def test_nothing_is_left_to_decide(clip: Path, resolved: Resolved) -> None:
+    """32x24 pixels are few, so a chunk has all the frames that it may have."""
+    _, spec = resolved(clip, Settings())
+    assert (spec.machine.chunk, spec.model.dtype, spec.model.reason) == (8, "float32", "the default")
+    assert (spec.video.encoding.encoder, spec.video.encoding.crf, spec.video.width) == ("libx264", 16.0, 128)
+    assert "auto" not in spec.flat().values()
+    _, other = resolved(clip, Settings(chunk=5, encoder="libx265"))
+    assert (other.machine.chunk, other.video.encoding.encoder) == (5, "libx265")
+
+
+def test_an_option_of_the_sampler_is_refused_where_the_model_has_none(clip: Path) -> None:
+    with pytest.raises(SettingsError, match="bicubic samples nothing, so --steps 3 has no meaning"):
+        resolve_sampling(Settings(model="bicubic", steps=3), None, model="bicubic")

@@ -19,23 +19,27 @@ from dossr_video.jobs.execute import local, worker
 from dossr_video.jobs.execute.local import LocalExecutor
 from dossr_video.jobs.folder import JobFolder
 from dossr_video.jobs.lock import HeldError, locked
+from dossr_video.jobs.progress import OnProgress, Progress
+from dossr_video.jobs.resolve import resolve, worker_spec
 from dossr_video.jobs.run import run_job
 from dossr_video.models.base import HiddenState
 from dossr_video.models.bicubic import Bicubic
 from dossr_video.models.registry import resolve_dtype
 from dossr_video.settings import Settings
+from dossr_video.video.inspect.processing import analyse
 from dossr_video.video.mux.proof import Check, Proof
+from dossr_video.video.read.probe import probe
 
 Content = Callable[[Path], dict[str, Any]]
 
 
-def after_frames(count: int) -> tuple[Callable[[str, int, int], None], Callable[[], bool]]:
+def after_frames(count: int) -> tuple[OnProgress, Callable[[], bool]]:
     """A progress callback and the Ctrl-C that a user presses when `count` frames are done."""
     seen = 0
 
-    def watch(stage: str, done: int, total: int) -> None:
+    def watch(event: Progress) -> None:
         nonlocal seen
-        seen = done if stage == "upscaling" else 0
+        seen = event.done if event.stage == "upscaling" else 0
 
     return watch, lambda: seen >= count
 
@@ -62,12 +66,12 @@ def test_a_result_has_every_frame_at_its_time_and_the_sound(
 def test_reports_what_was_done_and_leaves_nothing_behind(clip: Path, tiny: Settings, tmp_path: Path) -> None:
     stages: dict[str, int] = {}
     target = tmp_path / "out.mp4"
-    report = run_job(clip, target, tiny, on_progress=lambda stage, done, total: stages.update({stage: done}))
-    assert stages == {"analysing": 54, "upscaling": 54, "joining": 54}
+    report = run_job(clip, target, tiny, on_progress=lambda event: stages.update({event.stage: event.done}))
+    assert stages == {"analysing": 54, "upscaling": 54, "joining": 54, "verifying": 108}
     assert (report.frames, report.duplicates, report.shots, report.segments, report.resumed) == (54, 6, 6, 6, 0)
     assert report.size == target.stat().st_size
     used = str(resolve_dtype("auto", torch.device("cpu"))).removeprefix("torch.")  # what this processor is quick at
-    assert json.loads(report.dumps())["settings"]["dtype"] == used
+    assert json.loads(report.dumps())["settings"]["model"]["dtype"] == used
     assert "54 frames" in report.summary()
     assert names(tmp_path) == ["out.mp4"]
 
@@ -79,7 +83,7 @@ def test_ctrl_c_finishes_the_running_segment_and_the_same_command_goes_on(
     interrupted(clip, target, tiny)
     assert len(list((tmp_path / "out.mp4.dossr" / "segments").iterdir())) == 3
     seen: list[int] = []
-    report = run_job(clip, target, tiny, on_progress=lambda stage, done, total: seen.append(done))
+    report = run_job(clip, target, tiny, on_progress=lambda event: seen.append(event.done))
     assert report.resumed == 3
     assert content(target) == whole
 
@@ -89,8 +93,8 @@ def test_stopped_at_once_leaves_finished_segments_alone(
 ) -> None:
     target = tmp_path / "out.mp4"
 
-    def press(stage: str, done: int, total: int) -> None:
-        if stage == "upscaling" and done >= 20:
+    def press(event: Progress) -> None:
+        if event.stage == "upscaling" and event.done >= 20:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
@@ -104,8 +108,8 @@ def test_stopped_at_once_leaves_finished_segments_alone(
 def test_stopped_before_the_first_segment_leaves_nothing_behind(
     stage: str, clip: Path, tiny: Settings, tmp_path: Path
 ) -> None:
-    def press(now: str, done: int, total: int) -> None:
-        if now == stage and done >= 4:
+    def press(event: Progress) -> None:
+        if event.stage == stage and event.done >= 4:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
@@ -127,9 +131,9 @@ def test_two_workers_on_this_machine_give_what_one_gives(
     clip: Path, tiny: Settings, content: Content, whole: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(local, "devices", lambda name: ["cpu", "cpu"])
-    target, counts = tmp_path / "out.mp4", []
-    run_job(clip, target, tiny, on_progress=lambda stage, done, total: counts.append(done))
-    assert counts[-1] == 54
+    target, counts = tmp_path / "out.mp4", list[Progress]()
+    run_job(clip, target, tiny, on_progress=lambda event: counts.append(event))
+    assert [event.done for event in counts if event.stage == "upscaling"][-1] == 54
     assert content(target) == whole
 
 
@@ -139,8 +143,8 @@ def test_what_ends_one_of_two_workers_ends_both(
 ) -> None:
     monkeypatch.setattr(local, "devices", lambda name: ["cpu", "cpu"])
 
-    def end(stage: str, done: int, total: int) -> None:
-        if stage == "upscaling" and done > 8:
+    def end(event: Progress) -> None:
+        if event.stage == "upscaling" and event.done > 8:
             raise stop
 
     with pytest.raises(stop):
@@ -169,7 +173,7 @@ def test_other_settings_are_refused_with_the_difference_until_restart(
     target = tmp_path / "out.mp4"
     interrupted(clip, target, tiny)
     other = tiny.model_copy(update={"crf": 30.0, "seed": 5})
-    with pytest.raises(JobError, match=r"crf: None -> 30\.0; seed: 0 -> 5") as refusal:
+    with pytest.raises(JobError, match=r"crf: 16\.0 -> 30\.0; seed: 0 -> 5") as refusal:
         run_job(clip, target, other)
     assert "--restart" in refusal.value.hint
     assert run_job(clip, target, other, restart=True).resumed == 0
@@ -324,8 +328,8 @@ def test_what_the_encoder_refuses_is_told_before_the_analysis(clip: Path, tiny: 
     stages: list[str] = []
     settings = tiny.model_copy(update={"speed": "warp"})
     with pytest.raises(SettingsError, match=r"libx264 refuses .* preset warp"):
-        run_job(clip, tmp_path / "out.mp4", settings, on_progress=lambda stage, *_: stages.append(stage))
-    assert set(stages) <= {"looking"}
+        run_job(clip, tmp_path / "out.mp4", settings, on_progress=lambda event: stages.append(event.stage))
+    assert set(stages) <= {"probing"}
     assert names(tmp_path) == []
 
 
@@ -358,8 +362,8 @@ def test_a_source_that_changes_while_it_is_worked_on_gives_no_result(
     source.write_bytes(clip.read_bytes())
     status = source.stat()
 
-    def touch(stage: str, done: int, total: int) -> None:
-        if stage == "joining":
+    def touch(event: Progress) -> None:
+        if event.stage == "joining":
             os.utime(source, ns=(0, status.st_mtime_ns + 1))
 
     with pytest.raises(SourceError, match="changed while it was worked on: input modified: ") as refusal:
@@ -374,16 +378,18 @@ def test_a_source_that_changes_while_it_is_worked_on_gives_no_result(
 def test_a_run_killed_before_its_first_segment_was_whole_need_not_analyse_again(
     clip: Path, tiny: Settings, content: Content, whole: dict[str, Any], tmp_path: Path
 ) -> None:
-    executor, target = LocalExecutor(tiny), tmp_path / "out.mp4"
-    settings = tiny.model_copy(update={"dtype": executor.dtype})
-    made = plan.make_plan(clip, settings, weights=executor.weights, on_frame=lambda frames: None)
+    executor, target = LocalExecutor(worker_spec(tiny)), tmp_path / "out.mp4"
+    source = probe(clip)
+    processing = analyse(source, tiny, target=target)
+    spec = resolve(tiny, source, processing, target, worker=executor.info, workers=1)
+    made = plan.make_plan(source, spec, on_frame=lambda frames: None)
 
     def stages_after_a_kill(settings: Settings) -> set[str]:
         folder = JobFolder.beside(target, suffix=".mp4")
         folder.segments.mkdir(parents=True)
         folder.plan.write_bytes(made.dumps())
         stages: set[str] = set()
-        run_job(clip, target, settings, force=True, on_progress=lambda stage, done, total: stages.add(stage))
+        run_job(clip, target, settings, force=True, on_progress=lambda event: stages.add(event.stage))
         return stages
 
     assert "analysing" in stages_after_a_kill(tiny.model_copy(update={"crf": 30.0}))  # nothing is lost: not refused
@@ -411,8 +417,10 @@ def greedy(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_where_memory_runs_out_the_run_goes_on_with_less_and_says_so_once(
     clip: Path, tiny: Settings, content: Content, whole: dict[str, Any], tmp_path: Path
 ) -> None:
-    report = run_job(clip, tmp_path / "out.mp4", tiny)
+    warnings: list[str] = []
+    report = run_job(clip, tmp_path / "out.mp4", tiny, on_progress=lambda event: warnings.extend(event.warnings))
     assert report.warnings == ("memory ran out at frame 0: going on with 2 at a time",)
+    assert warnings == list(report.warnings)
     assert content(tmp_path / "out.mp4") == whole
 
 

@@ -9,7 +9,8 @@ import pytest
 
 from dossr_video.errors import Interrupted, SourceError, TargetError
 from dossr_video.jobs import urls as remote
-from dossr_video.jobs.urls import run_job_at
+from dossr_video.jobs.progress import Progress
+from dossr_video.jobs.run import run_job
 from dossr_video.settings import Settings
 
 Content = Callable[[Path], dict[str, Any]]
@@ -38,7 +39,7 @@ def test_from_url_to_url_is_what_a_local_run_gives(
     cache: Path,
     tmp_path: Path,
 ) -> None:
-    report = run_job_at("memory://films/clip.mp4", "memory://results/out.mp4", tiny)
+    report = run_job("memory://films/clip.mp4", "memory://results/out.mp4", tiny)
     assert (report.source, report.target) == ("memory://films/clip.mp4", "memory://results/out.mp4")
     assert sorted(store.store) == ["/films/clip.mp4", "/results/out.mp4"]
     store.get_file("/results/out.mp4", str(tmp_path / "out.mp4"))
@@ -51,19 +52,19 @@ def test_an_interrupted_job_goes_on_and_a_changed_source_is_noticed(
 ) -> None:
     seen = 0
 
-    def watch(stage: str, done: int, total: int) -> None:
+    def watch(event: Progress) -> None:
         nonlocal seen
-        seen = done if stage == "upscaling" else 0
+        seen = event.done if event.stage == "upscaling" else 0
 
     arguments = ("memory://films/clip.mp4", "memory://results/out.mp4", tiny)
     with pytest.raises(Interrupted):
-        run_job_at(*arguments, on_progress=watch, cancelled=lambda: seen > 20)
-    assert run_job_at(*arguments).resumed == 3
+        run_job(*arguments, on_progress=watch, cancelled=lambda: seen > 20)
+    assert run_job(*arguments).resumed == 3
     with pytest.raises(TargetError, match="exists"):
-        run_job_at(*arguments)
+        run_job(*arguments)
     other = make_clip(tmp_path / "other.mp4", [5])
     store.put_file(str(other), "/films/clip.mp4")
-    assert run_job_at(*arguments, force=True).frames == 5
+    assert run_job(*arguments, force=True).frames == 5
 
 
 def test_a_failed_upload_costs_no_computing(
@@ -76,13 +77,13 @@ def test_a_failed_upload_costs_no_computing(
     with monkeypatch.context() as patch:
         patch.setattr(type(store), "put_file", fail)
         with pytest.raises(TargetError, match=r"cannot be uploaded: .*connection reset"):
-            run_job_at(*arguments)
+            run_job(*arguments)
     assert not store.exists("/results/out.mp4")
-    assert run_job_at(*arguments).resumed == 6
+    assert run_job(*arguments).resumed == 6
 
 
 def test_paths_are_taken_as_they_are(clip: Path, tiny: Settings, tmp_path: Path, cache: Path) -> None:
-    report = run_job_at(str(clip), str(tmp_path / "out.mp4"), tiny)
+    report = run_job(str(clip), str(tmp_path / "out.mp4"), tiny)
     assert report.frames == 54
     assert not cache.exists()
 

@@ -15,6 +15,7 @@ import pytest
 from dossr_video.errors import Interrupted, SourceError, TargetError
 from dossr_video.jobs.execute.local import LocalExecutor
 from dossr_video.jobs.lock import locked
+from dossr_video.jobs.resolve import worker_spec
 from dossr_video.library import batch
 from dossr_video.library.batch import Batch, Outcome
 from dossr_video.library.catalogue import Catalogue, Entry
@@ -31,7 +32,7 @@ def short(make_clip: MakeClip, tmp_path_factory: pytest.TempPathFactory) -> Path
 
 @pytest.fixture(scope="module")
 def executor(tiny: Settings) -> LocalExecutor:
-    return LocalExecutor(tiny)
+    return LocalExecutor(worker_spec(tiny))
 
 
 @pytest.fixture

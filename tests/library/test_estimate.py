@@ -8,6 +8,7 @@ import pytest
 
 from dossr_video.errors import Interrupted, TargetError
 from dossr_video.jobs.lock import locked
+from dossr_video.jobs.progress import Progress
 from dossr_video.jobs.run import run_job
 from dossr_video.library.batch import Batch
 from dossr_video.library.estimate import quote
@@ -54,15 +55,15 @@ def test_a_quote_minds_start_and_duration(folder: Path, tiny: Settings, tmp_path
 
 
 def test_a_quote_shows_what_it_does_and_can_be_stopped(folder: Path, tiny: Settings, tmp_path: Path) -> None:
-    stages: list[str] = []
+    events: list[Progress] = []
     work = Batch(Library(folder, tmp_path / "out"), tiny)
-    quote(work, on_progress=lambda stage, done, total: stages.append(stage))
-    assert [stage for stage in dict.fromkeys(stages) if "joining" not in stage] == [
-        "looking at file 1, a.mp4",
-        "looking at file 2, b.mp4",
-        "looking at file 3, bad.mov",
-        "measuring on b.mp4, analysing",
-        "measuring on b.mp4, upscaling",
+    quote(work, on_progress=events.append)
+    seen = dict.fromkeys((event.item.name, event.item.number, event.stage) for event in events if event.item)
+    assert list(seen) == [
+        ("a.mp4", 1, "probing"),
+        ("b.mp4", 2, "probing"),
+        ("bad.mov", 3, "probing"),
+        *(("b.mp4", 1, f"measuring, {stage}") for stage in ("analysing", "upscaling", "joining", "verifying")),
     ]
     with pytest.raises(Interrupted, match="after 0 files were looked at"):
         quote(work, cancelled=lambda: True)
@@ -75,10 +76,10 @@ def test_status_tells_of_running_interrupted_done_and_failed_files(
     Batch(Library(folder, results), tiny).run()
     seen = 0
 
-    def watch(stage: str, done: int, total: int) -> None:
+    def watch(event: Progress) -> None:
         nonlocal seen
-        seen = done if stage == "upscaling" else 0
-        if stage == "upscaling" and done > 20:
+        seen = event.done if event.stage == "upscaling" else 0
+        if event.stage == "upscaling" and event.done > 20:
             [job] = status(results / "c.mp4").jobs
             assert (job.state, job.stage) == ("running", "upscaling")
 

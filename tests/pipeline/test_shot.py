@@ -14,6 +14,7 @@ from torch import Tensor
 import dossr_video
 from dossr_video.errors import ModelError
 from dossr_video.frames import Chunk, Motion
+from dossr_video.jobs.resolve import resolve_sampling, resolve_temporal
 from dossr_video.models.base import Condition, DomainShiftModel
 from dossr_video.models.compact.model import CompactModel, load_compact
 from dossr_video.models.registry import load_model
@@ -38,8 +39,11 @@ def run(model: DomainShiftModel, frames: Tensor, length: int, warn: Callable[[st
     indices = tuple(range(len(frames)))
     whole = Work(Chunk(frames, indices, indices), moved, ((),) * len(indices))
     work = [whole.part(start, start + length) for start in range(0, len(frames), length)]
-    budget = MemoryBudget(model, DisFlow(), settings)
-    return torch.cat([result.pictures for result in upscaled(work, budget, settings, SIZE, 0, warn)])
+    sampling = resolve_sampling(settings, model.defaults, model=model.name)
+    temporal = resolve_temporal(settings, seed=settings.seed)
+    budget = MemoryBudget(model, DisFlow(), frames=length, tile=settings.tile)
+    done = upscaled(work, budget, warn, sampling, temporal, SIZE, shot=0)
+    return torch.cat([result.pictures for result in done])
 
 
 def fail(warning: str) -> None:
@@ -132,9 +136,9 @@ def test_out_of_memory_in_the_optical_flow_goes_on_with_smaller_pictures(moving:
     large = torch.nn.functional.interpolate(moving[:3], (256, 320), mode="bicubic").clamp(0, 1)
     model, settings = load_model("bicubic", device="cpu", dtype="float32"), Settings(deflicker=True)
     warnings: list[str] = []
-    budget = MemoryBudget(model, CrampedFlow(100), settings)
+    budget = MemoryBudget(model, CrampedFlow(100), frames=8, tile=None)
     chunk = Chunk(large, (0, 1, 2), (0, 1, 2))
-    (work,) = with_motion([(chunk, ((),) * 3, None, None)], budget, warnings.append, settings)
+    (work,) = with_motion([(chunk, ((),) * 3, None, None)], budget, warnings.append, resolve_temporal(settings, seed=0))
     assert [line.partition(";")[0] for line in warnings] == [
         "memory ran out for the optical flow at frame 0: going on with pictures of 1/2 of the size",
         "memory ran out for the optical flow at frame 0: going on with pictures of 1/4 of the size",
@@ -200,5 +204,4 @@ def test_other_shapes_are_refused(shape: tuple[int, ...]) -> None:
     ("width", "height", "frames"), [(208, 88, 8), (352, 288, 3), (720, 576, 1), (1920, 1080, 1), (8192, 8192, 1)]
 )
 def test_large_frames_come_in_short_chunks(width: int, height: int, frames: int) -> None:
-    assert chunk_length(width, height, Settings(), scale=4) == frames
-    assert chunk_length(width, height, Settings(chunk=5), scale=4) == 5
+    assert chunk_length(width, height, scale=4) == frames

@@ -13,7 +13,9 @@ from dossr_video.report import before_after
 from dossr_video.report.moments import SPAN, moments
 from dossr_video.report.picture import WIDTH, draw, most_detailed
 from dossr_video.settings import Settings
-from dossr_video.video.inspect.processing import open_reader
+from dossr_video.video.inspect.processing import analyse
+from dossr_video.video.read.probe import probe
+from dossr_video.video.read.reader import ReadSpec, open_reader
 
 
 def counting(frames: int, height: int, width: int) -> NDArray[np.uint8]:
@@ -37,7 +39,7 @@ def brightness(picture: NDArray[np.uint8]) -> float:
 
 
 def test_moments_show_the_same_frames(files: tuple[Path, Path]) -> None:
-    found = moments(*files, count=3, settings=Settings())
+    found = moments(*files, count=3, read=ReadSpec())
     assert [round(brightness(m.after)) - 40 for m in found] == [1, 4, 7]
     assert [round(brightness(m.before)) - 40 for m in found] == [1, 4, 7]
     assert [m.seconds for m in found] == pytest.approx([0.04, 0.16, 0.28])
@@ -47,25 +49,25 @@ def test_moments_show_the_same_frames(files: tuple[Path, Path]) -> None:
 
 def test_a_result_that_begins_later_is_held_against_the_right_frame(files: tuple[Path, Path], tmp_path: Path) -> None:
     encode(counting(9, 192, 256)[3:], tmp_path / "cut.mkv", crf=None)
-    (moment,) = moments(files[0], tmp_path / "cut.mkv", count=1, settings=Settings(start=0.12))
+    (moment,) = moments(files[0], tmp_path / "cut.mkv", count=1, read=ReadSpec(start=0.12))
     assert brightness(moment.after) == pytest.approx(40 + 6, abs=0.5)
     assert brightness(moment.before) == pytest.approx(brightness(moment.after), abs=0.5)
 
 
 def test_more_moments_than_frames_are_as_many_as_frames(files: tuple[Path, Path]) -> None:
-    assert len(moments(*files, count=50, settings=Settings())) == 9
+    assert len(moments(*files, count=50, read=ReadSpec())) == 9
 
 
 def test_long_films_are_not_decoded_to_their_middle(tmp_path: Path) -> None:
     encode(counting(SPAN + 150, 16, 16), tmp_path / "long.mkv", crf=None)
-    (moment,) = moments(tmp_path / "long.mkv", tmp_path / "long.mkv", count=1, settings=Settings())
+    (moment,) = moments(tmp_path / "long.mkv", tmp_path / "long.mkv", count=1, read=ReadSpec())
     assert moment.seconds == pytest.approx(SPAN / 2 / 25)
 
 
 def test_the_picture_is_split_between_source_and_result(tmp_path: Path) -> None:
     encode(np.full((3, 48, 64, 3), 40, np.uint8), tmp_path / "dark.mkv", crf=None)
     encode(np.full((3, 192, 256, 3), 200, np.uint8), tmp_path / "bright.mkv", crf=None)
-    before_after(tmp_path / "dark.mkv", tmp_path / "bright.mkv", tmp_path / "picture.png", settings=Settings())
+    before_after(tmp_path / "dark.mkv", tmp_path / "bright.mkv", tmp_path / "picture.png", read=ReadSpec())
     with Image.open(tmp_path / "picture.png") as image:
         picture = np.asarray(image)
     assert picture.shape[1] == 256
@@ -78,7 +80,7 @@ def test_the_picture_is_split_between_source_and_result(tmp_path: Path) -> None:
 def test_a_wide_picture_is_shrunk(tmp_path: Path) -> None:
     encode(np.full((1, 32, 440, 3), 90, np.uint8), tmp_path / "source.mkv", crf=None)
     encode(np.full((1, 128, 1760, 3), 90, np.uint8), tmp_path / "target.mkv", crf=None)
-    before_after(tmp_path / "source.mkv", tmp_path / "target.mkv", tmp_path / "picture.png", settings=Settings())
+    before_after(tmp_path / "source.mkv", tmp_path / "target.mkv", tmp_path / "picture.png", read=ReadSpec())
     with Image.open(tmp_path / "picture.png") as image:
         assert image.width == WIDTH
 
@@ -88,14 +90,14 @@ def test_the_most_detailed_part_is_found() -> None:
 
 
 def test_the_details_show_the_most_detailed_parts(files: tuple[Path, Path]) -> None:
-    (moment,) = moments(*files, count=1, settings=Settings())
+    (moment,) = moments(*files, count=1, read=ReadSpec())
     details = np.asarray(draw(moment))[moment.after.shape[0] :]
     assert details[20:, 66:124].max() > 200  # "after" of the left half, below its label: the checkerboard
 
 
 def test_a_missing_source_is_an_error_and_leaves_no_picture(files: tuple[Path, Path], tmp_path: Path) -> None:
     with pytest.raises(SourceError):
-        before_after(tmp_path / "none.mkv", files[1], tmp_path / "picture.png", settings=Settings())
+        before_after(tmp_path / "none.mkv", files[1], tmp_path / "picture.png", read=ReadSpec())
     assert not (tmp_path / "picture.png").exists()
 
 
@@ -107,8 +109,9 @@ def test_fields_that_became_frames_show_the_same_moment(tmp_path: Path) -> None:
     woven = fields[0::2].copy()
     woven[:, 1::2] = fields[1::2, 1::2]
     encode(woven, tmp_path / "source.mkv", crf=None)
-    with open_reader(tmp_path / "source.mkv", Settings()) as reader:
+    read = analyse(probe(tmp_path / "source.mkv"), Settings()).read
+    with open_reader(tmp_path / "source.mkv", read) as reader:
         assert reader.frame_rate == 50
     encode(fields, tmp_path / "target.mkv", crf=None)
-    for moment in moments(tmp_path / "source.mkv", tmp_path / "target.mkv", count=6, settings=Settings()):
+    for moment in moments(tmp_path / "source.mkv", tmp_path / "target.mkv", count=6, read=read):
         assert np.abs(moment.before.astype(int) - moment.after).mean() < 4

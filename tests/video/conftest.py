@@ -17,10 +17,12 @@ import av
 import pytest
 
 from dossr_video.settings import Settings
-from dossr_video.video.inspect.processing import open_reader
+from dossr_video.video.inspect.processing import analyse
 from dossr_video.video.mux.proof import prove
 from dossr_video.video.mux.remux import Cut, JoinReport, SegmentFile, join
-from dossr_video.video.read.pyav import PyavReader
+from dossr_video.video.read.probe import probe
+from dossr_video.video.read.pyav import PyavReader, VideoReader
+from dossr_video.video.read.reader import open_reader
 from dossr_video.video.write.containers import container_of
 from dossr_video.video.write.writer import VideoSpec, VideoWriter, make_spec
 
@@ -416,12 +418,24 @@ class Made(NamedTuple):
         return prove(self.target, self.reader, joined, spec=self.spec, container=container, pts=self.pts, cut=cut)
 
 
+def _opened(source: Path, **options: object) -> VideoReader:
+    info = probe(source)
+    return open_reader(info, analyse(info, Settings.of(options)).read)
+
+
+@pytest.fixture(scope="session")
+def opened() -> Callable[..., VideoReader]:
+    """The reader that a run uses: `opened(source, **options)`."""
+    return _opened
+
+
 def _segments_of(source: Path, target: Path, *, first: int = 0, last: int | None = None, **options: object) -> Made:
     """Every frame of the source written at its own size into segments of 9 frames."""
     settings = Settings.of(options)
-    reader = open_reader(source, settings)
+    reader = _opened(source, **options)
     video = reader.info.video
-    spec = make_spec(reader, settings, target, width=video.width, height=video.height)
+    fields = analyse(reader.info, settings).fields
+    spec = make_spec(video, fields, settings, target, width=video.width, height=video.height)
     if spec.encoding.encoder in ("libx264", "libx265"):
         spec = replace(spec, encoding=replace(spec.encoding, speed="ultrafast"))
     pts: list[int] = []

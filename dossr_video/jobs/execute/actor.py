@@ -3,30 +3,25 @@
 from __future__ import annotations
 
 import shutil
-from dataclasses import asdict, dataclass, replace
-from importlib.metadata import version
+from dataclasses import replace
 from pathlib import Path
 from socket import gethostname
 
 from dossr_video.errors import JobError, SourceError
 from dossr_video.heap import keep_one_heap
-from dossr_video.jobs.execute.worker import Task, Worker
+from dossr_video.jobs.execute.executor import Task
+from dossr_video.jobs.execute.worker import Worker
 from dossr_video.jobs.fingerprint import SourceMark
 from dossr_video.jobs.scratch import Scratch
 from dossr_video.jobs.urls import fetched
+from dossr_video.runspec import WorkerInfo, WorkerSpec
 from dossr_video.segments import SegmentResult
-from dossr_video.settings import Settings
 
 PIECE = 1 << 24  # bytes of a segment that travel at a time
 
 
-@dataclass(frozen=True)
-class Identity:
-    """What must be equal on all machines for the result to be."""
-
-    weights: str  # sha256
-    dtype: str
-    version: str  # of this program
+MUST_AGREE = ("weights", "dtype", "version")
+"""What must be equal on all machines for the result to be."""
 
 
 class RemoteWorker:
@@ -36,34 +31,34 @@ class RemoteWorker:
     lock writes to the job's folder, and no machine but its own needs to see it.
     """
 
-    def __init__(self, settings: Settings, device: str) -> None:
+    def __init__(self, spec: WorkerSpec, device: str) -> None:
         keep_one_heap()
-        self._settings = settings
+        self._spec = spec
         self._device = device
         self._worker: Worker | None = None  # made by the first call, where its errors come back as they are
         self._written = 0
         self._scratch: Scratch | None = Scratch()  # now: what a worker before left goes away
         self._fetched: Path | None = None  # the folder of a source that was fetched here
 
-    def identity(self) -> Identity:
-        worker = self._loaded()
-        return Identity(worker.weights, str(worker.model.dtype).removeprefix("torch."), version("dossr-video"))
+    def info(self) -> WorkerInfo:
+        return self._loaded().info
 
-    def run(self, task: Task, mark: SourceMark, expected: Identity) -> SegmentResult:
+    def run(self, task: Task, mark: SourceMark, expected: WorkerInfo) -> SegmentResult:
         """Make the segment; `mark` tells the source and `expected` the worker that the job counts on.
 
         Raises SourceError, or JobError, when this machine has another one.
         """
         self._written = 0
         self._scratch = self._scratch or Scratch()
-        here, there = asdict(self.identity()), asdict(expected)
-        others = [f"{name} {here[name]} in place of {there[name]}" for name in here if here[name] != there[name]]
+        here = self.info()
+        pairs = [(name, getattr(here, name), getattr(expected, name)) for name in MUST_AGREE]
+        others = [f"{name} {mine} in place of {wanted}" for name, mine, wanted in pairs if mine != wanted]
         if others:
             raise JobError(
                 f"the machine {gethostname()} would compute something else: {', '.join(others)}",
                 hint="install the same version and weights on all machines of the cluster, and name --dtype",
             )
-        mine = replace(task, source=self._source_of(task, mark), target=self._made(task))
+        mine = replace(task, source=replace(task.source, path=self._source_of(task, mark)), target=self._made(task))
         return self._loaded().run(mine, on_frames=self._count)
 
     def piece(self, task: Task, start: int) -> bytes:
@@ -92,11 +87,11 @@ class RemoteWorker:
 
     def _source_of(self, task: Task, mark: SourceMark) -> Path:
         """The source where this machine sees it, else a copy of its own."""
-        if _is_there(task.source, mark):
-            return task.source
+        if _is_there(task.source.path, mark):
+            return task.source.path
         if task.url is None:
             raise SourceError(
-                f"the machine {gethostname()} of the cluster sees no such file: {task.source}",
+                f"the machine {gethostname()} of the cluster sees no such file: {task.source.path}",
                 hint="put it on a path that all machines share, or give its URL (s3://, sftp://, ...)",
             )
         copy = fetched(task.url)
@@ -114,7 +109,7 @@ class RemoteWorker:
 
     def _loaded(self) -> Worker:
         if self._worker is None:
-            self._worker = Worker(self._settings, device=self._device)
+            self._worker = Worker(self._spec, device=self._device)
         return self._worker
 
 

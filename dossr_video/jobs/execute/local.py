@@ -5,58 +5,25 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import Protocol
 
 import torch
 
 from dossr_video.errors import Interrupted
-from dossr_video.jobs.execute.worker import Task, Worker
-from dossr_video.segments import SegmentResult
-from dossr_video.settings import Settings
-
-
-class Executor(Protocol):
-    """Runs tasks somewhere. Which worker does which, and in what order, does not change the result."""
-
-    weights: str  # sha256 of the weights
-    dtype: str  # what `auto` became: a run on another machine must go on with the same
-    workers: int  # tasks that run at the same time
-
-    def run(
-        self,
-        tasks: Iterable[Task],
-        *,
-        on_done: Callable[[SegmentResult], None],
-        on_frames: Callable[[int], None],
-        stopping: Callable[[], bool],
-    ) -> None:
-        """Run every task; `on_done` and `on_frames` are called from one thread at a time.
-
-        After `stopping` says so, no task is begun and those that run are finished. The first error of a task ends the
-        run in the same way and is raised.
-        """
-        ...
+from dossr_video.jobs.execute.executor import Callbacks, Task
+from dossr_video.jobs.execute.worker import Worker
+from dossr_video.runspec import WorkerSpec
 
 
 class LocalExecutor:
     """See Executor. The calling thread is the first worker, so Ctrl-C reaches it at once."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, spec: WorkerSpec) -> None:
         """Loads the model once for each device; raises ModelError."""
-        self._workers = [Worker(settings, device=device) for device in devices(settings.device)]
-        model = self._workers[0].model
-        self.weights = self._workers[0].weights
-        self.dtype = str(model.dtype).removeprefix("torch.")
+        self._workers = [Worker(spec, device=device) for device in devices(spec.device)]
+        self.info = self._workers[0].info
         self.workers = len(self._workers)
 
-    def run(
-        self,
-        tasks: Iterable[Task],
-        *,
-        on_done: Callable[[SegmentResult], None],
-        on_frames: Callable[[int], None],
-        stopping: Callable[[], bool],
-    ) -> None:
+    def run(self, tasks: Iterable[Task], callbacks: Callbacks) -> None:
         lock = threading.Lock()
         failed = threading.Event()  # no task is begun any more
         abandoned = threading.Event()  # running tasks are given up
@@ -64,11 +31,11 @@ class LocalExecutor:
         def work(worker: Worker) -> None:
             try:
                 for task in waiting:
-                    if failed.is_set() or stopping():
+                    if failed.is_set() or callbacks.stopping():
                         return
                     result = worker.run(task, on_frames=counter())
                     with lock:
-                        on_done(result)
+                        callbacks.on_done(result)
             except BaseException:
                 failed.set()
                 raise
@@ -84,7 +51,7 @@ class LocalExecutor:
                 if abandoned.is_set():
                     raise Interrupted("stopped at once", hint="give the same command again to go on")
                 with lock:
-                    on_frames(written - before)
+                    callbacks.on_frames(written - before)
                 before = written
 
             return count

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
@@ -12,11 +12,10 @@ from typing import Any
 
 from dossr_video.errors import JobError
 from dossr_video.jobs import durable
-from dossr_video.jobs.execute.actor import Identity, RemoteWorker
-from dossr_video.jobs.execute.worker import Task
+from dossr_video.jobs.execute.actor import RemoteWorker
+from dossr_video.jobs.execute.executor import Callbacks, Task
 from dossr_video.jobs.fingerprint import SourceMark
-from dossr_video.segments import SegmentResult
-from dossr_video.settings import Settings
+from dossr_video.runspec import WorkerInfo, WorkerSpec
 
 try:
     import ray
@@ -47,33 +46,25 @@ class RayExecutor:
     first.
     """
 
-    def __init__(self, settings: Settings, *, address: str) -> None:
+    def __init__(self, spec: WorkerSpec, *, address: str) -> None:
         """Joins the cluster at `address`; `local` starts one on this machine. Raises JobError, ModelError.
 
         Each GPU gets an actor; in a cluster without any, every `threads` CPUs of a machine do (default: all of them).
         """
         _connect(address)
-        self._members = [_Member(actor) for actor in _start_actors(settings)]
+        self._members = [_Member(actor) for actor in _start_actors(spec)]
         self.workers = len(self._members)
         try:
-            self._identity: Identity = ray.get(self._members[0].actor.identity.remote())
+            self.info: WorkerInfo = ray.get(self._members[0].actor.info.remote())
         except RayTaskError as error:
             for member in self._members:
                 ray.kill(member.actor)
             raise error.cause from error
-        self.weights, self.dtype = self._identity.weights, self._identity.dtype
 
-    def run(
-        self,
-        tasks: Iterable[Task],
-        *,
-        on_done: Callable[[SegmentResult], None],
-        on_frames: Callable[[int], None],
-        stopping: Callable[[], bool],
-    ) -> None:
-        run = _Run(self._members, deque(tasks), self._identity, on_done, on_frames)
+    def run(self, tasks: Iterable[Task], callbacks: Callbacks) -> None:
+        run = _Run(self._members, deque(tasks), self.info, callbacks)
         try:
-            while run.goes_on(stopping()):
+            while run.goes_on(callbacks.stopping()):
                 run.step()
         except BaseException:
             for member in self._members:  # whoever stops at once does not wait for running tasks
@@ -93,16 +84,14 @@ class _Run:
         self,
         members: list[_Member],
         waiting: deque[Task],
-        identity: Identity,
-        on_done: Callable[[SegmentResult], None],
-        on_frames: Callable[[int], None],
+        info: WorkerInfo,
+        callbacks: Callbacks,
     ) -> None:
         self.failure: BaseException | None = None
         self._members = members
         self._waiting = waiting
-        self._on_done = on_done
-        self._on_frames = on_frames
-        self._identity = identity
+        self._callbacks = callbacks
+        self._info = info
         self._mark = lru_cache(SourceMark.of)
         self._deaths: Counter[int] = Counter()
 
@@ -117,7 +106,7 @@ class _Run:
         for member in self._members:
             if member.call is None and self._waiting:
                 member.task, member.shown = self._waiting.popleft(), 0
-                member.call = member.actor.run.remote(member.task, self._mark(member.task.source), self._identity)
+                member.call = member.actor.run.remote(member.task, self._mark(member.task.source.path), self._info)
         calls = [member.call for member in self._members if member.call is not None]
         ready, _ = ray.wait(calls, num_returns=len(calls), timeout=POLL)
         for member in self._members:
@@ -137,15 +126,15 @@ class _Run:
             self.failure = self.failure or error.cause
         except RayActorError as error:
             if task is not None:
-                self._on_frames(-member.shown)
+                self._callbacks.on_frames(-member.shown)
                 self._mourn(task, error)
             else:
                 time.sleep(POLL)  # it is not up yet
             member.call = member.actor.written.remote()  # answered when Ray has started the actor again
         else:
             if task is not None:
-                self._on_frames(answer.frames - member.shown)
-                self._on_done(answer)
+                self._callbacks.on_frames(answer.frames - member.shown)
+                self._callbacks.on_done(answer)
 
     def _mourn(self, task: Task, error: RayActorError) -> None:
         self._deaths[task.segment.index] += 1
@@ -164,7 +153,7 @@ class _Run:
         elif ray.wait([member.look], timeout=0)[0]:
             with suppress(RayActorError):
                 written = ray.get(member.look)
-                self._on_frames(written - member.shown)
+                self._callbacks.on_frames(written - member.shown)
                 member.shown = written
             member.look = None
 
@@ -193,18 +182,18 @@ def _connect(address: str) -> None:
         ) from error
 
 
-def _start_actors(settings: Settings) -> list[Any]:
+def _start_actors(spec: WorkerSpec) -> list[Any]:
     machines = [node["Resources"] for node in ray.nodes() if node["Alive"]]
     gpus = int(sum(machine.get("GPU", 0) for machine in machines))
-    if gpus and settings.device in ("auto", "cuda"):
+    if gpus and spec.device in ("auto", "cuda"):
         needs, count, device = {"num_gpus": 1, "num_cpus": 1}, gpus, "cuda"
     else:
         cores = [int(machine.get("CPU", 0)) for machine in machines]
-        threads = settings.threads or max(1, min(filter(None, cores), default=1))
-        needs, count, device = {"num_cpus": threads}, sum(core // threads for core in cores), settings.device
+        threads = spec.threads or max(1, min(filter(None, cores), default=1))
+        needs, count, device = {"num_cpus": threads}, sum(core // threads for core in cores), spec.device
     if count == 0:
         raise JobError(
             f"the cluster has no room for a worker that needs {needs}", hint="lower --threads, or add machines"
         )
     remote = ray.remote(max_restarts=-1, max_concurrency=2, scheduling_strategy="SPREAD", **needs)(RemoteWorker)
-    return [remote.remote(settings, device) for _ in range(count)]
+    return [remote.remote(spec, device) for _ in range(count)]

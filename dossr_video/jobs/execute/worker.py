@@ -5,64 +5,56 @@ from __future__ import annotations
 import hashlib
 import secrets
 from collections.abc import Callable
-from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 
 import torch
 
 from dossr_video.heap import give_back_memory
 from dossr_video.jobs import durable
+from dossr_video.jobs.execute.executor import Task
+from dossr_video.models.base import DomainShiftModel, PictureModel
 from dossr_video.models.raft import RaftFlow, load_flow
 from dossr_video.models.registry import load_model
 from dossr_video.pipeline.memory import MemoryBudget
 from dossr_video.pipeline.segment import run_segment
-from dossr_video.segments import Segment, SegmentResult
-from dossr_video.settings import Settings
-from dossr_video.video.inspect.processing import open_reader
-from dossr_video.video.read.deinterlace import FieldSpan
+from dossr_video.runspec import WorkerInfo, WorkerSpec
+from dossr_video.segments import SegmentResult
+from dossr_video.temporal.flow import FlowEstimator
+from dossr_video.video.info import SourceInfo
 from dossr_video.video.read.pyav import VideoReader
-from dossr_video.video.write.writer import VideoSpec, VideoWriter
-
-
-@dataclass(frozen=True)
-class Task:
-    """A segment, the file it is cut from, the file it becomes, how that is written and its fields made whole."""
-
-    segment: Segment
-    source: Path
-    target: Path
-    spec: VideoSpec
-    fields: tuple[FieldSpan, ...]
-    url: str | None = None  # where a machine that does not see `source` may fetch it
+from dossr_video.video.read.reader import ReadSpec, open_reader
+from dossr_video.video.write.writer import VideoWriter
 
 
 class Worker:
     """Holds the model; whatever runs it, in this process or another, gets the same files."""
 
-    def __init__(self, settings: Settings, *, device: str) -> None:
-        """Raises ModelError when the model or the optical flow cannot be loaded, SettingsError for options it lacks."""
-        if settings.threads is not None:
-            torch.set_num_threads(settings.threads)
-        self.settings = settings
-        self.model = load_model(
-            settings.model,
+    def __init__(self, spec: WorkerSpec, *, device: str) -> None:
+        """Raises ModelError when the model or the optical flow cannot be loaded, SettingsError as `load_model`."""
+        if spec.threads is not None:
+            torch.set_num_threads(spec.threads)
+        model = load_model(
+            spec.model,
             device=device,
-            dtype=settings.dtype,
-            prompt=settings.prompt,
-            negative_prompt=settings.negative_prompt,
-            cfg_scale=settings.cfg_scale,
+            dtype=spec.dtype,
+            prompt=spec.prompt,
+            negative_prompt=spec.negative_prompt,
+            cfg_scale=spec.cfg_scale,
         )
-        self.flow = load_flow(settings.flow, device=self.model.device)
-        self.budget = MemoryBudget(self.model, self.flow, settings)
+        flow = load_flow(spec.flow, device=model.device)
+        self._budget = MemoryBudget(model, flow, frames=spec.chunk, tile=spec.tile)
         self._reader: VideoReader | None = None
-        self._read: tuple[Path, int, int] | None = None  # path, bytes, date of what the reader reads
-
-    @property
-    def weights(self) -> str:
-        """sha256 of the weights of all networks."""
-        if not isinstance(self.flow, RaftFlow):
-            return self.model.digest
-        return hashlib.sha256(f"{self.model.digest} {self.flow.digest}".encode()).hexdigest()
+        self._read: tuple[Path, int, int, ReadSpec] | None = None  # path, bytes, date of what the reader reads, and how
+        self.info = WorkerInfo(
+            weights=_digest(model, flow),
+            dtype=str(model.dtype).removeprefix("torch."),
+            device=str(model.device),
+            threads=torch.get_num_threads(),
+            scale=model.scale,
+            defaults=model.defaults if isinstance(model, DomainShiftModel) else None,
+            version=version("dossr-video"),
+        )
 
     def run(self, task: Task, *, on_frames: Callable[[int], None]) -> SegmentResult:
         """Make the segment's file; it has its name only when it is whole and on the disk.
@@ -70,15 +62,15 @@ class Worker:
         `on_frames` gets the number of frames written so far; what it raises ends the work.
         """
         temporary = task.target.with_name(f"{task.target.stem}.{secrets.token_hex(4)}.part{task.target.suffix}")
-        reader = self._reader_of(task.source, task.fields)
+        reader = self._reader_of(task.source, task.spec.read)
         try:
-            with VideoWriter(temporary, task.spec) as writer:
+            with VideoWriter(temporary, task.spec.video) as writer:
                 result = run_segment(
                     task.segment,
                     reader=reader,
                     writer=writer,
-                    budget=self.budget,
-                    settings=self.settings,
+                    budget=self._budget,
+                    spec=task.spec,
                     on_frames=on_frames,
                 )
             durable.settle(temporary, task.target)
@@ -93,11 +85,18 @@ class Worker:
             self._reader.close()
             self._reader = None
 
-    def _reader_of(self, source: Path, fields: tuple[FieldSpan, ...]) -> VideoReader:
+    def _reader_of(self, source: SourceInfo, spec: ReadSpec) -> VideoReader:
         """The reader stays open from segment to segment: where it stopped, the next one often begins."""
-        status = source.stat()
-        read = (source, status.st_size, status.st_mtime_ns)
+        status = source.path.stat()
+        read = (source.path, status.st_size, status.st_mtime_ns, spec)
         if self._reader is None or self._read != read:
             self.close()
-            self._reader, self._read = open_reader(source, self.settings, fields=fields), read
+            self._reader, self._read = open_reader(source, spec), read
         return self._reader
+
+
+def _digest(model: PictureModel, flow: FlowEstimator) -> str:
+    """sha256 of the weights of all networks."""
+    if not isinstance(flow, RaftFlow):
+        return model.digest
+    return hashlib.sha256(f"{model.digest} {flow.digest}".encode()).hexdigest()

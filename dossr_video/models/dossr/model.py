@@ -10,11 +10,17 @@ from torch import Tensor
 
 from dossr_video.diffusion.schedule import make_point
 from dossr_video.frames import Motion
-from dossr_video.models.base import Condition, DomainShiftModel, HiddenState, SamplerDefaults
+from dossr_video.models.base import (
+    DEFAULT_PROMPT,
+    EMPTY_PROMPT,
+    Condition,
+    DomainShiftModel,
+    HiddenState,
+    SamplerDefaults,
+)
 from dossr_video.models.dossr.checkpoint import digest
 from dossr_video.models.dossr.networks import Networks, load_networks, open_source
 from dossr_video.models.dossr.rrdbnet import RRDBNet
-from dossr_video.models.dossr.text import DEFAULT_PROMPT, EMPTY_PROMPT
 from dossr_video.temporal.flow import warp
 
 LATENT_SCALE = 0.18215

@@ -19,9 +19,8 @@ from torch import Tensor
 from transformers import CLIPTextModel
 
 from dossr_video.errors import SettingsError
+from dossr_video.models.base import DEFAULT_PROMPT, EMPTY_PROMPT
 
-DEFAULT_PROMPT = "clean, high-resolution, 8k"
-EMPTY_PROMPT = ""
 CONTEXT_LENGTH = 77
 START, END = 49406, 49407  # token ids
 

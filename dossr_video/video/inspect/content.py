@@ -6,7 +6,6 @@ import contextlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from functools import lru_cache
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,7 @@ from dossr_video.video.info import SourceInfo
 from dossr_video.video.inspect.borders import Borders, HeadSwitching, black_borders
 from dossr_video.video.read.deinterlace import FieldCounts, measure_pair, thinned
 from dossr_video.video.read.frame import luma_of
-from dossr_video.video.read.probe import open_source, picture_stream, probe
+from dossr_video.video.read.probe import open_source, picture_stream
 from dossr_video.video.read.pyav import PyavReader, decoder_of
 
 SAMPLE_PLACES = 3  # places of the file that are sampled, spread evenly
@@ -48,17 +47,21 @@ class ShotFields:
 
 def sample_content(source: SourceInfo, *, max_pixels: int) -> ContentAnalysis:
     """Analyse up to SAMPLE_PLACES * SAMPLE_FRAMES frames. The result is cached until the file changes."""
-    return _sample(source.path, *_version(source.path), max_pixels)
+    key = (source.path, *_version(source.path))
+    if key not in _SAMPLED:
+        _SAMPLED[key] = _sample(source, max_pixels)
+    return _SAMPLED[key]
 
 
 def analyse_shots(source: SourceInfo, *, max_pixels: int, on_frame: Callable[[int], None]) -> tuple[ShotFields, ...]:
     """Analyse all frames, shot by shot; `on_frame` gets the count so far. Cached until the file changes."""
     key = (source.path, *_version(source.path))
     if key not in _ANALYSED:
-        _ANALYSED[key] = tuple(_shots(source.path, max_pixels, on_frame))
+        _ANALYSED[key] = tuple(_shots(source, max_pixels, on_frame))
     return _ANALYSED[key]
 
 
+_SAMPLED: dict[tuple[Path, int, int], ContentAnalysis] = {}
 _ANALYSED: dict[tuple[Path, int, int], tuple[ShotFields, ...]] = {}
 
 
@@ -68,9 +71,7 @@ def _version(path: Path) -> tuple[int, int]:
     return status.st_size, status.st_mtime_ns
 
 
-@lru_cache(maxsize=64)
-def _sample(path: Path, size: int, modified: int, max_pixels: int) -> ContentAnalysis:
-    source = probe(path, max_pixels=max_pixels)
+def _sample(source: SourceInfo, max_pixels: int) -> ContentAnalysis:
     length = source.duration or Fraction(0)
     if length <= SHORT:
         places, count = [Fraction(0)], SAMPLE_PLACES * SAMPLE_FRAMES
@@ -84,7 +85,7 @@ def _sample(path: Path, size: int, modified: int, max_pixels: int) -> ContentAna
     for place in places:
         before = None
         exposures.append([])
-        for frame in _frames_at(path, place, count, max_pixels):
+        for frame in _frames_at(source.path, place, count, max_pixels):
             if (frame.width, frame.height) != (source.video.width, source.video.height):
                 continue  # the reader scales it to the first size
             luma = luma_of(frame)
@@ -129,7 +130,7 @@ def _frames_at(path: Path, start: Fraction, count: int, max_pixels: int) -> Iter
                     return
 
 
-def _shots(path: Path, max_pixels: int, on_frame: Callable[[int], None]) -> Iterator[ShotFields]:
+def _shots(source: SourceInfo, max_pixels: int, on_frame: Callable[[int], None]) -> Iterator[ShotFields]:
     pts: list[int] = []
     counts: list[FieldCounts] = []  # of each frame with the one after it
 
@@ -145,7 +146,7 @@ def _shots(path: Path, max_pixels: int, on_frame: Callable[[int], None]) -> Iter
             yield frame.luma_small()
             on_frame(len(pts))
 
-    with PyavReader(path, max_pixels=max_pixels) as reader:
+    with PyavReader(source, max_pixels=max_pixels) as reader:
         starts = list(find_shots(lumas(reader)))
     for start, stop in pairwise([*starts, len(pts)]):
         # The last frame of a shot was compared with the first of the next.

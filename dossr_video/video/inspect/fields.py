@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import Literal
 
-from dossr_video.settings import Settings
+from dossr_video.settings import SourceSettings
 from dossr_video.video.info import SourceInfo, VideoInfo
 from dossr_video.video.inspect.content import ShotFields, analyse_shots, sample_content
 from dossr_video.video.read.deinterlace import FILM_SHARE, FieldCounts, FieldPlan, FieldSpan
@@ -19,7 +19,7 @@ Spans = tuple[FieldSpan, ...]
 
 
 def field_spans(
-    source: SourceInfo, settings: Settings, on_frame: Callable[[int], None]
+    source: SourceInfo, settings: SourceSettings, on_frame: Callable[[int], None]
 ) -> tuple[Spans, tuple[str, str]]:
     """The field plan of each part of a file, with a text of what was found and a text of what is done.
 
@@ -40,7 +40,7 @@ def field_spans(
     return _uniform(spans[0].plan if spans else plan), words
 
 
-def quick_spans(source: SourceInfo, settings: Settings) -> Spans:
+def quick_spans(source: SourceInfo, settings: SourceSettings) -> Spans:
     """As `field_spans`, from sample frames only, for an estimate."""
     plan, _ = decide_fields(source.video, sample_content(source, max_pixels=settings.max_pixels).fields, settings)
     return _uniform(plan)
@@ -50,7 +50,7 @@ def _uniform(plan: FieldPlan | None) -> Spans:
     return () if plan is None else (FieldSpan(None, plan),)
 
 
-def _judged(shots: Sequence[ShotFields], video: VideoInfo, settings: Settings) -> Iterator[FieldSpan]:
+def _judged(shots: Sequence[ShotFields], video: VideoInfo, settings: SourceSettings) -> Iterator[FieldSpan]:
     """Decide per shot; shots with little motion follow the shot before, or the whole file."""
     plan, _ = decide_fields(video, sum((shot.fields for shot in shots), FieldCounts()), settings)
     for index, shot in enumerate(shots):
@@ -85,7 +85,7 @@ def _treated(plan: FieldPlan | None) -> str:
 
 
 def decide_fields(
-    video: VideoInfo, counts: FieldCounts, settings: Settings
+    video: VideoInfo, counts: FieldCounts, settings: SourceSettings
 ) -> tuple[FieldPlan | None, tuple[str, str]]:
     """The field plan from flags, content and options; with texts of what was found and what is done."""
     declared = _declared(video, counts)

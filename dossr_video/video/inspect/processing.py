@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable
+from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
 
 from dossr_video.errors import SettingsError
-from dossr_video.settings import Settings
+from dossr_video.settings import Settings, TargetSettings
 from dossr_video.video.info import SourceInfo, VideoInfo
 from dossr_video.video.inspect.content import ContentAnalysis, sample_content
 from dossr_video.video.inspect.fields import field_spans
 from dossr_video.video.mux.streams import describe, losses, map_streams
-from dossr_video.video.read.decord import DecordReader, refused
 from dossr_video.video.read.deinterlace import FieldSpan
-from dossr_video.video.read.probe import probe
-from dossr_video.video.read.pyav import PyavReader, VideoReader
+from dossr_video.video.read.reader import ReadSpec, open_reader
 from dossr_video.video.write.containers import Container, container_of
 from dossr_video.video.write.encoders import picture_losses
-from dossr_video.video.write.writer import make_encoding
+from dossr_video.video.write.writer import VideoSpec, make_spec
 
 FLICKER = 0.007  # of exposure; steady clips measure up to 0.003, film that pumps 0.013 to 0.022, and so does fire
 
@@ -38,8 +35,8 @@ class Finding:
 class ProcessingPlan:
     """How a run processes a file."""
 
-    fields: tuple[FieldSpan, ...]  # how each part is deinterlaced; empty: frames as they are
-    square_pixels: bool  # whether the result is resampled to square pixels
+    read: ReadSpec  # how the file is read
+    video: VideoSpec | None  # how the picture is written; None without a target
     findings: tuple[Finding, ...]
     lost: tuple[str, ...]  # what the target cannot keep, one line each; empty without a target
 
@@ -48,8 +45,10 @@ class ProcessingPlan:
         lines = [f"{finding.topic}: {finding.found}; {finding.done}" for finding in self.findings]
         return lines + [f"not kept: {loss}" for loss in self.lost]
 
-    def as_json(self) -> dict[str, Any]:
-        return asdict(self)
+    @property
+    def fields(self) -> tuple[FieldSpan, ...]:
+        """How each part is deinterlaced; empty: frames are taken as they are."""
+        return self.read.fields
 
 
 def analyse(
@@ -64,15 +63,17 @@ def analyse(
     Raises SettingsError under `strict` when the target cannot keep something.
     """
     fields, (found, done) = field_spans(source, settings, on_frame)
+    read = ReadSpec(settings.reader, fields, settings.start, settings.duration, settings.max_pixels)
     container = container_of(target) if target is not None else None
-    if settings.reader == "decord":
-        open_reader(source.path, settings, fields=fields).close()  # SourceError before anything else is done
-    square, shape = _shape(source.video, settings, container)
+    if read.reader == "decord":
+        open_reader(source, read).close()  # SourceError before anything else is done
+    _, shape = _shape(source.video, settings, container)
+    video: VideoSpec | None = None
     lost: tuple[str, ...] = ()
     if target is not None and container is not None:
         width, height = output_size(source.video, settings, target)
-        encoding = make_encoding(source.video, settings, container, width=width, height=height)
-        lost = losses(source, container, cut=_is_cut(settings)) + picture_losses(source.video, encoding)
+        video = make_spec(source.video, fields, settings, target, width=width, height=height)
+        lost = losses(source, container, cut=read.is_cut) + picture_losses(source.video, video.encoding)
     if lost and settings.strict:
         raise SettingsError(
             f"--strict: {lost[0]}" + (f" ({len(lost)} losses in all)" if len(lost) > 1 else ""),
@@ -86,26 +87,12 @@ def analyse(
         *_light(content, deflicker=settings.deflicker),
         *_colour(source.video),
         *_time(source),
-        *(() if container is None else _streams(source, container, cut=_is_cut(settings))),
+        *(() if container is None else _streams(source, container, cut=read.is_cut)),
     )
-    return ProcessingPlan(fields, square, findings, lost)
+    return ProcessingPlan(read, video, findings, lost)
 
 
-def open_reader(path: Path, settings: Settings, *, fields: Sequence[FieldSpan] | None = None) -> VideoReader:
-    """The reader of a run. `fields`: as found by `analyse`; None: found here.
-
-    Raises SourceError as `probe`, and where the reader of the settings would not be exact.
-    """
-    if fields is None:
-        fields, _ = field_spans(probe(path, max_pixels=settings.max_pixels), settings, lambda count: None)
-    if settings.reader == "pyav":
-        return PyavReader(path, fields=fields, max_pixels=settings.max_pixels)
-    if fields:
-        raise refused(path, "it must be deinterlaced")
-    return DecordReader(path, max_pixels=settings.max_pixels)
-
-
-def output_size(video: VideoInfo, settings: Settings, target: Path) -> tuple[int, int]:
+def output_size(video: VideoInfo, settings: TargetSettings, target: Path) -> tuple[int, int]:
     """Width and height of the result: scaled or as requested; in square pixels where they are resampled."""
     square, _ = _shape(video, settings, container_of(target))
     aspect = video.sample_aspect_ratio if square and video.sample_aspect_ratio else Fraction(1)
@@ -127,7 +114,7 @@ def _sides(width: Fraction, height: Fraction, *, even: bool) -> tuple[int, int]:
     return round(width), round(height)
 
 
-def _shape(video: VideoInfo, settings: Settings, container: Container | None) -> tuple[bool, list[Finding]]:
+def _shape(video: VideoInfo, settings: TargetSettings, container: Container | None) -> tuple[bool, list[Finding]]:
     findings: list[Finding] = []
     square = False
     aspect = video.sample_aspect_ratio
@@ -166,10 +153,6 @@ def _light(content: ContentAnalysis, *, deflicker: bool) -> list[Finding]:
         return []
     found = f"exposure flickers by about {100 * content.flicker:.1f} % from frame to frame"
     return [Finding("light", found, "evened out" if deflicker else "kept; --deflicker evens it out")]
-
-
-def _is_cut(settings: Settings) -> bool:
-    return settings.start > 0 or settings.duration is not None
 
 
 def _colour(video: VideoInfo) -> list[Finding]:

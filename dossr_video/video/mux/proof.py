@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from fractions import Fraction
 from itertools import islice, zip_longest
@@ -81,8 +81,12 @@ def prove(
     container: Container,
     pts: Sequence[int],
     cut: Cut | None = None,
+    on_frame: Callable[[int], None] = lambda count: None,
 ) -> Proof:
-    """Read `target` back whole. `reader`: the source as it was upscaled; `pts`: of the frames that were written."""
+    """Read `target` back whole. `reader`: the source as it was upscaled; `pts`: of the frames that were written.
+
+    `on_frame` gets the count of frames so far, the source's first and then the result's.
+    """
     source = reader.info
     result = probe(target, max_pixels=spec.width * spec.height)
     clock = clock_of(source, cut)
@@ -94,7 +98,7 @@ def prove(
         key=lambda mapping: mapping.stream.kind == "attachment" or is_cover(mapping.stream)
     )  # muxers put them last
     checks = [
-        *_pictures(target, reader, spec, container, pts, clock),
+        *_pictures(target, reader, spec, container, pts, clock, on_frame),
         _duration(result, spec, container, pts, clock),
         _tags(result, spec),
         _description(planned, result, container),
@@ -106,14 +110,20 @@ def prove(
 
 
 def _pictures(
-    target: Path, reader: VideoReader, spec: VideoSpec, container: Container, pts: Sequence[int], clock: Clock
+    target: Path,
+    reader: VideoReader,
+    spec: VideoSpec,
+    container: Container,
+    pts: Sequence[int],
+    clock: Clock,
+    on_frame: Callable[[int], None],
 ) -> Iterator[Check]:
     """Frame count, every time and the mean colour of every frame.
 
     The source is read before the result, not beside it: the index of a two-hour file takes 20 MB while it is open.
     """
     shows_alpha = has_alpha(spec.encoding.pix_fmt)
-    frames = islice(reader.frames(pts[0]), len(pts))
+    frames = _counted(islice(reader.frames(pts[0]), len(pts)), on_frame, 0)
     originals = np.fromiter((_means(frame, alpha=shows_alpha) for frame in frames), np.dtype((np.float32, 4)))
     reader.close()
     tick = Fraction(0) if container.format in ("mp4", "mov") else MATROSKA_TICK
@@ -121,7 +131,7 @@ def _pictures(
     largest, drift = np.zeros(4), np.zeros(4)
     count = 0
     with PyavReader(target, max_pixels=spec.width * spec.height) as made:
-        for wanted, result in zip_longest(pts, made.frames()):
+        for wanted, result in zip_longest(pts, _counted(made.frames(), on_frame, len(originals))):
             if wanted is None or result is None:
                 count += result is not None
                 continue
@@ -146,6 +156,12 @@ def _pictures(
         mean <= COLOUR and colour <= FLASH,
         f"mean colour {mean:.2f} of 255 from the source's, of a single frame at most {colour:.2f}",
     )
+
+
+def _counted(frames: Iterable[Frame], on_frame: Callable[[int], None], before: int) -> Iterator[Frame]:
+    for count, frame in enumerate(frames, before + 1):
+        yield frame
+        on_frame(count)
 
 
 def _means(frame: Frame, *, alpha: bool) -> NDArray[np.float64]:

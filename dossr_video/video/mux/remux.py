@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import math
 from collections import Counter
-from collections.abc import Iterator, Sequence, Set
+from collections.abc import Callable, Iterator, Sequence, Set
 from contextlib import ExitStack
 from dataclasses import dataclass
 from fractions import Fraction
@@ -88,12 +88,13 @@ def join(
     spec: VideoSpec,
     container: Container,
     cut: Cut | None = None,
+    on_frame: Callable[[int], None] = lambda count: None,
 ) -> JoinReport:
     """Write `target` (of the format of `container`) from the segments in order and the source's other streams.
 
     The time of a frame is its pts plus first_pts, minus the start of the cut, or minus the start time of the source
     where that is arbitrary (MPEG-TS, MPEG-PS). Raises JobError for segments that do not belong together, and
-    TargetError when the file cannot be written; a partial file is removed.
+    TargetError when the file cannot be written; a partial file is removed. `on_frame` gets the count of frames so far.
     """
     try:
         with ExitStack() as stack:
@@ -102,7 +103,7 @@ def join(
                 av.open(str(target), "w", format=container.format, container_options=_options(source, spec, container))
             )
             first = stack.enter_context(av.open(str(segments[0].path)))
-            return _Join(segments, source, spec, container, cut).run(given, made, first)
+            return _Join(segments, source, spec, container, cut, on_frame).run(given, made, first)
     except av.FFmpegError as error:
         target.unlink(missing_ok=True)
         full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO)
@@ -132,11 +133,13 @@ class _Join:
         spec: VideoSpec,
         container: Container,
         cut: Cut | None,
+        on_frame: Callable[[int], None],
     ) -> None:
         self._segments = segments
         self._source = source
         self._spec = spec
         self._container = container
+        self._on_frame = on_frame
         self._clock = clock_of(source, cut)
         self._warnings: list[str] = []
         self._filled: set[int] = set()  # streams of which something was written
@@ -234,11 +237,14 @@ class _Join:
         self, pictures: Iterator[tuple[float, Packet[Any]]], others: Iterator[tuple[float, Packet[Any]]], made: Any
     ) -> None:
         """Write both in order of time, so that the muxer buffers little."""
+        count = 0
         picture, other = next(pictures, None), next(others, None)
         while picture is not None or other is not None:
             if other is None or (picture is not None and picture[0] <= other[0]):
                 assert picture is not None
                 made.mux(picture[1])
+                count += 1
+                self._on_frame(count)
                 picture = next(pictures, None)
             else:
                 made.mux(other[1])

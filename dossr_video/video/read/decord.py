@@ -32,9 +32,10 @@ FORMATS = ("yuv420p", "yuvj420p")  # decord gives 8-bit RGB; only these come out
 class DecordReader:
     """A VideoReader over decord. Timestamps come from the packets: decord numbers frames from zero."""
 
-    def __init__(self, path: str | Path, *, max_pixels: int = MAX_PIXELS) -> None:
+    def __init__(self, source: str | Path | SourceInfo, *, max_pixels: int = MAX_PIXELS) -> None:
         """Raises SourceError where decord is not exact, or not installed."""
-        self.info = probe(path, max_pixels=max_pixels)
+        self.info = source if isinstance(source, SourceInfo) else probe(source, max_pixels=max_pixels)
+        path = self.info.path
         self.time_base = self.info.video.time_base
         self.frame_rate = self.info.video.frame_rate
         self.damage: list[Damage] = []

@@ -67,12 +67,14 @@ class PyavReader:
     around damage depend on the number of cores.
     """
 
-    def __init__(self, path: str | Path, *, fields: Sequence[FieldSpan] = (), max_pixels: int = MAX_PIXELS) -> None:
+    def __init__(
+        self, source: str | Path | SourceInfo, *, fields: Sequence[FieldSpan] = (), max_pixels: int = MAX_PIXELS
+    ) -> None:
         """`fields`: how each part is deinterlaced; empty: frames as they are.
 
         Raises SourceError as `probe`.
         """
-        self.info = probe(path, max_pixels=max_pixels)
+        self.info = source if isinstance(source, SourceInfo) else probe(source, max_pixels=max_pixels)
         self.fields = tuple(fields)
         self.time_base, self.frame_rate = clock_of(self.fields, self.info.video)
         self.damage: list[Damage] = []

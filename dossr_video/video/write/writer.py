@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
@@ -15,10 +16,10 @@ import av
 from torch import Tensor
 
 from dossr_video.errors import SettingsError, TargetError
-from dossr_video.settings import Settings
+from dossr_video.settings import TargetSettings
 from dossr_video.video import pixels
 from dossr_video.video.info import HdrInfo, VideoInfo
-from dossr_video.video.read.pyav import VideoReader
+from dossr_video.video.read.deinterlace import FieldSpan, clock_of
 from dossr_video.video.tags import MATRICES, PRIMARIES, RANGES, TRANSFERS, ColorInfo, code_point
 from dossr_video.video.write.containers import Container, container_of
 from dossr_video.video.write.encoders import ENCODERS, EncoderSettings, check_settings, choose_pix_fmt
@@ -57,20 +58,28 @@ class VideoSpec:
         return self.color.resolved(width=self.width, height=self.height)
 
 
-def make_spec(reader: VideoReader, settings: Settings, target: Path, *, width: int, height: int) -> VideoSpec:
+def make_spec(
+    source: VideoInfo,
+    fields: Sequence[FieldSpan],
+    settings: TargetSettings,
+    target: Path,
+    *,
+    width: int,
+    height: int,
+) -> VideoSpec:
     """How a result of width x height is written to `target`; SettingsError for options that do not fit together.
 
-    Timestamps, aspect, display matrix and HDR metadata are the source's. Options that are not given follow the source
-    as far as the encoder supports it.
+    Timestamps (as deinterlacing of `fields` leaves them), aspect, display matrix and HDR metadata are the source's.
+    Options that are not given follow the source as far as the encoder supports it.
     """
-    source = reader.info.video
+    time_base, frame_rate = clock_of(fields, source)
     encoding = make_encoding(source, settings, container_of(target), width=width, height=height)
     encoder = ENCODERS[encoding.encoder]
     return VideoSpec(
         width=width,
         height=height,
-        time_base=reader.time_base,
-        frame_rate=reader.frame_rate,
+        time_base=time_base,
+        frame_rate=frame_rate,
         encoding=encoding,
         color=target_color(source, encoding.pix_fmt, settings.colorspace, width=width, height=height),
         hdr=source.hdr if encoder.hdr else HdrInfo(),
@@ -80,7 +89,7 @@ def make_spec(reader: VideoReader, settings: Settings, target: Path, *, width: i
 
 
 def make_encoding(
-    source: VideoInfo, settings: Settings, container: Container, *, width: int, height: int
+    source: VideoInfo, settings: TargetSettings, container: Container, *, width: int, height: int
 ) -> EncoderSettings:
     """The encoder and its options; SettingsError for options that do not fit together."""
     name = settings.encoder or container.encoders[0]
@@ -133,7 +142,7 @@ def _aspect(source: VideoInfo, *, width: int, height: int) -> Fraction | None:
     return (source.sample_aspect_ratio * stretch).limit_denominator(1 << 15)
 
 
-def check_target(target: Path, settings: Settings, *, source: Path | None = None, force: bool = False) -> None:
+def check_target(target: Path, settings: TargetSettings, *, source: Path | None = None, force: bool = False) -> None:
     """Checks that need no reading: TargetError, or SettingsError for extension and encoder."""
     container = container_of(target)
     check_encoder(settings.encoder or container.encoders[0], container)

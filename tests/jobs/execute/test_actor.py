@@ -6,16 +6,17 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from socket import gethostname
-from typing import Any
 
 import pytest
 
 from dossr_video.errors import Interrupted, JobError, SourceError
 from dossr_video.jobs.execute import actor
 from dossr_video.jobs.execute.actor import RemoteWorker
-from dossr_video.jobs.execute.worker import Task
+from dossr_video.jobs.execute.executor import Callbacks, Task
 from dossr_video.jobs.fingerprint import SourceMark
+from dossr_video.jobs.resolve import worker_spec
 from dossr_video.jobs.run import run_job
+from dossr_video.runspec import WorkerInfo
 from dossr_video.settings import Settings
 
 
@@ -23,20 +24,19 @@ from dossr_video.settings import Settings
 class Recorder:
     """An executor that does nothing."""
 
-    weights: str = ""
-    dtype: str = "float32"
+    info: WorkerInfo
     workers: int = 1
     tasks: list[Task] = field(default_factory=list)
 
-    def run(self, tasks: Iterable[Task], **callbacks: Any) -> None:
+    def run(self, tasks: Iterable[Task], callbacks: Callbacks) -> None:
         self.tasks += tasks
 
 
 @pytest.fixture
-def task(clip: Path, tiny: Settings, tmp_path: Path) -> Task:
+def task(clip: Path, tiny: Settings, worker: RemoteWorker, tmp_path: Path) -> Task:
     """The first of the job that makes out.mp4 of in.mp4."""
     (tmp_path / "in.mp4").write_bytes(clip.read_bytes())
-    recorder = Recorder()
+    recorder = Recorder(worker.info())
     with pytest.raises(Interrupted):
         run_job(tmp_path / "in.mp4", tmp_path / "out.mp4", tiny, executor=recorder)
     return recorder.tasks[0]
@@ -50,7 +50,7 @@ def mark(clip: Path) -> SourceMark:
 
 @pytest.fixture(scope="module")
 def worker(tiny: Settings) -> Iterator[RemoteWorker]:
-    worker = RemoteWorker(tiny, "cpu")
+    worker = RemoteWorker(worker_spec(tiny), "cpu")
     yield worker
     assert worker._scratch is not None
     folder = worker._scratch.path
@@ -69,12 +69,12 @@ def test_a_segment_comes_in_pieces_and_the_jobs_folder_is_not_needed(
     worker: RemoteWorker, task: Task, mark: SourceMark, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(actor, "PIECE", 500)
-    assert worker.run(task, mark, worker.identity()).frames == len(task.segment)
+    assert worker.run(task, mark, worker.info()).frames == len(task.segment)
     content = bring(worker, task)
     assert len(content) > 500
     assert not task.target.parent.exists()
     assert not worker._made(task).exists()
-    worker.run(task, mark, worker.identity())
+    worker.run(task, mark, worker.info())
     assert bring(worker, task) == content
 
 
@@ -82,9 +82,9 @@ def test_a_segment_comes_in_pieces_and_the_jobs_folder_is_not_needed(
 def test_a_source_that_this_machine_does_not_see_is_refused(
     spoil: Callable[[Path], None], worker: RemoteWorker, task: Task, mark: SourceMark
 ) -> None:
-    spoil(task.source)
+    spoil(task.source.path)
     with pytest.raises(SourceError, match=f"machine {gethostname()} of the cluster sees no such file") as refusal:
-        worker.run(task, mark, worker.identity())
+        worker.run(task, mark, worker.info())
     assert "path that all machines share" in refusal.value.hint
 
 
@@ -92,19 +92,19 @@ def test_a_source_with_a_url_is_fetched_and_goes_away_after_the_job(
     worker: RemoteWorker, task: Task, mark: SourceMark, clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    worker.run(task, mark, worker.identity())
+    worker.run(task, mark, worker.info())
     seen = bring(worker, task)
-    task.source.unlink()
+    task.source.path.unlink()
     with_url = replace(task, url=clip.as_uri())
-    worker.run(with_url, mark, worker.identity())
+    worker.run(with_url, mark, worker.info())
     assert bring(worker, with_url) == seen
     assert list((tmp_path / "cache").rglob("*.mp4"))
     worker.forget()
     assert not list((tmp_path / "cache").rglob("*.mp4"))
     with pytest.raises(SourceError, match="has changed since the job began"):
-        worker.run(with_url, replace(mark, size=1), worker.identity())
+        worker.run(with_url, replace(mark, size=1), worker.info())
 
 
 def test_other_weights_or_another_version_are_refused(worker: RemoteWorker, task: Task, mark: SourceMark) -> None:
     with pytest.raises(JobError, match=r"would compute something else: version .* in place of 0$"):
-        worker.run(task, mark, replace(worker.identity(), version="0"))
+        worker.run(task, mark, replace(worker.info(), version="0"))

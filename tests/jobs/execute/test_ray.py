@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from dossr_video.errors import Interrupted, ModelError
+from dossr_video.jobs.progress import Progress
+from dossr_video.jobs.resolve import worker_spec
 from dossr_video.jobs.run import run_job
 from dossr_video.settings import Settings
 
@@ -34,14 +36,14 @@ def test_the_error_of_a_worker_comes_back_as_it_was(cluster: None, tiny: Setting
     from dossr_video.jobs.execute.ray import RayExecutor
 
     with pytest.raises(ModelError, match="there is no model"):
-        RayExecutor(tiny.model_copy(update={"model": "nothing"}), address="local")
+        RayExecutor(worker_spec(tiny.model_copy(update={"model": "nothing"})), address="local")
 
 
 @pytest.fixture(scope="module")
 def executor(cluster: None, tiny: Settings) -> RayExecutor:
     from dossr_video.jobs.execute.ray import RayExecutor
 
-    return RayExecutor(tiny, address="local")
+    return RayExecutor(worker_spec(tiny), address="local")
 
 
 def pids(executor: RayExecutor) -> list[int]:
@@ -56,10 +58,10 @@ def pids(executor: RayExecutor) -> list[int]:
 def test_two_workers_give_what_one_gives(
     executor: RayExecutor, clip: Path, tiny: Settings, content: Content, whole: dict[str, Any], tmp_path: Path
 ) -> None:
-    counts: list[int] = []
+    events: list[Progress] = []
     assert len(executor._members) == 2
-    run_job(clip, tmp_path / "out.mp4", tiny, executor=executor, on_progress=lambda s, done, t: counts.append(done))
-    assert counts[-1] == 54
+    run_job(clip, tmp_path / "out.mp4", tiny, executor=executor, on_progress=events.append)
+    assert [event.done for event in events if event.stage == "upscaling"][-1] == 54
     assert content(tmp_path / "out.mp4") == whole
 
 
@@ -89,9 +91,9 @@ def test_interrupted_and_finished_by_another_executor(
 ) -> None:
     done = 0
 
-    def watch(stage: str, now: int, total: int) -> None:
+    def watch(event: Progress) -> None:
         nonlocal done
-        done = now if stage == "upscaling" else 0
+        done = event.done if event.stage == "upscaling" else 0
 
     with pytest.raises(Interrupted):
         run_job(clip, tmp_path / "out.mp4", tiny, executor=executor, on_progress=watch, cancelled=lambda: done > 0)

@@ -7,8 +7,9 @@ import pytest
 import torch
 
 from dossr_video.errors import SettingsError
+from dossr_video.models.base import DEFAULT_PROMPT, EMPTY_PROMPT
 from dossr_video.models.dossr import text
-from dossr_video.models.dossr.text import DEFAULT_PROMPT, EMPTY_PROMPT, END, START, tokenize
+from dossr_video.models.dossr.text import END, START, tokenize
 
 
 @pytest.fixture

@@ -37,9 +37,9 @@ def test_the_area_is_the_whole_where_hardly_anything_would_be_left():
     assert picture_area(Borders(top=4, bottom=6), 8, width=64, height=64) == Area(0, 4, 64, 56)
 
 
-def test_each_shot_has_the_borders_of_its_own(media):
+def test_each_shot_has_the_borders_of_its_own(media, resolved):
     path = media("letterbox.mp4")
-    plan = make_plan(path, Settings.of({"model": "bicubic"}), weights="", on_frame=ignore)
+    plan = make_plan(*resolved(path, Settings()), on_frame=ignore)
     assert {(segment.shot, segment.area) for segment in plan.segments} == {(0, Area(0, 24, 128, 72)), (1, None)}
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import asdict
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
@@ -12,7 +13,7 @@ import pytest
 
 from dossr_video.errors import SettingsError
 from dossr_video.settings import Settings
-from dossr_video.video.inspect.processing import analyse, open_reader, output_size
+from dossr_video.video.inspect.processing import analyse, output_size
 from dossr_video.video.read.deinterlace import FieldPlan, FieldSpan, measure
 from dossr_video.video.read.probe import probe
 from dossr_video.video.read.pyav import PyavReader
@@ -60,8 +61,8 @@ def test_heights_that_four_does_not_divide():
     assert measure([rng.integers(0, 255, (270, 48)).astype(np.uint8) for _ in range(3)]).frames == 3
 
 
-def test_fields_become_twice_the_pictures_at_exact_times(media):
-    with open_reader(media("pal_tff.mpg"), Settings.of({})) as reader:
+def test_fields_become_twice_the_pictures_at_exact_times(opened, media):
+    with opened(media("pal_tff.mpg")) as reader:
         pts = [frame.pts * reader.time_base for frame in reader.frames()]
         assert reader.frame_rate == 50
     with PyavReader(media("pal_tff.mpg")) as raw:
@@ -71,8 +72,8 @@ def test_fields_become_twice_the_pictures_at_exact_times(media):
     assert {b - a for a, b in pairwise(pts)} == {Fraction(1, 50)}
 
 
-def test_pulldown_is_undone_to_the_film_it_was(media):
-    with open_reader(media("telecine.mpg"), Settings.of({})) as reader:
+def test_pulldown_is_undone_to_the_film_it_was(opened, media):
+    with opened(media("telecine.mpg")) as reader:
         frames = list(reader.frames())
         assert reader.frame_rate == Fraction(24000, 1001)
     assert len(frames) == 48
@@ -81,21 +82,21 @@ def test_pulldown_is_undone_to_the_film_it_was(media):
 
 
 @pytest.mark.parametrize("name", ["pal_tff.mpg", "telecine.mpg", "mixed.mp4"])
-def test_filtered_frames_are_the_same_wherever_reading_starts(media, name):
-    with open_reader(media(name), Settings.of({})) as reader:
+def test_filtered_frames_are_the_same_wherever_reading_starts(opened, media, name):
+    with opened(media(name)) as reader:
         whole = [(frame.pts, frame.digest()) for frame in reader.frames()]
     for index in (1, len(whole) // 3, len(whole) // 2, len(whole) - 1):
-        with open_reader(media(name), Settings.of({})) as reader:
+        with opened(media(name)) as reader:
             frame = next(reader.frames(whole[index][0]))
         assert (frame.pts, frame.digest()) == whole[index]
 
 
-def test_mixed_material_is_treated_shot_by_shot(media):
+def test_mixed_material_is_treated_shot_by_shot(opened, media):
     processing = analyse(probe(media("mixed.mp4")), Settings.of({}))
     plans = [FieldPlan("field", "tff"), FieldPlan("film", "tff"), None, FieldPlan("field", "tff")]
     assert [span.plan for span in processing.fields] == plans
     assert "mixed content, 4 parts" in processing.explain()[0]
-    with open_reader(media("mixed.mp4"), Settings.of({})) as reader:
+    with opened(media("mixed.mp4")) as reader:
         pts = [frame.pts * reader.time_base for frame in reader.frames()]
         assert reader.frame_rate == Fraction(60000, 1001)
     steps = Counter(b - a for a, b in pairwise(pts))
@@ -131,7 +132,7 @@ def test_the_explanation_is_plain_and_complete(media):
     assert "interlaced" in text
     assert "a frame per field: 50.000 per second" in text
     assert "pixels of 16:15; signalled in metadata" in text
-    assert processing.as_json()["fields"] == ({"start": None, "plan": {"mode": "field", "order": "tff"}},)
+    assert asdict(processing.read)["fields"] == ({"start": None, "plan": {"mode": "field", "order": "tff"}},)
 
 
 @pytest.mark.parametrize(

@@ -10,9 +10,8 @@ import pytest
 import torch
 
 from dossr_video.errors import SourceError
-from dossr_video.settings import Settings
-from dossr_video.video.inspect.processing import open_reader
 from dossr_video.video.read.pyav import VideoReader
+from dossr_video.video.read.reader import ReadSpec, open_reader
 
 CLEAN = ["plain.mp4", "plain.mkv", "vfr.mp4", "late.mp4", "opengop.mp4"]
 Open = Callable[[Path], VideoReader]
@@ -22,7 +21,7 @@ Open = Callable[[Path], VideoReader]
 def open_file(request: pytest.FixtureRequest) -> Open:
     if find_spec(request.param.replace("pyav", "av")) is None:
         pytest.skip("the optional backend decord is not installed: pip install 'dossr-video[decord]'")
-    return lambda path: open_reader(path, Settings.of({"reader": request.param}))
+    return lambda path: open_reader(path, ReadSpec(reader=request.param))
 
 
 @pytest.mark.parametrize("name", CLEAN)
@@ -73,6 +72,6 @@ def test_pixels_arrive_as_rgb_in_range(media, open_file: Open):
 
 @pytest.mark.parametrize("name", CLEAN)
 def test_all_show_the_same_colours(media, open_file: Open, name):
-    with open_reader(media(name), Settings.of({})) as usual, open_file(media(name)) as reader:
+    with open_reader(media(name), ReadSpec()) as usual, open_file(media(name)) as reader:
         for wanted, found in zip(usual.frames(), reader.frames(), strict=True):
             assert abs(wanted.mean_color() - found.mean_color()).max() < 2

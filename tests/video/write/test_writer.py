@@ -13,8 +13,12 @@ import torch
 
 from dossr_video.errors import SettingsError, TargetError
 from dossr_video.settings import Settings
-from dossr_video.video.read.pyav import PyavReader
-from dossr_video.video.write.writer import VideoWriter, check_target, make_spec
+from dossr_video.video.read.pyav import PyavReader, VideoReader
+from dossr_video.video.write.writer import VideoSpec, VideoWriter, check_target, make_spec
+
+
+def spec_for(reader: VideoReader, settings: Settings, target: Path, *, width: int, height: int) -> VideoSpec:
+    return make_spec(reader.info.video, (), settings, target, width=width, height=height)
 
 
 @pytest.mark.parametrize(
@@ -65,28 +69,30 @@ def test_a_folder_without_permission_is_refused(tmp_path):
 )
 def test_options_that_do_not_fit_are_refused(media, tmp_path, options, message):
     with PyavReader(media("plain.mp4")) as reader, pytest.raises(SettingsError, match=message):
-        make_spec(reader, Settings.of(options), tmp_path / "x.mp4", width=160, height=96)
+        spec_for(reader, Settings.of(options), tmp_path / "x.mp4", width=160, height=96)
 
 
 @pytest.mark.parametrize("option", [{"crf": 20}, {"speed": "fast"}])
 def test_lossless_encoders_have_no_quality(media, tmp_path, option):
     settings = Settings.of({"encoder": "ffv1", **option})
     with PyavReader(media("plain.mp4")) as reader, pytest.raises(SettingsError, match="ffv1"):
-        make_spec(reader, settings, tmp_path / "x.mkv", width=160, height=96)
+        spec_for(reader, settings, tmp_path / "x.mkv", width=160, height=96)
 
 
 def test_odd_sides_with_shared_chroma_are_refused_with_the_remedy(media, tmp_path):
     with PyavReader(media("odd.mkv")) as reader:
-        assert (
-            make_spec(reader, Settings.of({}), tmp_path / "x.mp4", width=161, height=97).encoding.pix_fmt == "yuv444p"
-        )
+        assert spec_for(reader, Settings.of({}), tmp_path / "x.mp4", width=161, height=97).encoding.pix_fmt == "yuv444p"
         with pytest.raises(SettingsError, match="even sides"):
-            make_spec(reader, Settings.of({"pix_fmt": "yuv420p"}), tmp_path / "x.mp4", width=161, height=97)
+            make_spec(
+                reader.info.video, (), Settings.of({"pix_fmt": "yuv420p"}), tmp_path / "x.mp4", width=161, height=97
+            )
 
 
 def test_an_unknown_preset_is_refused_and_nothing_is_left(media, tmp_path):
     with PyavReader(media("plain.mp4")) as reader:
-        spec = make_spec(reader, Settings.of({"speed": "warp"}), tmp_path / "x.mp4", width=160, height=96)
+        spec = make_spec(
+            reader.info.video, (), Settings.of({"speed": "warp"}), tmp_path / "x.mp4", width=160, height=96
+        )
     with pytest.raises(SettingsError, match="refuses"):
         VideoWriter(tmp_path / "s.mp4", spec)
     assert list(tmp_path.iterdir()) == []
@@ -94,7 +100,7 @@ def test_an_unknown_preset_is_refused_and_nothing_is_left(media, tmp_path):
 
 def test_an_error_while_writing_removes_the_file(media, tmp_path):
     with PyavReader(media("plain.mp4")) as reader:
-        spec = make_spec(reader, Settings.of({}), tmp_path / "x.mp4", width=160, height=96)
+        spec = spec_for(reader, Settings.of({}), tmp_path / "x.mp4", width=160, height=96)
     path = tmp_path / "s.mp4"
     with pytest.raises(ValueError), VideoWriter(path, spec) as writer:
         writer.write(torch.rand(2, 96, 160), 0)
@@ -105,7 +111,7 @@ def test_an_error_while_writing_removes_the_file(media, tmp_path):
 def test_the_same_pictures_give_the_same_bytes(media, tmp_path, encoder):
     with PyavReader(media("plain.mp4")) as reader:
         settings = Settings.of({"encoder": encoder})
-        spec = make_spec(reader, settings, tmp_path / "x.mp4", width=160, height=96)
+        spec = spec_for(reader, settings, tmp_path / "x.mp4", width=160, height=96)
         pictures = [frame.rgb() for frame in reader.frames()][:20]
     for name in ("a.mp4", "b.mp4"):
         with VideoWriter(tmp_path / name, spec) as writer:
@@ -120,9 +126,11 @@ def test_the_same_pictures_give_the_same_bytes(media, tmp_path, encoder):
 def test_untagged_pictures_are_tagged_where_players_would_change_their_guess(media, tmp_path, size, written):
     width, height = size
     with PyavReader(media("plain.mp4")) as reader:
-        spec = make_spec(reader, Settings.of({}), tmp_path / "x.mp4", width=width, height=height)
+        spec = spec_for(reader, Settings.of({}), tmp_path / "x.mp4", width=width, height=height)
         assert spec.color.matrix == written
-        hd = make_spec(reader, Settings.of({"colorspace": "bt709"}), tmp_path / "x.mp4", width=width, height=height)
+        hd = make_spec(
+            reader.info.video, (), Settings.of({"colorspace": "bt709"}), tmp_path / "x.mp4", width=width, height=height
+        )
     assert hd.color.matrix == "bt709"
 
 
@@ -131,7 +139,7 @@ def test_x264_gives_the_same_bytes_whatever_memory_held(sample, tmp_path):
     path = tmp_path / "x.mp4"
     with PyavReader(sample) as reader:
         frames = [frame.rgb() for frame in reader.frames()][22:25]
-        spec = make_spec(reader, Settings.of({}), path, width=416, height=176)
+        spec = spec_for(reader, Settings.of({}), path, width=416, height=176)
     pictures = [torch.nn.functional.interpolate(frame[None], scale_factor=2, mode="bicubic")[0] for frame in frames]
     results = set()
 
@@ -157,7 +165,7 @@ def test_the_shortest_segments_have_times_of_decoding(media, tmp_path, count):
     path = tmp_path / "x.mp4"
     with PyavReader(media("plain.mp4")) as reader:
         pictures = [frame.rgb() for frame in reader.frames()][:count]
-        spec = make_spec(reader, Settings.of({"encoder": "libx265"}), path, width=128, height=96)
+        spec = spec_for(reader, Settings.of({"encoder": "libx265"}), path, width=128, height=96)
     for _ in range(20):
         with VideoWriter(path, spec) as writer:
             for i, picture in enumerate(pictures):

@@ -1,0 +1,139 @@
+"""The one place that decides: from what the user asked for, the source, the target and the model to a RunSpec."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from dossr_video.errors import SettingsError
+from dossr_video.models.base import DEFAULT_PROMPT, EMPTY_PROMPT, SamplerDefaults
+from dossr_video.models.registry import BUILT_IN
+from dossr_video.pipeline.memory import CHUNK
+from dossr_video.pipeline.segment import chunk_length
+from dossr_video.runspec import (
+    MachineSpec,
+    ModelSpec,
+    RunSpec,
+    SamplingSpec,
+    TemporalSpec,
+    WorkerInfo,
+    WorkerSpec,
+)
+from dossr_video.settings import ModelSettings, Settings, TimeSettings
+from dossr_video.video.info import SourceInfo
+from dossr_video.video.inspect.processing import ProcessingPlan
+from dossr_video.video.write.containers import container_of
+
+
+def resolve(
+    settings: Settings,
+    source: SourceInfo,
+    processing: ProcessingPlan,
+    target: Path,
+    *,
+    worker: WorkerInfo,
+    workers: int,
+) -> RunSpec:
+    """What a run with these settings does.
+
+    Args:
+        settings: What the user asked for.
+        source: What `probe` found about the input.
+        processing: What `analyse` decided for that input and `target`.
+        target: The result; its extension names the container.
+        worker: What the workers have loaded.
+        workers: How many there are.
+
+    Raises:
+        SettingsError: An option has no meaning for the model.
+    """
+    assert processing.video is not None, "analysed without a target"
+    video = source.video
+    return RunSpec(
+        read=processing.read,
+        model=_model(settings, worker),
+        sampling=resolve_sampling(settings, worker.defaults, model=settings.model),
+        temporal=resolve_temporal(settings, seed=settings.seed),
+        machine=MachineSpec(
+            device=worker.device,
+            workers=workers,
+            threads=worker.threads,
+            chunk=settings.chunk or chunk_length(video.width, video.height, scale=worker.scale),
+            tile=settings.tile,
+        ),
+        video=processing.video,
+        container=container_of(target).format,
+    )
+
+
+def worker_spec(settings: Settings) -> WorkerSpec:
+    """What workers load for these settings, whatever the input."""
+    return WorkerSpec(
+        model=settings.model,
+        prompt=settings.prompt,
+        negative_prompt=settings.negative_prompt,
+        cfg_scale=settings.cfg_scale,
+        flow=settings.flow,
+        device=settings.device,
+        dtype=settings.dtype,
+        threads=settings.threads,
+        chunk=settings.chunk or CHUNK,
+        tile=settings.tile,
+    )
+
+
+def resolve_sampling(settings: Settings, defaults: SamplerDefaults | None, *, model: str) -> SamplingSpec | None:
+    """How the model called `model` is sampled; None for one that samples nothing, which has no `defaults`.
+
+    Raises SettingsError for options of the sampler and of latents where the model has neither.
+    """
+    if defaults is not None:
+        return SamplingSpec(
+            steps=settings.steps or defaults.steps,
+            order=settings.order or defaults.order,
+            corrected_third_order=settings.corrected_third_order,
+            final=settings.final or defaults.final,
+            posterior=settings.posterior,
+            color_fix=settings.color_fix or defaults.color_fix,
+        )
+    for option in ("steps", "order", "final", "color_fix"):
+        if (value := getattr(settings, option)) is not None:
+            name = option.replace("_", "-")
+            raise SettingsError(
+                f"{model} samples nothing, so --{name} {value} has no meaning for it",
+                hint=f"leave {name} away, on the command line and in the preset, or choose --model compact",
+            )
+    if settings.blend == "latent":
+        raise SettingsError(
+            f"{model} has no latents, so --blend latent has nothing to blend",
+            hint="use --blend pixel or off, or choose --model compact",
+        )
+    return None
+
+
+def resolve_temporal(settings: TimeSettings, *, seed: int) -> TemporalSpec:
+    """What keeps the frames of a shot alike."""
+    return TemporalSpec(
+        noise=settings.noise,
+        seed=seed,
+        blend=settings.blend,
+        blend_calls=settings.blend_calls,
+        blend_strength=settings.blend_strength,
+        deflicker=settings.deflicker,
+        flow=settings.flow,
+        dedupe=settings.dedupe,
+    )
+
+
+def _model(settings: ModelSettings, worker: WorkerInfo) -> ModelSpec:
+    reads_text = settings.model not in BUILT_IN
+    prompt = DEFAULT_PROMPT if settings.prompt is None else settings.prompt
+    negative_prompt = EMPTY_PROMPT if settings.negative_prompt is None else settings.negative_prompt
+    return ModelSpec(
+        name=settings.model,
+        reason="named in the options" if "model" in settings.model_fields_set else "the default",
+        weights=worker.weights,
+        dtype=worker.dtype,
+        prompt=prompt if reads_text else None,
+        negative_prompt=negative_prompt if reads_text else None,
+        cfg_scale=settings.cfg_scale,
+    )

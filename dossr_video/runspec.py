@@ -1,0 +1,132 @@
+"""What a run does, decided once by `jobs.resolve`: every part below it gets this, or a part of it, never the settings.
+
+A value of None says that there is no such thing (no tiles, no sampling); never that somebody still has to decide.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, Literal
+
+from pydantic import TypeAdapter
+
+from dossr_video.models.base import SamplerDefaults
+from dossr_video.video.read.reader import ReadSpec
+from dossr_video.video.write.writer import VideoSpec
+
+
+@dataclass(frozen=True)
+class WorkerSpec:
+    """What a worker loads. Each machine finds out by itself what `auto` means on it and reports that as WorkerInfo."""
+
+    model: str  # name or path
+    prompt: str | None  # None: the one the model was trained with, or a model without text
+    negative_prompt: str | None  # None: empty, or a model without text
+    cfg_scale: float
+    flow: str  # name or path of the optical flow
+    device: str
+    dtype: str
+    threads: int | None  # CPU threads; None: torch's own number
+    chunk: int  # frames sampled at once, at most
+    tile: int | None  # input pixels a side; None: whole frames
+
+
+@dataclass(frozen=True)
+class WorkerInfo:
+    """What a worker has loaded, and on what."""
+
+    weights: str  # sha256 of the weights of all networks
+    dtype: str  # that the networks compute in
+    device: str
+    threads: int  # CPU threads
+    scale: int  # output side / input side of the model
+    defaults: SamplerDefaults | None  # None: a model that samples nothing
+    version: str  # of this program
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """The networks."""
+
+    name: str  # name or path of the model
+    reason: str  # why this model
+    weights: str  # sha256 of the weights of all networks
+    dtype: str
+    prompt: str | None  # None: the model takes no text
+    negative_prompt: str | None  # None: the model takes no text
+    cfg_scale: float
+
+
+@dataclass(frozen=True)
+class SamplingSpec:
+    """How a domain-shift model is sampled."""
+
+    steps: int  # network calls
+    order: Literal[1, 2, 3]  # of the solver
+    corrected_third_order: bool
+    final: Literal["landing", "x0"]
+    posterior: Literal["mean", "sample"]
+    color_fix: Literal["none", "adain", "wavelet"]
+
+
+@dataclass(frozen=True)
+class TemporalSpec:
+    """What keeps the frames of a shot alike."""
+
+    noise: Literal["shared", "warped", "independent"]
+    seed: int  # of all noise
+    blend: Literal["latent", "pixel", "off"]
+    blend_calls: Literal["first", "last", "all"]
+    blend_strength: float
+    deflicker: bool
+    flow: str  # name or path of the optical flow
+    dedupe: bool
+
+
+@dataclass(frozen=True)
+class MachineSpec:
+    """The machine."""
+
+    device: str  # of the first worker
+    workers: int
+    threads: int  # CPU threads of a worker
+    chunk: int  # frames sampled at once
+    tile: int | None  # input pixels a side; None: whole frames
+
+
+@dataclass(frozen=True)
+class RunSpec:
+    """One run over one file."""
+
+    read: ReadSpec
+    model: ModelSpec
+    sampling: SamplingSpec | None  # None: the model samples nothing
+    temporal: TemporalSpec
+    machine: MachineSpec
+    video: VideoSpec
+    container: str  # FFmpeg's muxer
+
+    def as_json(self) -> dict[str, Any]:
+        """Groups of plain values, as the report's `settings`."""
+        data: dict[str, Any] = _adapter().dump_python(self, mode="json")
+        return data
+
+    def flat(self) -> dict[str, Any]:
+        """The same without the groups: every value by its own name, the names of model and so on by their group's."""
+        return dict(_flat("", self.as_json()))
+
+
+@cache
+def _adapter() -> TypeAdapter[RunSpec]:
+    return TypeAdapter(RunSpec)
+
+
+def _flat(group: str, values: dict[str, Any]) -> list[tuple[str, Any]]:
+    pairs: list[tuple[str, Any]] = []
+    for name, value in values.items():
+        if isinstance(value, dict):
+            pairs += _flat(name, value)
+        else:
+            pairs.append((group if name == "name" else name, value))
+    return pairs

@@ -1,0 +1,42 @@
+"""What is read of a file, and the reader that reads it so."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from dossr_video.video.info import SourceInfo
+from dossr_video.video.read.decord import DecordReader, refused
+from dossr_video.video.read.deinterlace import FieldSpan
+from dossr_video.video.read.probe import MAX_PIXELS
+from dossr_video.video.read.pyav import PyavReader, VideoReader
+
+
+@dataclass(frozen=True)
+class ReadSpec:
+    """How a source is read; as it stands here: all of it, frames as they are."""
+
+    reader: Literal["pyav", "decord"] = "pyav"
+    fields: tuple[FieldSpan, ...] = ()  # how each part is deinterlaced; empty: frames are taken as they are
+    start: float = 0.0  # seconds that are skipped
+    duration: float | None = None  # seconds that are processed; None: to the end of the file
+    max_pixels: int = MAX_PIXELS  # larger frames are refused
+
+    @property
+    def is_cut(self) -> bool:
+        """Whether a part of the file is left out."""
+        return self.start > 0 or self.duration is not None
+
+
+def open_reader(source: str | Path | SourceInfo, spec: ReadSpec) -> VideoReader:
+    """The reader that `spec` names, of a file or of what `probe` found about it.
+
+    Raises SourceError as `probe`, and where the reader would not be exact.
+    """
+    if spec.reader == "pyav":
+        return PyavReader(source, fields=spec.fields, max_pixels=spec.max_pixels)
+    if spec.fields:
+        path = source.path if isinstance(source, SourceInfo) else source
+        raise refused(path, "it must be deinterlaced")
+    return DecordReader(source, max_pixels=spec.max_pixels)
