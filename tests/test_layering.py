@@ -23,6 +23,7 @@ ALLOWED = {
     "diffusion": set(),
     "color": set(),
     "temporal": {"diffusion"},
+    "restoration": {"temporal"},
     "models": {"models.compact", "models.dossr", "temporal", "diffusion"},
     "models.compact": {"models", "temporal"},
     "models.dossr": {"models", "temporal", "diffusion"},
