@@ -60,7 +60,7 @@ def load_flow(name: str, *, device: torch.device) -> FlowEstimator:
 
 def _network(*, large: bool) -> nn.Module:
     try:
-        from torchvision.models import optical_flow  # type: ignore[import-not-found,unused-ignore]
+        from torchvision.models import optical_flow  # type: ignore[import-not-found,import-untyped,unused-ignore]
     # A torchvision that was built for another torch raises RuntimeError.
     except (ImportError, RuntimeError, OSError) as error:
         reason = str(error).splitlines()[0]
