@@ -4,6 +4,7 @@ DossrError                what came, the rule, the remedy; exit code 1
 ├── SettingsError         an option or a combination of options is wrong; exit code 2
 ├── SourceError           the input cannot be read, or is not what it must be
 ├── TargetError           the output cannot be written, or must not be
+├── FramesError           frames in memory of a type or shape that is none; also a ValueError
 ├── ModelError            weights that are missing, damaged or of another model
 ├── JobError              a job folder that another process holds or that belongs to other settings
 ├── ProofError            the result was read back and differs from what was promised; exit code 3
@@ -44,6 +45,10 @@ class SourceError(DossrError):
 
 
 class TargetError(DossrError):
+    pass
+
+
+class FramesError(DossrError, ValueError):
     pass
 
 

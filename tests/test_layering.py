@@ -16,6 +16,7 @@ VIDEO = {"video", "video.read", "video.write", "video.mux", "video.inspect"}
 ALLOWED = {
     "errors": set(),
     "frames": set(),
+    "arrays": set(),
     "settings": set(),
     "heap": set(),
     "segments": set(),

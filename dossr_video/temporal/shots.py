@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator
-from itertools import chain, pairwise, repeat
+from collections.abc import Callable, Iterable, Iterator
+from itertools import accumulate, chain, groupby, pairwise, repeat, tee
+from operator import itemgetter
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
+
+T = TypeVar("T")
 
 Luma = NDArray[np.uint8]  # (48, 80)
 
@@ -20,7 +24,12 @@ REPEAT = 0.5  # codes; a smaller difference is a duplicate frame
 
 
 def find_shots(lumas: Iterable[Luma]) -> Iterator[int]:
-    """Index of the first frame of every shot, from the 48 x 80 luma of every frame.
+    """Index of the first frame of every shot, from the 48 x 80 luma of every frame; nothing for no frames."""
+    return (index for index, starts in enumerate(shot_starts(lumas)) if starts)
+
+
+def shot_starts(lumas: Iterable[Luma]) -> Iterator[bool]:
+    """For every frame whether it starts a shot, LOOK_AHEAD frames after its luma was taken.
 
     Frame t starts a shot where it differs from t - 1 by more than LEAST codes and by more than RATIO times the mean of
     the two changes before and the two after it, which fades, dissolves, whip pans and animation on twos do not. A flash
@@ -31,8 +40,16 @@ def find_shots(lumas: Iterable[Luma]) -> Iterator[int]:
     ahead: Iterator[Luma | None] = chain(lumas, repeat(None, LOOK_AHEAD))
     for index, luma in enumerate(ahead, start=-LOOK_AHEAD):
         window.append(luma)
-        if index == 0 or (index > 0 and _is_cut(list(window))):
-            yield index
+        if index >= 0:
+            yield index == 0 or _is_cut(list(window))
+
+
+def split_shots(frames: Iterable[T], luma: Callable[[T], Luma]) -> Iterator[Iterator[T]]:
+    """The frames of each shot in turn, as they stream by; each shot must be used up before the next is asked for."""
+    ahead, behind = tee(frames)
+    numbers = accumulate(map(int, shot_starts(map(luma, ahead))))
+    for _, shot in groupby(zip(behind, numbers, strict=False), key=itemgetter(1)):
+        yield (frame for frame, _ in shot)
 
 
 def _is_cut(window: list[Luma | None]) -> bool:

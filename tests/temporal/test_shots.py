@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from dossr_video.temporal.shots import LOOK_AHEAD, SIZE, Luma, find_shots
+from dossr_video.temporal.shots import LOOK_AHEAD, SIZE, Luma, find_shots, split_shots
 
 REAL = Path(__file__).parents[1] / "data" / "shots"
 
@@ -104,3 +104,23 @@ def test_a_cut_is_known_three_frames_later() -> None:
     shots = find_shots(stream())
     assert (next(shots), read) == (0, 1 + LOOK_AHEAD)
     assert (next(shots), read) == (20, 21 + LOOK_AHEAD)
+
+
+def test_shots_are_split_as_their_frames_stream_by() -> None:
+    pictures = [np.full((48, 80), code, np.uint8) for code in [20] * 8 + [120] * 9 + [220] * 7]
+    taken = 0
+
+    def frames():
+        nonlocal taken
+        for picture in pictures:
+            taken += 1
+            yield picture
+
+    lengths, ahead = [], []
+    for shot in split_shots(frames(), lambda picture: picture):
+        lengths.append(0)
+        for _ in shot:
+            lengths[-1] += 1
+            ahead.append(taken - sum(lengths))
+    assert lengths == [8, 9, 7]
+    assert max(ahead) <= 4  # never a whole shot
