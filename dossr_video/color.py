@@ -1,6 +1,6 @@
 """Colour fixes: a generated picture keeps its detail and takes its colours from the restored one.
 
-All pictures are (T, 3, H, W) RGB; nothing is clamped.
+All pictures are (T, 3, H, W) RGB; nothing is clamped but by `match_mean`.
 """
 
 from __future__ import annotations
@@ -47,3 +47,14 @@ def adain(pictures: Tensor, colors: Tensor) -> Tensor:
 def _statistics(pictures: Tensor) -> tuple[Tensor, Tensor]:
     variance, mean = torch.var_mean(pictures, dim=(2, 3), keepdim=True)
     return mean, (variance + 1e-5).sqrt()
+
+
+def match_mean(pictures: Tensor, source: Tensor) -> Tensor:
+    """Pictures in [0, 1] with the mean colour of the source's frames: a restorer drifts.
+
+    Both are (T, 3, any size). What is clipped makes up for a part of the shift, so it is done twice.
+    """
+    wanted = source.mean((2, 3), keepdim=True)
+    for _ in range(2):
+        pictures = (pictures + wanted - pictures.mean((2, 3), keepdim=True)).clamp(0, 1)
+    return pictures

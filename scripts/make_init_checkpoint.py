@@ -23,8 +23,8 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from dossr_video.errors import DossrError, TargetError
+from dossr_video.models.checkpoint import read_weights
 from dossr_video.models.dossr.architecture import HEAD_CHANNELS, build
-from dossr_video.models.dossr.checkpoint import read_weights
 from dossr_video.models.dossr.released import PREFIXES, part
 
 Weights = dict[str, Tensor]

@@ -29,7 +29,7 @@ from dossr_video.diffusion.schedule import SHIFT_STEPS, make_point, make_schedul
 from dossr_video.errors import DossrError, ModelError
 from dossr_video.frames import Motion
 from dossr_video.models.base import Condition
-from dossr_video.models.dossr.checkpoint import read_weights
+from dossr_video.models.checkpoint import read_weights
 from dossr_video.models.dossr.model import LATENT_SCALE, DoSSR
 from dossr_video.models.dossr.networks import STORED_PROMPTS, ReleasedCheckpoint, load_networks
 from dossr_video.models.dossr.text import encode_tokens

@@ -24,7 +24,7 @@ from pathlib import Path
 import torch
 
 from dossr_video.errors import DossrError
-from dossr_video.models.dossr.checkpoint import digest
+from dossr_video.models.checkpoint import digest
 from dossr_video.models.dossr.convert import write_folder
 from dossr_video.models.dossr.model import DoSSR
 from dossr_video.models.dossr.networks import STORED_PROMPTS, load_networks, open_source

@@ -125,7 +125,7 @@ def resolve_temporal(settings: TimeSettings, *, seed: int) -> TemporalSpec:
 
 
 def _model(settings: ModelSettings, worker: WorkerInfo) -> ModelSpec:
-    reads_text = settings.model not in BUILT_IN
+    reads_text = settings.model not in BUILT_IN and worker.defaults is not None  # DoSSR
     prompt = DEFAULT_PROMPT if settings.prompt is None else settings.prompt
     negative_prompt = EMPTY_PROMPT if settings.negative_prompt is None else settings.negative_prompt
     return ModelSpec(

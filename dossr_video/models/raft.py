@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dossr_video.errors import ModelError
-from dossr_video.models.dossr.checkpoint import digest, read_weights
+from dossr_video.models.checkpoint import digest, read_weights
 from dossr_video.temporal.flow import PRESETS, DisFlow, FlowEstimator
 
 MULTIPLE = 8  # pixels, of the sides RAFT takes

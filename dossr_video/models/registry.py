@@ -10,6 +10,7 @@ import torch
 
 from dossr_video.errors import ModelError, SettingsError
 from dossr_video.models.base import PictureModel
+from dossr_video.models.checkpoint import is_dossr
 
 # What makes each model of the package, given a device and a dtype; imported when it is asked for.
 BUILT_IN = {
@@ -28,7 +29,10 @@ def load_model(
     negative_prompt: str | None = None,
     cfg_scale: float = 1.0,
 ) -> PictureModel:
-    """`compact` or `bicubic` from the package, else DoSSR from a checkpoint file or a folder made by `convert`.
+    """A model of the package by its name, or one from a file.
+
+    That is DoSSR from its checkpoint or from a folder made by `convert`, or any network for single pictures that
+    spandrel knows (Real-ESRGAN, SwinIR, SPAN, DAT, ...), which then is the restorer of the pipeline.
 
     Prompts and guidance are for DoSSR alone. Raises ModelError for weights that cannot be read, SettingsError for a
     device that is not there or a prompt for a model without text.
@@ -40,19 +44,24 @@ def load_model(
         if not path.exists():
             raise ModelError(
                 f"there is no model {name!r}: neither a file nor one of {', '.join(BUILT_IN)}",
-                hint="use --model compact, or fetch dossr_default.ckpt from the release page of the authors' GitHub "
-                "project DoSSR (paper: arXiv 2409.17778) and give its path",
+                hint="use --model compact, or give the path of a DoSSR checkpoint (from the release page of the "
+                "authors' GitHub project DoSSR, arXiv 2409.17778) or of another super-resolution network",
             )
-        from dossr_video.models.dossr.model import load_dossr  # diffusers takes seconds to import
+        if path.is_dir() or is_dossr(path):
+            from dossr_video.models.dossr.model import load_dossr  # diffusers takes seconds to import
 
-        return load_dossr(
-            path, device=place, dtype=kind, prompt=prompt, negative_prompt=negative_prompt, cfg_scale=cfg_scale
-        )
+            return load_dossr(
+                path, device=place, dtype=kind, prompt=prompt, negative_prompt=negative_prompt, cfg_scale=cfg_scale
+            )
     if prompt is not None or negative_prompt is not None or cfg_scale != 1.0:
         raise SettingsError(
             f"{name} takes no text, so no prompt and no cfg scale",
             hint="leave --prompt, --negative-prompt and --cfg-scale away, or give a DoSSR checkpoint as --model",
         )
+    if name not in BUILT_IN:
+        from dossr_video.models.spandrel import load_network
+
+        return load_network(Path(name), device=place, dtype=kind)
     model: PictureModel = resolve_name(BUILT_IN[name])(device=place, dtype=kind)
     return model
 

@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from dossr_video.color import color_fix
+from dossr_video.color import color_fix, match_mean
 from dossr_video.diffusion.noise import POSTERIOR, NoiseState, make_noise
 from dossr_video.diffusion.sampler import sample
 from dossr_video.diffusion.schedule import make_schedule
@@ -72,17 +72,6 @@ def upscale_chunk(
     if sampling is not None and sampling.color_fix != "none":
         pictures = match_mean(pictures, chunk.frames.to(model.device))
     return pictures, state
-
-
-def match_mean(pictures: Tensor, source: Tensor) -> Tensor:
-    """Pictures in [0, 1] with the mean colour of the source's frames: a colour fix follows the restorer, which drifts.
-
-    Both are (T, 3, any size). What is clipped makes up for a part of the shift, so it is done twice.
-    """
-    wanted = source.mean((2, 3), keepdim=True)
-    for _ in range(2):
-        pictures = (pictures + wanted - pictures.mean((2, 3), keepdim=True)).clamp(0, 1)
-    return pictures
 
 
 def _sample(

@@ -13,7 +13,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from dossr_video.models.dossr.checkpoint import read_weights
+from dossr_video.models.checkpoint import read_weights
 from dossr_video.models.dossr.model import DoSSR, load_dossr
 from dossr_video.models.registry import load_model
 from dossr_video.training.batches import Batches

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from transformers import CLIPTextConfig, CLIPTextModel
 
 from dossr_video.errors import ModelError
-from dossr_video.models.dossr.checkpoint import AUTHORS, Weights, fill
+from dossr_video.models.checkpoint import AUTHORS, Weights, fill
 from dossr_video.models.dossr.released import (
     PREFIXES,
     Names,

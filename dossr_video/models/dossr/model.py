@@ -18,7 +18,7 @@ from dossr_video.models.base import (
     HiddenState,
     SamplerDefaults,
 )
-from dossr_video.models.dossr.checkpoint import digest
+from dossr_video.models.checkpoint import digest
 from dossr_video.models.dossr.networks import Networks, load_networks, open_source
 from dossr_video.models.dossr.rrdbnet import RRDBNet
 from dossr_video.temporal.flow import warp

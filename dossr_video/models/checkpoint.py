@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
@@ -42,6 +42,19 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     if not weights:
         raise ModelError(f"{path} holds no tensors", hint=AUTHORS)
     return weights
+
+
+def is_dossr(path: Path) -> bool:
+    """Whether a file holds the networks of DoSSR, by the names of its tensors. Raises ModelError as `read_weights`."""
+    if path.suffix == ".safetensors":
+        try:
+            with safe_open(path, framework="pt") as file:  # names alone: the file may be large
+                names = list(file.keys())
+        except (SafetensorError, OSError) as error:
+            raise ModelError(f"{path} is damaged or no safetensors file: {_line(error)}", hint=REFETCH) from error
+    else:
+        names = list(read_weights(path))
+    return any(name.removeprefix("module.").startswith("model.diffusion_model.") for name in names)
 
 
 AUTHORS = (

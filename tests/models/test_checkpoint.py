@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import save_file
 
 from dossr_video.errors import ModelError
-from dossr_video.models.dossr.checkpoint import digest, read_weights
+from dossr_video.models.checkpoint import digest, read_weights
 
 
 @pytest.mark.parametrize("suffix", [".ckpt", ".pt", ".safetensors"])
