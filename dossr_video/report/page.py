@@ -27,7 +27,6 @@ TEMPLATES = Environment(
     trim_blocks=True,
     lstrip_blocks=True,
 )
-TEMPLATES.filters["clock"] = clock
 
 
 @dataclass(frozen=True)
@@ -104,22 +103,53 @@ def write_page(
     readers = [version.reader for version in versions]
     measured = measure(readers[0], readers[1:], start=start, on_frame=on_frame)
     stills = take(measured, readers, choose(measured, details.damage))
-    width, height = max((shape(reader.info.video) for reader in readers), key=lambda size: size[0] * size[1])
-    names = [version.name for version in versions]
-    text = TEMPLATES.get_template("page.html").render(
+    end = time_end(measured)
+    render(
+        page,
         title=title,
-        names=names,
-        labels=_labels(names),
-        files=[_file(version) for version in versions],
+        summary=_summary(versions, measured),
+        names=[version.name for version in versions],
+        size=max((shape(reader.info.video) for reader in readers), key=lambda size: size[0] * size[1]),
+        stills=stills,
         details=details,
         damage=_damage(measured, stills, details.damage),
-        stills=stills,
-        shots=_shots(measured, stills),
+        files=[_file(version) for version in versions],
         plots=_plots(measured),
-        frames=len(measured.seconds),
-        end=time_end(measured),
-        width=width,
-        height=height,
+        shots=_shots(measured, stills, places=end < 10),
+        end=end,
+    )
+
+
+def render(
+    page: Path,
+    *,
+    title: str,
+    summary: str,
+    names: Sequence[str],
+    size: tuple[int, int],
+    stills: Sequence[Still],
+    details: Details,
+    damage: Sequence[dict[str, Any]] = (),
+    files: Sequence[dict[str, str]] = (),
+    plots: Sequence[dict[str, Any]] = (),
+    shots: Sequence[dict[str, Any]] = (),
+    end: float = 1.0,
+) -> None:
+    """Write the page; what is empty has no place in it. `size`: width and height at which the pictures are shown."""
+    text = TEMPLATES.get_template("page.html").render(
+        title=title,
+        summary=summary,
+        names=names,
+        labels=_labels(names),
+        width=size[0],
+        height=size[1],
+        stills=stills,
+        details=details,
+        damage=damage,
+        files=files,
+        plots=plots,
+        shots=shots,
+        end=end,
         left=LEFT,
         right=RIGHT,
         full=FULL,
@@ -136,6 +166,15 @@ def check_page(page: Path, *, force: bool) -> None:
         raise TargetError(f"the page {page} cannot be written: {problem}", hint="name a file in a folder that exists")
     if page.exists() and not force:
         raise TargetError(f"{page} exists", hint="choose another name, or overwrite it with --force")
+
+
+def _summary(versions: Sequence[Version], measured: Measured) -> str:
+    sizes = [f"{version.reader.info.video.width}x{version.reader.info.video.height}" for version in versions]
+    frames, shots, end = len(measured.seconds), len(measured.shots), time_end(measured)
+    return (
+        f"{sizes[0]} to {' and '.join(dict.fromkeys(sizes[1:]))}, {frames} frames, {clock(end, places=end < 10)}, "
+        f"{shots} shot{'s' if shots > 1 else ''}"
+    )
 
 
 def _file(version: Version) -> dict[str, str]:
@@ -162,9 +201,9 @@ def _plots(measured: Measured) -> list[dict[str, Any]]:
     return plots
 
 
-def _shots(measured: Measured, stills: Sequence[Still]) -> list[dict[str, Any]]:
+def _shots(measured: Measured, stills: Sequence[Still], *, places: bool) -> list[dict[str, Any]]:
     """A row for each shot; figures are means."""
-    pictured = {still.shot: number for number, still in reversed(list(enumerate(stills)))}
+    shown = {measured.shot_of(measured.frame_at(still.seconds)): still.anchor for still in reversed(stills)}
 
     def means(shot: range, figure: str) -> list[str]:
         values = [getattr(track, figure)[shot.start : shot.stop] for track in measured.tracks]
@@ -173,13 +212,10 @@ def _shots(measured: Measured, stills: Sequence[Still]) -> list[dict[str, Any]]:
     return [
         {
             "number": number + 1,
-            "still": pictured.get(number),
-            "seconds": float(measured.seconds[shot.start]),
+            "anchor": shown.get(number),
+            "begins": clock(float(measured.seconds[shot.start]), places=places),
             "frames": len(shot),
-            "difference": means(shot, "difference")[1:],
-            "sharpness": means(shot, "sharpness"),
-            "flicker": means(shot, "flicker"),
-            "brightness": means(shot, "brightness"),
+            "figures": [means(shot, figure)[figure == "difference" :] for figure in PLOTS],
         }
         for number, shot in enumerate(measured.shots)
     ]
@@ -192,9 +228,12 @@ def _labels(names: Sequence[str]) -> dict[str, str]:
 
 
 def _damage(measured: Measured, stills: Sequence[Still], damage: Sequence[tuple[float, str]]) -> list[dict[str, Any]]:
-    shown = {still.frame for still in stills}
-    rows = [(seconds, what, measured.frame_at(seconds)) for seconds, what in damage]
-    return [{"seconds": s, "what": what, "frame": frame if frame in shown else None} for s, what, frame in rows]
+    shown = {still.anchor for still in stills}
+    anchors = [f"frame-{measured.frame_at(seconds)}" for seconds, _ in damage]
+    return [
+        {"seconds": seconds, "what": what, "anchor": anchor if anchor in shown else None}
+        for (seconds, what), anchor in zip(damage, anchors, strict=True)
+    ]
 
 
 def _colors() -> list[str]:

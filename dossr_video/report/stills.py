@@ -14,6 +14,7 @@ from PIL import Image
 
 from dossr_video.report.measure import Measured
 from dossr_video.report.moments import Picture, picture_of
+from dossr_video.report.plots import clock, time_end
 from dossr_video.video.info import VideoInfo
 from dossr_video.video.read.pyav import VideoReader
 
@@ -22,19 +23,28 @@ BYTES = 5_500_000  # of all pictures of a page: as base64 a third more
 BYTES_PER_PIXEL = 0.12  # of WebP at the first quality, measured on film with grain
 QUALITIES = (88, 78, 68, 56, 44)  # of WebP: the first that fits
 THUMBNAIL = 160  # pixels wide
+DAMAGE = "damage"
 FULL = 32.0  # of 255: the difference that has the last colour of the map
 
 
 @dataclass(frozen=True)
-class Still:
-    """One moment in all files."""
+class Images:
+    """The pictures of one moment as data: addresses."""
 
-    frame: int  # of the source
-    shot: int
-    seconds: float
-    reason: str  # why it is shown
-    layers: dict[str, str]  # data addresses by key: the file's number, or `map-NUMBER`; files that have ended lack
+    layers: dict[str, str]  # by key: the file's number, or `map-NUMBER`; files that have ended have none
     thumbnail: str
+
+
+@dataclass(frozen=True)
+class Still:
+    """One moment in all files, as it stands in the page."""
+
+    anchor: str  # its name in the page
+    seconds: float
+    label: str  # below the thumbnail
+    caption: str  # below the pictures
+    images: Images
+    damaged: bool = False
 
 
 def choose(measured: Measured, damage: Iterable[tuple[float, str]]) -> dict[int, str]:
@@ -44,7 +54,7 @@ def choose(measured: Measured, damage: Iterable[tuple[float, str]]) -> dict[int,
     """
     chosen: dict[int, str] = {}
     for seconds, what in damage:
-        chosen.setdefault(measured.frame_at(seconds), f"damage: {what}")
+        chosen.setdefault(measured.frame_at(seconds), f"{DAMAGE}: {what}")
         if len(chosen) == MOST // 2:
             break
     largest = np.max([np.nan_to_num(track.difference) for track in measured.tracks], axis=0)
@@ -57,22 +67,45 @@ def choose(measured: Measured, damage: Iterable[tuple[float, str]]) -> dict[int,
 def take(measured: Measured, readers: Sequence[VideoReader], chosen: dict[int, str]) -> list[Still]:
     """The chosen frames of every file, the source's first, small enough for one page."""
     area = sum(reader.info.video.width * reader.info.video.height for reader in readers)
-    shrink = min(1.0, (BYTES / BYTES_PER_PIXEL / (len(chosen) * area)) ** 0.5)
-    rows: list[dict[str, Picture]] = []
+    shrink = fitting(len(chosen) * area)
+    rows = []
     for frame in chosen:
-        pictures = [
-            _read(reader, int(track.pts[frame]))
-            for reader, track in zip(readers, measured.tracks, strict=True)
+        pictures = {
+            number: _read(reader, int(track.pts[frame]))
+            for number, (reader, track) in enumerate(zip(readers, measured.tracks, strict=True))
             if track.pts[frame] >= 0
-        ]
-        numbers = [number for number, track in enumerate(measured.tracks) if track.pts[frame] >= 0]
-        row = {str(number): _smaller(picture, shrink) for number, picture in zip(numbers, pictures, strict=True)}
-        for number, picture in zip(numbers[1:], pictures[1:], strict=True):
-            row[f"map-{number}"] = _smaller(difference_map(pictures[0], picture), shrink)
-        rows.append(row)
+        }
+        rows.append(layers(pictures, shrink=shrink))
+    stills = []
+    for (frame, reason), images in zip(chosen.items(), encoded(rows), strict=True):
+        seconds, shot = float(measured.seconds[frame]), measured.shot_of(frame) + 1
+        label = f"shot {shot} · {clock(seconds, places=time_end(measured) < 10)}"
+        caption = f"Shot {shot}, frame {frame}, {seconds:.3f} s: {reason}"
+        stills.append(Still(f"frame-{frame}", seconds, label, caption, images, reason.startswith(DAMAGE)))
+    return stills
+
+
+def fitting(pixels: int) -> float:
+    """By how much the sides of pictures of so many pixels in all must shrink to fit into a page."""
+    return min(1.0, (BYTES / BYTES_PER_PIXEL / pixels) ** 0.5)
+
+
+def layers(pictures: dict[int, Picture], *, shrink: float) -> dict[str, Picture]:
+    """Pictures of one moment by the file's number, 0 the source's, and the maps of their differences from it."""
+    found = {str(number): picture for number, picture in pictures.items()}
+    found |= {f"map-{n}": difference_map(pictures[0], picture) for n, picture in pictures.items() if n}
+    return {key: _smaller(picture, shrink) for key, picture in found.items()}
+
+
+def encoded(rows: Sequence[dict[str, Picture]]) -> list[Images]:
+    """Every row the layers of a moment; at the best quality with which all fit into a page."""
+    for quality in QUALITIES:
+        files = [{key: _webp(picture, quality) for key, picture in row.items()} for row in rows]
+        if sum(len(file) for row in files for file in row.values()) <= BYTES:
+            break
     return [
-        Still(frame, measured.shot_of(frame), float(measured.seconds[frame]), reason, layers, _thumbnail(row))
-        for (frame, reason), row, layers in zip(chosen.items(), rows, _encoded(rows), strict=True)
+        Images({key: _address(file) for key, file in found.items()}, _thumbnail(row))
+        for row, found in zip(rows, files, strict=True)
     ]
 
 
@@ -115,15 +148,6 @@ def _smaller(picture: Picture, factor: float) -> Picture:
         return picture
     size = max(1, round(picture.shape[1] * factor)), max(1, round(picture.shape[0] * factor))
     return np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_AREA))
-
-
-def _encoded(rows: Sequence[dict[str, Picture]]) -> list[dict[str, str]]:
-    """At the best quality with which all fit."""
-    for quality in QUALITIES:
-        files = [{key: _webp(picture, quality) for key, picture in row.items()} for row in rows]
-        if sum(len(file) for row in files for file in row.values()) <= BYTES:
-            break
-    return [{key: _address(file) for key, file in row.items()} for row in files]
 
 
 def _webp(picture: Picture, quality: int) -> bytes:
