@@ -44,8 +44,9 @@ ALLOWED = {
     "quality": {"temporal", "video.write"},
     "training": {"color", "diffusion", "models.compact", "models.dossr", "temporal", "quality", "video.write"},
     "api": {"jobs", "models", "pipeline", "temporal"},
-    "cli": {"heap", "jobs", "jobs.execute", "library", "models", "models.dossr", "presets", "report", "temporal"}
-    | {"runspec", "video", "video.inspect", "video.read"},
+    "cli": {"heap", "jobs", "jobs.execute", "library", "models", "models.dossr", "presets", "preview", "report"}
+    | {"runspec", "temporal", "video", "video.inspect", "video.read"},
+    "preview": {"api", "jobs", "models", "report", "video", "video.inspect", "video.read"},
     "__init__": {"api"},
     "__main__": {"cli"},
 }
@@ -143,7 +144,7 @@ def test_only_those_who_decide_see_the_settings() -> None:
     for room, path in MODULES:
         if "dossr_video.settings.Settings" in _names_imported(path):
             module = ".".join(path.relative_to(PACKAGE).with_suffix("").parts)
-            assert room in {"api", "cli", "library", "__init__"} or module in DECIDING, module
+            assert room in {"api", "cli", "library", "preview", "__init__"} or module in DECIDING, module
 
 
 def test_ray_is_imported_in_one_file() -> None:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from dossr_video.cli.compare import compare
+from dossr_video.cli.compare import compare, preview
 from dossr_video.cli.console import failures, interruptible, progress_display, say
 from dossr_video.cli.library import batch, status
 from dossr_video.cli.options import (
@@ -206,6 +206,7 @@ app.add_command(batch)
 app.add_command(status)
 app.add_command(presets)
 app.add_command(compare)
+app.add_command(preview)
 
 
 def main() -> None:

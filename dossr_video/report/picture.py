@@ -54,7 +54,7 @@ def draw(moment: Moment) -> Image.Image:
         **{(i * (side[0] + GAP), height + GAP): ("before", "after")[i % 2] for i in range(4)},
     }
     for (x, y), text in labels.items():
-        _label(sheet, (round(x * scale), round(y * scale)), text)
+        label(sheet, (round(x * scale), round(y * scale)), text, size=max(10, sheet.width // 60))
     return sheet
 
 
@@ -69,9 +69,10 @@ def most_detailed(picture: Picture, size: tuple[int, int]) -> tuple[int, int]:
     return int(x), int(y)
 
 
-def _label(sheet: Image.Image, corner: tuple[int, int], text: str) -> None:
+def label(sheet: Image.Image, corner: tuple[int, int], text: str, *, size: int) -> None:
+    """Write `text` on a plate whose left upper corner is x, y; `size` of the letters in pixels."""
     draw = ImageDraw.Draw(sheet)
-    font = ImageFont.load_default(size=max(10, sheet.width // 60))
+    font = ImageFont.load_default(size=size)
     x, y = corner[0] + GAP, corner[1] + GAP
     left, top, right, bottom = draw.textbbox((x, y), text, font=font)
     draw.rectangle((left - GAP, top - GAP, right + GAP, bottom + GAP), fill=PAPER)

@@ -105,6 +105,28 @@ class PyavReader:
             decoding.advance()
             yield frame
 
+    def frames_near(self, seconds: float) -> Iterator[Frame]:
+        """Frames from about `seconds` after the start of the file on, found fast, for previews.
+
+        Where seeking fails it reads from the first frame. The first frames after a seek may lack what they refer to.
+        """
+        self.close()
+        try:
+            decoding = self._open(seek_to=round((Fraction(seconds) + self.info.start) / self.info.video.time_base))
+        except av.FFmpegError:  # raw streams cannot seek
+            decoding = self._open()
+        if decoding.peek() is None or not decoding.begins_by(self._pts_at(seconds)):
+            decoding.close()
+            decoding = self._open()
+        self._pass = decoding
+        while (frame := decoding.peek()) is not None:
+            decoding.advance()
+            if frame.pts >= self._pts_at(seconds):
+                yield frame
+
+    def _pts_at(self, seconds: float) -> int:
+        return round((Fraction(seconds) + self.info.start) / self.time_base)
+
     def _open_at(self, start_pts: int | None) -> _Pass:
         """A decoder whose next frame is the one at `start_pts`. Only one file is open at a time, to save memory."""
         if start_pts is None:

@@ -1,0 +1,260 @@
+"""A look before the work: a few frames of a file, in one or several ways, and how long the whole file would take."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from fractions import Fraction
+from itertools import islice, product
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from dossr_video.api import upscale_frames
+from dossr_video.errors import SettingsError, SourceError
+from dossr_video.frames import Area
+from dossr_video.jobs.names import shown
+from dossr_video.jobs.resources import write_errors
+from dossr_video.models.base import PictureModel
+from dossr_video.models.registry import load_model
+from dossr_video.report.moments import Picture, frame_count
+from dossr_video.report.page import Details, check_page, render
+from dossr_video.report.picture import most_detailed
+from dossr_video.report.plots import clock
+from dossr_video.report.sheet import write_sheet
+from dossr_video.report.stills import Still, encoded, fitting, layers, upright
+from dossr_video.settings import Settings
+from dossr_video.video.info import SourceInfo
+from dossr_video.video.inspect.fields import quick_spans
+from dossr_video.video.read.probe import probe
+from dossr_video.video.read.pyav import PyavReader
+
+LEAD_IN = 2  # frames that are done before the one that is shown, for what a model and the blending remember
+PIXELS = 512 * 288  # of a frame; of larger ones the most detailed part is done
+MOST_TRIALS = 12
+MOST_MOMENTS = 12
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One way to do it."""
+
+    name: str  # `model=compact, blend_strength=0.5`
+    settings: Settings
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What a trial would take for the whole file, at the speed of the preview."""
+
+    name: str
+    seconds_per_frame: float  # of a whole frame
+    hours: float
+
+
+@dataclass(frozen=True, eq=False)
+class _Sample:
+    """A moment of the source."""
+
+    seconds: float
+    frames: Tensor  # (T, 3, H, W) RGB in [0, 1], of a large frame a part: the last one is shown
+    whole: tuple[int, int]  # height and width of the whole frame
+    results: list[Picture] = field(default_factory=list)  # of every trial
+
+    @property
+    def share(self) -> float:
+        """Of the whole frame that is done."""
+        height, width = self.frames.shape[-2:]
+        return height * width / (self.whole[0] * self.whole[1])
+
+
+def trials(settings: Settings, choices: Mapping[str, Sequence[Any]]) -> list[Trial]:
+    """Every combination of the choices, on top of the settings.
+
+    Args:
+        settings: What is the same for all.
+        choices: Values by the name of a setting.
+
+    Raises:
+        SettingsError: A name is no setting, a value does not fit, or there are more than MOST_TRIALS.
+    """
+    names = [name.replace("-", "_") for name in choices]
+    combinations = [dict(zip(names, values, strict=True)) for values in product(*choices.values())]
+    if len(combinations) > MOST_TRIALS:
+        raise SettingsError(
+            f"{len(combinations)} combinations must be at most {MOST_TRIALS}", hint="try fewer values at a time"
+        )
+    given = settings.model_dump(exclude_unset=True)
+    return [
+        Trial(", ".join(f"{k}={v}" for k, v in combination.items()) or "result", Settings.of({**given, **combination}))
+        for combination in combinations
+    ]
+
+
+def preview(
+    source: Path,
+    wanted: Sequence[Trial],
+    page: Path,
+    *,
+    at: Sequence[float] = (),
+    count: int = 3,
+    force: bool = False,
+    on_frames: Callable[[int, int], None] = lambda done, total: None,
+) -> list[Estimate]:
+    """Do a few frames and write a page, and beside it, with the ending .png, a sheet of details.
+
+    Args:
+        source: The file.
+        wanted: The ways to do it, from `trials`.
+        page: The HTML file.
+        at: Seconds from the start of the file; none: `count` moments spread evenly.
+        count: Moments.
+        force: Overwrite files that exist.
+        on_frames: Called with the frames that are done and those in all.
+
+    Raises:
+        SourceError: The file cannot be read, or has no frame there.
+        SettingsError: There are more than MOST_MOMENTS moments.
+        TargetError: A file cannot be written, or exists.
+        ModelError: A model cannot be loaded.
+    """
+    sheet = page.with_suffix(".png")
+    for target in (page, sheet):
+        check_page(target, force=force)
+    if not 1 <= (len(at) or count) <= MOST_MOMENTS:
+        raise SettingsError(f"{len(at) or count} moments must be 1 to {MOST_MOMENTS}", hint="give --at fewer times")
+    info = probe(source, max_pixels=wanted[0].settings.max_pixels)
+    with PyavReader(source, fields=quick_spans(info, wanted[0].settings)) as reader:
+        frames = round(frame_count(info) * reader.frame_rate / info.video.frame_rate)
+        samples = list(_samples(reader, at or _spread(info, count)))
+    estimates = [
+        Estimate(trial.name, seconds, frames * seconds / 3600)
+        for trial, seconds in zip(wanted, _upscale(samples, wanted, on_frames), strict=True)
+    ]
+    _write(page, sheet, info, samples, estimates)
+    return estimates
+
+
+def _spread(info: SourceInfo, count: int) -> list[float]:
+    """The middles of `count` equal parts of the file."""
+    length = float(frame_count(info) / info.video.frame_rate)
+    return [length * (2 * i + 1) / (2 * count) for i in range(count)]
+
+
+def _samples(reader: PyavReader, places: Iterable[float]) -> Iterator[_Sample]:
+    period = float(1 / reader.frame_rate)
+    for seconds in sorted(places):
+        first = max(0.0, seconds - (LEAD_IN + 0.5) * period)
+        frames = list(islice(reader.frames_near(first), LEAD_IN + 1))
+        if not frames:
+            raise SourceError(
+                f"{reader.info.path} has no frame at {seconds:g} s", hint="give an earlier time with --at"
+            )
+        pictures = torch.stack([frame.rgb() for frame in frames])
+        shown_at = float(frames[-1].pts * reader.time_base - reader.info.start)
+        yield _Sample(shown_at, _part(pictures), (pictures.shape[-2], pictures.shape[-1]))
+
+
+def _part(pictures: Tensor) -> Tensor:
+    """Whole frames of up to PIXELS, else the part of that size which has most detail in the last one."""
+    height, width = pictures.shape[-2:]
+    shrink = (PIXELS / (height * width)) ** 0.5
+    if shrink >= 1:
+        return pictures
+    size = int(width * shrink) // 2 * 2, int(height * shrink) // 2 * 2
+    x, y = most_detailed(_picture(pictures[-1]), size)
+    return Area(x, y, x + size[0], y + size[1]).of(pictures)
+
+
+def _upscale(
+    samples: Sequence[_Sample], wanted: Sequence[Trial], on_frames: Callable[[int, int], None]
+) -> Iterator[float]:
+    """Fill in the results of every sample; gives the seconds for a whole frame, trial by trial."""
+    done, total = 0, len(wanted) * sum(len(sample.frames) for sample in samples)
+    models: dict[tuple[object, ...], PictureModel] = {}
+    for trial in wanted:
+        model = _model(trial.settings, models)
+        speeds = []
+        for sample in samples:
+            began = time.monotonic()
+            pictures = upscale_frames(sample.frames, model=model, settings=_sized(trial.settings, sample))
+            speeds.append((time.monotonic() - began) / (len(sample.frames) * sample.share))
+            sample.results.append(_picture(pictures[-1]))
+            done += len(sample.frames)
+            on_frames(done, total)
+        yield min(speeds)  # the first of a model warms up
+
+
+def _model(settings: Settings, loaded: dict[tuple[object, ...], PictureModel]) -> PictureModel:
+    names = ("model", "device", "dtype", "prompt", "negative_prompt", "cfg_scale")
+    options = {name: getattr(settings, name) for name in names}
+    key = tuple(options.values())
+    if key not in loaded:
+        loaded[key] = load_model(options.pop("model"), **options)
+    return loaded[key]
+
+
+def _sized(settings: Settings, sample: _Sample) -> Settings:
+    """Width and height that are meant for the whole frame, for the part."""
+    height, width = sample.whole
+    across, down = (settings.width or 0) / width, (settings.height or 0) / height
+    if not (across or down):
+        return settings
+    part_height, part_width = sample.frames.shape[-2:]
+    sides = {"width": round(part_width * (across or down)), "height": round(part_height * (down or across))}
+    return settings.model_copy(update=sides)
+
+
+def _picture(frame: Tensor) -> Picture:
+    """(3, H, W) in [0, 1]."""
+    return np.asarray(frame.permute(1, 2, 0).mul(255).round().byte().numpy())
+
+
+def _write(
+    page: Path, sheet: Path, info: SourceInfo, samples: Sequence[_Sample], estimates: Sequence[Estimate]
+) -> None:
+    names = ["source", *(estimate.name for estimate in estimates)]
+    moments = [[_picture(sample.frames[-1]), *sample.results] for sample in samples]
+    moments = [[upright(picture, info.video) for picture in moment] for moment in moments]
+    places = [clock(sample.seconds, places=True) for sample in samples]
+    shrink = fitting(sum(picture.size // 3 for moment in moments for picture in moment))
+    images = encoded([layers(dict(enumerate(moment)), shrink=shrink) for moment in moments])
+    stills = [
+        Still(f"moment-{number}", sample.seconds, place, place, found)
+        for number, (sample, place, found) in enumerate(zip(samples, places, images, strict=True), start=1)
+    ]
+    largest = max((picture for moment in moments for picture in moment), key=lambda picture: picture.size)
+    aspect = info.video.sample_aspect_ratio or Fraction(1)
+    across = float(1 / aspect if round(info.video.rotation / 90) % 2 else aspect)
+    part = samples[0].share < 1
+    render(
+        page,
+        title=f"Preview of {shown(info.path.name)}",
+        summary=f"{info.video.width}x{info.video.height}, {len(samples)} moments"
+        + (", the most detailed part of each" if part else ""),
+        names=names,
+        size=(round(largest.shape[1] * across), largest.shape[0]),
+        stills=stills,
+        details=Details(
+            tables={
+                "The whole file on this machine, about": {
+                    estimate.name: f"{duration(estimate.hours)}, {estimate.seconds_per_frame:.2f} s a frame"
+                    for estimate in estimates
+                }
+            }
+        ),
+    )
+    with write_errors(sheet.parent):
+        write_sheet(sheet, moments, columns=names, rows=places)
+
+
+def duration(hours: float) -> str:
+    """`1.5 hours`, `12 minutes` or `40 seconds`."""
+    for value, unit in ((hours, "hours"), (hours * 60, "minutes")):
+        if value >= 1:
+            return f"{value:.1f} {unit}" if value < 10 else f"{value:.0f} {unit}"
+    return f"{hours * 3600:.0f} seconds"
