@@ -15,6 +15,7 @@ from dossr_video.video.inspect.fields import field_spans
 from dossr_video.video.mux.streams import describe, losses, map_streams
 from dossr_video.video.read.deinterlace import FieldSpan
 from dossr_video.video.read.reader import ReadSpec, open_reader
+from dossr_video.video.read.timeline import parts_of
 from dossr_video.video.write.containers import Container, container_of
 from dossr_video.video.write.encoders import picture_losses
 from dossr_video.video.write.writer import VideoSpec, make_spec
@@ -171,9 +172,16 @@ def _colour(video: VideoInfo) -> list[Finding]:
 
 
 def _time(source: SourceInfo) -> list[Finding]:
+    found = []
+    if (parts := len(parts_of(source.path))) > 1:
+        jumps = f"timestamps jump {parts - 1} time{'s' if parts > 2 else ''}"
+        found.append(Finding("time", jumps, "continued at the frame rate, in all streams"))
     if not source.start:
-        return []
-    return [Finding("time", f"timestamps start at {float(source.start):.3f} s", "rebased to zero, in all streams")]
+        return found
+    return [
+        *found,
+        Finding("time", f"timestamps start at {float(source.start):.3f} s", "rebased to zero, in all streams"),
+    ]
 
 
 def _streams(source: SourceInfo, container: Container, *, cut: bool) -> list[Finding]:

@@ -20,12 +20,13 @@ def moved_chapters(chapters: Iterable[Mapping[str, Any]], clock: Clock) -> list[
 def _moved(chapter: Mapping[str, Any], clock: Clock) -> Chapter | None:
     unit = chapter["time_base"] or Fraction(1, 1000)
     shift = clock.ticks(unit)
-    start, end = chapter["start"] - shift, chapter["end"] - shift
-    if clock.stop is not None:
-        end = min(end, round(clock.stop / unit) - shift)
-    if end <= 0 or start >= end:
+    start, end = chapter["start"] - shift, max(chapter["end"], chapter["start"]) - shift
+    stop = None if clock.stop is None else round(clock.stop / unit) - shift
+    if start < 0 >= end or (stop is not None and start >= stop):
         return None
-    return {**chapter, "start": max(start, 0), "end": end}
+    end = end if stop is None else min(end, stop)
+    # A chapter of no length is a mark; muxers need at least one tick.
+    return {**chapter, "start": max(start, 0), "end": max(end, start + 1)}
 
 
 def fitted_to_mp4(chapters: list[Chapter]) -> tuple[list[Chapter], list[str]]:

@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING, Any, Protocol
 import av
 from av.stream import Disposition
 
+from dossr_video.video.info import SourceInfo
 from dossr_video.video.mux.languages import written_in_quicktime
-from dossr_video.video.mux.streams import COVER_TYPES, StreamMapping, is_cover
+from dossr_video.video.mux.streams import COVER_TYPES, StreamMapping, is_cover, is_muxed
 from dossr_video.video.read.damage import Damage, note
 from dossr_video.video.read.probe import open_source
+from dossr_video.video.read.timeline import Rebaser, parts_of
 
 if TYPE_CHECKING:
     from av.container import OutputContainer
@@ -48,19 +50,44 @@ class Clock:
         """The start in ticks of a time base."""
         return round(self.start / unit)
 
-    def keeps(self, packet: Packet[Any], unit: Fraction) -> bool:
-        """Whether a packet belongs to the result.
+    def keeps(self, packet: Packet[Any], unit: Fraction, *, begun: bool) -> bool:
+        """Whether a packet belongs to the result; `begun`: whether one that is shown or heard was kept before.
 
         Packets hidden by an edit list or ending before the cut are left out. The packet that ends where the audio
         begins is kept: decoders need it as priming for the first samples.
         """
         if packet.pts is None:
             return packet.size > 0
+        if packet.is_discard and begun:
+            return False
         begin = packet.pts - (self.ticks(unit) if self.cut else 0)
         end = begin + (packet.duration or 0)
         if self.stop is not None and (begin + (self.ticks(unit) if self.cut else 0)) * unit >= self.stop:
             return False
         return end >= 0 if self.cut or packet.is_discard else True
+
+
+class PacketSelector:
+    """Selects the source's packets that belong to the result, and makes their timestamps continuous.
+
+    Packets are given in file order, from the beginning.
+    """
+
+    def __init__(self, source: SourceInfo, clock: Clock) -> None:
+        self._clock = clock
+        self._rebase = Rebaser(parts_of(source.path), source.video.stream.index)
+        self._begun: set[int] = set()  # indices of streams
+
+    def __call__(self, packet: Packet[Any]) -> bool:
+        self._rebase(packet)
+        stream: Any = packet.stream
+        if packet.size == 0 or stream.time_base is None or stream.disposition & Disposition.attached_pic:
+            return True
+        if not self._clock.keeps(packet, stream.time_base, begun=stream.index in self._begun):
+            return False
+        if not packet.is_discard:
+            self._begun.add(stream.index)
+        return True
 
 
 class PacketWriter(Protocol):
@@ -75,7 +102,7 @@ class PacketWriter(Protocol):
 
 def add_output_stream(mapping: StreamMapping, stream: Any, made: OutputContainer, clock: Clock) -> PacketWriter | None:
     """Add the stream to the result; None for one that is dropped, or written to the header as attachments are."""
-    if mapping.action == "drop" or mapping.stream.kind == "data":
+    if not is_muxed(mapping):
         return None
     if mapping.stream.kind == "attachment":
         _attach(made, stream, stream.name or "attachment", stream.mimetype or "", stream.data)
@@ -95,7 +122,7 @@ def add_output_stream(mapping: StreamMapping, stream: Any, made: OutputContainer
 def has_start_codes(stream: Any) -> bool:
     """Whether a stream is H.264 or HEVC with start codes (Annex B)."""
     context = stream.codec_context
-    return context.name in ("h264", "hevc") and not (context.extradata or b"").startswith(b"\1")
+    return context is not None and context.name in ("h264", "hevc") and not (context.extradata or b"").startswith(b"\1")
 
 
 def with_lengths(content: bytes) -> bytes:
@@ -157,7 +184,7 @@ class _StreamCopier:
 
     def write(self, packet: Packet[Any]) -> Iterator[TimedPacket]:
         unit = self._stream.time_base
-        if packet.size == 0 or not (self._cover or self._clock.keeps(packet, unit)):
+        if packet.size == 0:
             return
         if self._adts and without_adts(bytes(packet)) is None:
             seconds = float((packet.pts or 0) * unit - self._clock.start)
@@ -202,7 +229,7 @@ class _SubtitleTranscoder:
 
     def write(self, packet: Packet[Any]) -> Iterator[TimedPacket]:
         unit = self._stream.time_base
-        if packet.size == 0 or packet.pts is None or not self._clock.keeps(packet, unit):
+        if packet.size == 0 or packet.pts is None:
             return
         events = self._decoder.decode2(packet)
         if events is None or not len(events):
@@ -242,8 +269,6 @@ class _AudioTranscoder:
         self._next: Fraction | None = None  # seconds in the source: where the last frame ended
 
     def write(self, packet: Packet[Any]) -> Iterator[TimedPacket]:
-        if packet.size and not self._clock.keeps(packet, self._stream.time_base):
-            return
         try:
             frames = self._stream.decode(packet)
         except av.FFmpegError as error:

@@ -18,9 +18,18 @@ from numpy.typing import NDArray
 from dossr_video.errors import ProofError
 from dossr_video.video.info import SourceInfo, StreamInfo
 from dossr_video.video.mux.languages import same_language, written_in_quicktime
-from dossr_video.video.mux.packets import Clock, has_adts, has_start_codes, with_lengths, without_adts
+from dossr_video.video.mux.packets import Clock, PacketSelector, has_adts, has_start_codes, with_lengths, without_adts
 from dossr_video.video.mux.remux import Cut, JoinReport, clock_of
-from dossr_video.video.mux.streams import TECHNICAL_KEYS, StreamMapping, describe, is_cover, lost_keys, map_streams
+from dossr_video.video.mux.streams import (
+    GPMD,
+    TECHNICAL_KEYS,
+    StreamMapping,
+    describe,
+    is_cover,
+    is_muxed,
+    lost_keys,
+    map_streams,
+)
 from dossr_video.video.pixels import has_alpha
 from dossr_video.video.read.frame import Frame
 from dossr_video.video.read.probe import open_source, probe
@@ -90,10 +99,8 @@ def prove(
     source = reader.info
     result = probe(target, max_pixels=spec.width * spec.height)
     clock = clock_of(source, cut)
-    promised = (mapping for mapping in map_streams(source, container, cut=cut is not None) if mapping.action != "drop")
-    planned = [
-        mapping for mapping in promised if mapping.stream.kind != "data" and mapping.stream.index not in joined.empty
-    ]
+    mappings = map_streams(source, container, cut=cut is not None)
+    planned = [mapping for mapping in mappings if is_muxed(mapping) and mapping.stream.index not in joined.empty]
     planned.sort(
         key=lambda mapping: mapping.stream.kind == "attachment" or is_cover(mapping.stream)
     )  # muxers put them last
@@ -200,7 +207,7 @@ def _tags(result: SourceInfo, spec: VideoSpec) -> Check:
 
 def _description(planned: Sequence[StreamMapping], result: SourceInfo, container: Container) -> Check:
     """Kinds, languages, titles and the dispositions that players act on; a muxer may add a default, not take one."""
-    made = [stream for stream in result.streams if stream.kind != "data"]
+    made = [stream for stream in result.streams if stream.kind != "data" or stream.codec == GPMD]
     lasting = {"default"} if container.format == "mov" else {"default", "forced"}
     wrong = []
     for mapping, found in zip_longest(planned, made):
@@ -256,9 +263,9 @@ def _packets(
     source: SourceInfo, target: Path, planned: Sequence[StreamMapping], result: SourceInfo, clock: Clock
 ) -> Iterator[Check]:
     """Every packet of every copied stream, by hash; the count of subtitles where they were converted."""
-    made = [stream for stream in result.streams if stream.kind != "data"]
-    before = _hashes(source.path, [mapping.stream for mapping in planned], clock)
-    after = _hashes(target, made, None)
+    made = [stream for stream in result.streams if stream.kind != "data" or stream.codec == GPMD]
+    before = _hashes(source.path, [mapping.stream for mapping in planned], PacketSelector(source, clock))
+    after = _hashes(target, made, lambda packet: True)
     for mapping, stream in zip(planned, made, strict=False):
         count, digest = before[mapping.stream.index]
         found, found_digest = after[stream.index]
@@ -277,8 +284,8 @@ def _packets(
             yield Check(name, found > 0 or count == 0, f"{found} packets, converted")
 
 
-def _hashes(path: Path, streams: Iterable[StreamInfo], clock: Clock | None) -> dict[int, tuple[int, bytes]]:
-    """Number of packets and one hash over all of them, by stream index; only packets that `clock` keeps."""
+def _hashes(path: Path, streams: Iterable[StreamInfo], selects: Callable[[Any], bool]) -> dict[int, tuple[int, bytes]]:
+    """Number of packets and one hash over all of them, by stream index; of the packets that are selected."""
     states = {stream.index: hashlib.blake2b() for stream in streams}
     counts = dict.fromkeys(states, 0)
     with open_source(path) as container:
@@ -289,8 +296,7 @@ def _hashes(path: Path, streams: Iterable[StreamInfo], clock: Clock | None) -> d
                 counts[stream.index] = 1
         chosen = [s for s in container.streams if s.index in states and s.type != "attachment"]
         for packet in _readable(container, chosen):
-            unit = packet.stream.time_base
-            if clock is not None and not (unit is None or clock.keeps(packet, unit)):
+            if not selects(packet):
                 continue
             content = bytes(packet)
             if packet.stream.type == "subtitle" and len(content) <= 2:
@@ -302,7 +308,8 @@ def _hashes(path: Path, streams: Iterable[StreamInfo], clock: Clock | None) -> d
                 if bare is None:
                     continue  # joining leaves it out and says so
                 content = bare
-            whole = not _flows(packet.stream.codec_context.codec.canonical_name)
+            context = packet.stream.codec_context
+            whole = context is None or not _flows(context.codec.canonical_name)
             states[packet.stream.index].update(len(content).to_bytes(4, "little") + content if whole else content)
             counts[packet.stream.index] += 1 if whole else len(content)
     return {index: (counts[index], state.digest()) for index, state in states.items()}

@@ -18,8 +18,8 @@ from dossr_video.errors import JobError, TargetError
 from dossr_video.heap import give_back_memory
 from dossr_video.video.info import SourceInfo
 from dossr_video.video.mux.chapters import fitted_to_mp4, moved_chapters
-from dossr_video.video.mux.packets import Clock, PacketWriter, TimedPacket, add_output_stream
-from dossr_video.video.mux.streams import MP4_KEYS, TECHNICAL_KEYS, describe, losses, lost_keys, map_streams
+from dossr_video.video.mux.packets import Clock, PacketSelector, PacketWriter, TimedPacket, add_output_stream
+from dossr_video.video.mux.streams import MP4_KEYS, TECHNICAL_KEYS, describe, is_muxed, losses, lost_keys, map_streams
 from dossr_video.video.mux.timecode import relabelled
 from dossr_video.video.pixels import has_alpha
 from dossr_video.video.read.probe import open_source
@@ -73,7 +73,7 @@ class JoinReport:
     def kept(self) -> str:
         """One line: `kept: 2 audio, 1 subtitle, 12 chapters`."""
         names = [
-            f"{count} {kind}{'s' if count != 1 and kind != 'audio' else ''}"
+            f"{count} {kind}{'s' if count != 1 and kind not in ('audio', 'data') else ''}"
             for kind, count in self.streams.items()
             if count
         ]
@@ -291,7 +291,7 @@ class _Join:
         streams = [given.streams[index] for index in writers]
         if not streams:
             return
-        packets = iter(given.demux(streams))
+        packets = filter(PacketSelector(self._source, self._clock), given.demux(streams))
         while True:
             try:
                 packet = next(packets, None)
@@ -311,9 +311,7 @@ class _Join:
             yield packet
 
     def _count(self, planned: Any) -> Counter[str]:
-        counts = Counter(
-            mapping.stream.kind for mapping in planned if mapping.action != "drop" and mapping.stream.kind != "data"
-        )
+        counts = Counter(mapping.stream.kind for mapping in planned if is_muxed(mapping))
         counts["chapter"] = len(self._chapters)
         return counts
 

@@ -10,6 +10,7 @@ import av
 
 from dossr_video.video.info import SourceInfo, StreamInfo
 from dossr_video.video.mux.languages import written_in_quicktime
+from dossr_video.video.read.probe import CHAPTER_TEXT
 from dossr_video.video.write.containers import TEXT_SUBTITLES, Container
 
 # Keys that mp4 and mov store in boxes of their own; others are kept as free-form (mdta) tags only.
@@ -36,6 +37,7 @@ TECHNICAL_KEYS = frozenset(
 )
 
 COVER_TYPES = {"mjpeg": ("jpg", "image/jpeg"), "png": ("png", "image/png"), "gif": ("gif", "image/gif")}
+GPMD = "bin_data"  # GoPro's metadata: the only data that FFmpeg names so in mp4 and mov
 MOST_CHANNELS = 8  # of FLAC and Opus
 
 
@@ -120,6 +122,8 @@ def _map_stream(stream: StreamInfo, source: SourceInfo, container: Container, *,
 def _audio(stream: StreamInfo, container: Container) -> StreamMapping:
     if stream.codec is None:
         return StreamMapping(stream, "drop", reason="its codec is not known")
+    if not stream.sample_rate or not stream.channels:
+        return StreamMapping(stream, "drop", reason="it is declared, but empty: no packets were found")
     if _holds(container, stream.codec) and not (container.format == "mp4" and _misread_in_mp4(stream)):
         return StreamMapping(stream, "copy")
     if (stream.channels or 0) > MOST_CHANNELS:
@@ -174,11 +178,18 @@ def _further_video(stream: StreamInfo, container: Container, *, cut: bool) -> St
 
 
 def _data(stream: StreamInfo, source: SourceInfo, container: Container) -> StreamMapping:
-    if source.chapters and stream.codec == "bin_data":
+    if stream.codec == CHAPTER_TEXT:
         return StreamMapping(stream, "copy", reason="the text track of the chapters, written from the chapters")
     if "timecode" in stream.metadata and container.format in ("mp4", "mov", "matroska"):
         return StreamMapping(stream, "copy", reason="the timecode track is written from its first value")
+    if stream.codec == GPMD and "mov" in source.container and container.format in ("mp4", "mov"):
+        return StreamMapping(stream, "copy")
     return StreamMapping(stream, "drop", reason=f"{container.format} does not support this data")
+
+
+def is_muxed(mapping: StreamMapping) -> bool:
+    """Whether packets of a stream are written; the tracks of chapters and timecode are made by the muxer."""
+    return mapping.action != "drop" and (mapping.stream.kind != "data" or mapping.stream.codec == GPMD)
 
 
 def _holds(container: Container, codec: str) -> bool:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import av
 from av.sidedata.sidedata import Type as SideDataType
+from av.stream import Discard
 
 from dossr_video.errors import SourceError
 from dossr_video.heap import give_back_memory
@@ -24,7 +25,9 @@ if TYPE_CHECKING:
 
 MAX_PIXELS = 8192 * 8192  # of one frame
 MAX_STREAMS = 256
+FAR = {"probesize": "50000000", "analyzeduration": "30000000"}  # bytes; microseconds
 FIRST_PACKETS = 2000  # packets searched for the first decodable frame
+CHAPTER_TEXT = "chapter text"  # a data stream: the text track of chapters in mp4 and mov
 FIELD_ORDERS = {1: "progressive", 2: "tff", 3: "bff", 4: "tff", 5: "bff"}  # AVFieldOrder, by what is shown first
 # Containers with an arbitrary start time: timestamps are rebased to zero, as players do.
 FREE_CLOCKS = frozenset({"mpegts", "mpeg", "dv", "h264", "hevc", "mpegvideo"})
@@ -66,7 +69,7 @@ def open_source(path: Path, *, max_pixels: int = MAX_PIXELS) -> InputContainer:
     if path.stat().st_size == 0:
         raise SourceError(f"{path} is empty", hint="copy or download the file again")
     try:
-        container = av.open(str(path), metadata_errors="replace", options=_decoder_limit(max_pixels))
+        container = _open(path, _decoder_limit(max_pixels))
     except PermissionError as error:
         raise SourceError(f"{path} may not be read: {error.strerror}", hint="change its permissions") from error
     except MemoryError as error:
@@ -81,6 +84,15 @@ def open_source(path: Path, *, max_pixels: int = MAX_PIXELS) -> InputContainer:
         ) from error
     give_back_memory()  # the index of a two-hour mp4 takes 20 MB while it is open, and 35 MB while it is built
     return container
+
+
+def _open(path: Path, options: dict[str, str]) -> InputContainer:
+    """Open a file; where audio begins late, search farther for its parameters."""
+    container = av.open(str(path), metadata_errors="replace", options=options)
+    if all(stream.codec_context is None or stream.codec_context.sample_rate for stream in container.streams.audio):
+        return container
+    container.close()
+    return av.open(str(path), metadata_errors="replace", options={**options, **FAR})
 
 
 def picture_stream(container: InputContainer, path: Path, *, max_pixels: int) -> VideoStream:
@@ -217,13 +229,20 @@ def _chapter(raw: Mapping[str, Any]) -> Chapter:
     return Chapter(start=raw["start"] * unit, end=raw["end"] * unit, title=raw["metadata"].get("title"))
 
 
+def _data_codec(stream: Any) -> str | None:
+    """FFmpeg's name of a data codec. The demuxer discards the text track that it has read the chapters from."""
+    if stream.type != "data":
+        return None
+    return CHAPTER_TEXT if stream.discard == Discard.all else stream.name
+
+
 def _stream_info(stream: Any) -> StreamInfo:
     context = stream.codec_context
     layout = getattr(getattr(context, "layout", None), "name", None)
     return StreamInfo(
         index=stream.index,
         kind=stream.type,
-        codec=context.codec.canonical_name if context is not None else stream.name if stream.type == "data" else None,
+        codec=context.codec.canonical_name if context is not None else _data_codec(stream),
         language=stream.language,
         title=stream.metadata.get("title"),
         disposition=tuple(flag.name for flag in stream.disposition if flag.name),

@@ -22,6 +22,7 @@ from dossr_video.video.read.damage import Damage, Steps, note
 from dossr_video.video.read.deinterlace import WARM_UP, FieldFilter, FieldSpan, clock_of
 from dossr_video.video.read.frame import Frame
 from dossr_video.video.read.probe import MAX_PIXELS, check_size, hides_alpha, open_source, picture_stream, probe
+from dossr_video.video.read.timeline import Rebaser, parts_of
 
 if TYPE_CHECKING:
     from av.container import InputContainer
@@ -79,6 +80,7 @@ class PyavReader:
         self.time_base, self.frame_rate = clock_of(self.fields, self.info.video)
         self.damage: list[Damage] = []
         self._max_pixels = max_pixels
+        self.parts = parts_of(self.info.path)
         self._to_rgb = pixels.ToRgb(self.info.video.resolved_color)
         self._pass: _Pass | None = None
 
@@ -133,7 +135,7 @@ class PyavReader:
             return self._open()
         # Seeking lands too late in streams without an index (MPEG-PS, TS) and at leading pictures of open GOPs. Accept
         # only a pass that starts at or before the frame and returns it; else seek farther back, at last to the start.
-        anchor = self._anchor(start_pts)
+        anchor = self._anchor(start_pts) if len(self.parts) < 2 else None  # positions are found by timestamps
         for margin in SEEK_MARGINS:
             if anchor is None or self._earliest is None:
                 break
@@ -200,6 +202,7 @@ class _Pass:
                 other.discard = Discard.all
         if seek_to is not None:
             container.seek(seek_to, stream=stream)
+        self._rebase = Rebaser(reader.parts, stream.index)
         self._frames = self._decode()
         self._ahead: Frame | None = next(self._frames, None)
         self.first_pts = self._ahead.pts if self._ahead is not None else None
@@ -280,7 +283,7 @@ class _Pass:
                 raw.pts = pts
             raw.make_writable()  # a copy: the decoder may still conceal damage in a frame it has already returned
             yield raw
-        if last is not None and video.duration is not None:
+        if last is not None and video.duration is not None and len(self._reader.parts) < 2:
             missing = video.duration - (last + period) * video.time_base + self._reader.info.start
             if missing > CUT_OFF:
                 self._note(
@@ -299,6 +302,9 @@ class _Pass:
                 packet = None
             if packet is None:
                 return
+            if jump := self._rebase(packet):
+                what = f"timestamps jump by {float(jump):+.1f} s; continued at the frame rate, in all streams"
+                self._note(packet.pts or last, what)
             if packet.is_corrupt:
                 self._note(packet.pts if packet.pts is not None else last, "a packet is damaged")
             try:

@@ -1,0 +1,159 @@
+"""Timestamps of audio beside the video it was recorded with: discontinuities, edit lists, streams without packets."""
+
+from __future__ import annotations
+
+import struct
+from itertools import pairwise
+from pathlib import Path
+
+import av
+import pytest
+
+from dossr_video.video.read.probe import probe
+from dossr_video.video.read.pyav import PyavReader
+from dossr_video.video.read.timeline import parts_of
+
+X264 = ["-c:v", "libx264", "-preset", "ultrafast", "-threads", "1", "-pix_fmt", "yuv420p", "-g", "25"]
+
+
+def _recording(media, path: Path, *, clock: float, video: float = 1, audio: float = 0.6, rate: str = "25") -> bytes:
+    media.ffmpeg(
+        *f"-f lavfi -i testsrc2=size=64x48:rate={rate}:duration={video}".split(),
+        *f"-f lavfi -i sine=frequency=440:sample_rate=48000:duration={audio}".split(),
+        *X264, *["-c:a", "mp2", "-muxdelay", "0", "-muxpreload", "0"], "-output_ts_offset", clock, path,
+    )  # fmt: skip
+    return path.read_bytes()
+
+
+def _times(path: Path, kind: str) -> list[float]:
+    with av.open(str(path)) as container:
+        stream = next(stream for stream in container.streams if stream.type == kind)
+        return sorted(float(packet.pts * packet.time_base) for packet in container.demux(stream) if packet.size)
+
+
+@pytest.mark.parametrize("clocks", [(40, 30, 20), (10, 10, 10), (10, 36000)], ids=["back", "same", "forward"])
+def test_audio_of_joined_recordings_starts_with_its_video(media, segments_of, tmp_path, clocks):
+    source = tmp_path / "joined.ts"
+    source.write_bytes(b"".join(_recording(media, tmp_path / f"{i}.ts", clock=at) for i, at in enumerate(clocks)))
+    made = segments_of(source, tmp_path / "result.mp4")
+    assert made.prove(made.join()).passed
+    assert _times(made.target, "video") == pytest.approx([n / 25 for n in range(25 * len(clocks))], abs=0.011)
+    sound = _times(made.target, "audio")
+    starts = [after for before, after in pairwise(sound) if after - before > 0.1]
+    assert starts == pytest.approx(range(1, len(clocks)), abs=0.03)
+    assert any("timestamps jump" in damage.what for damage in made.reader.damage)
+
+
+def test_a_frame_is_the_same_wherever_reading_starts_in_joined_recordings(media, tmp_path):
+    source = tmp_path / "joined.ts"
+    source.write_bytes(b"".join(_recording(media, tmp_path / f"{i}.ts", clock=10) for i in range(2)))
+    with PyavReader(probe(source)) as reader:
+        whole = [(frame.pts, frame.digest()) for frame in reader.frames()]
+    with PyavReader(probe(source)) as reader:
+        assert [(frame.pts, frame.digest()) for frame in reader.frames(whole[30][0])] == whole[30:]
+
+
+def test_still_pictures_with_continuous_audio_are_not_a_discontinuity(media, tmp_path):
+    _recording(media, tmp_path / "stills.ts", clock=5, rate="1/12", video=36, audio=36)
+    assert len(parts_of(tmp_path / "stills.ts")) == 1
+
+
+def _with_edits(path: Path, edits: list[tuple[int, int]]) -> None:
+    """Replace the edit list of every track; (duration, media time) in seconds. The moov box is at the end."""
+    content = path.read_bytes()
+    start = content.index(b"moov") - 4
+    moov = content[start:]
+
+    def boxes(data: bytes) -> list[tuple[bytes, bytes]]:
+        found = []
+        while data:
+            size = int.from_bytes(data[:4], "big")
+            found.append((data[4:8], data[8:size]))
+            data = data[size:]
+        return found
+
+    def box(name: bytes, data: bytes) -> bytes:
+        return (len(data) + 8).to_bytes(4, "big") + name + data
+
+    def track(data: bytes) -> bytes:
+        parts = [(name, part) for name, part in boxes(data) if name != b"edts"]
+        mdia = dict(parts)[b"mdia"]
+        unit = struct.unpack(">I", dict(boxes(mdia))[b"mdhd"][12:16])[0]
+        rows = b"".join(struct.pack(">IiI", length * movie, at * unit, 1 << 16) for length, at in edits)
+        elst = box(b"edts", box(b"elst", struct.pack(">II", 0, len(edits)) + rows))
+        return b"".join(box(name, part) + (elst if name == b"tkhd" else b"") for name, part in parts)
+
+    (_, inside), *rest = boxes(moov)
+    movie = struct.unpack(">I", dict(boxes(inside))[b"mvhd"][12:16])[0]
+    inner = b"".join(box(name, track(part) if name == b"trak" else part) for name, part in boxes(inside))
+    path.write_bytes(content[:start] + box(b"moov", inner) + b"".join(box(*one) for one in rest))
+
+
+def test_audio_hidden_by_the_second_of_two_edits_stays_hidden(media, segments_of, tmp_path):
+    source = tmp_path / "edits.mp4"
+    media.ffmpeg(
+        *["-f", "lavfi", "-i", "testsrc2=size=64x48:rate=25:duration=4", "-f", "lavfi"],
+        "-i", "aevalsrc=sin(2*PI*t*(300+300*floor(t))):s=48000:d=4", *X264, *["-c:a", "aac"], source,
+    )  # fmt: skip
+    _with_edits(source, [(1, 0), (1, 3)])
+    made = segments_of(source, tmp_path / "result.mp4")
+    assert made.prove(made.join()).passed
+    assert len(_times(made.target, "video")) == 50
+    sound = _times(made.target, "audio")
+    assert len(sound) == pytest.approx(2 * 48000 / 1024, abs=2)
+    assert sound[-1] == pytest.approx(2, abs=0.05)
+
+
+def test_an_announced_stream_without_packets_is_named_as_empty(media, segments_of, tmp_path):
+    media.ffmpeg(
+        *["-f", "lavfi", "-i", "testsrc2=size=64x48:rate=25:duration=0.4"],
+        *["-f", "lavfi", "-i", "sine=duration=0.4", "-map", "0", "-map", "1", "-map", "1"],
+        *X264, *["-c:a", "mp2"], tmp_path / "both.ts",
+    )  # fmt: skip
+    content = (tmp_path / "both.ts").read_bytes()
+    packets = [content[i : i + 188] for i in range(0, len(content), 188)]
+    source = tmp_path / "empty.ts"
+    source.write_bytes(b"".join(p for p in packets if (p[1] & 31) << 8 | p[2] != 0x102))
+    for name in ("result.mp4", "result.mkv"):
+        made = segments_of(source, tmp_path / name)
+        joined = made.join()
+        assert made.prove(joined).passed
+        assert [line for line in joined.lost if "no packets were found" in line and "stream 2" in line]
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
+def test_a_chapter_of_no_length_at_the_end_is_kept(media, segments_of, tmp_path, suffix):
+    chapters = "".join(
+        f"[CHAPTER]\nTIMEBASE=1/1000\nSTART={start}\nEND={end}\ntitle={title}\n"
+        for start, end, title in ((0, 400, "a"), (400, 400, "b"), (450, 450, "c"))
+    )
+    (tmp_path / "chapters.txt").write_text(";FFMETADATA1\n" + chapters)
+    media.ffmpeg(
+        *["-f", "lavfi", "-i", "testsrc2=size=64x48:rate=25:duration=0.4", "-i"], tmp_path / "chapters.txt",
+        *["-map_metadata", "1"], *X264, tmp_path / "chapters.mkv",
+    )  # fmt: skip
+    made = segments_of(tmp_path / "chapters.mkv", tmp_path / f"result{suffix}")
+    joined = made.join()
+    assert [title for _, title in joined.chapters] == ["a", "b", "c"]
+    assert [start for start, _ in joined.chapters] == pytest.approx([0, 0.4, 0.45])
+    assert made.prove(joined).passed
+
+
+def test_the_metadata_track_of_an_action_camera_is_copied_or_named(media, segments_of, tmp_path):
+    (tmp_path / "text.srt").write_text("1\n00:00:00,000 --> 00:00:00,200\nDEVC data\n\n")
+    media.ffmpeg(
+        *["-f", "lavfi", "-i", "testsrc2=size=64x48:rate=25:duration=0.4", "-i"], tmp_path / "text.srt",
+        *X264, *["-c:s", "mov_text"], tmp_path / "text.mp4",
+    )  # fmt: skip
+    source = tmp_path / "camera.mp4"
+    content = (tmp_path / "text.mp4").read_bytes()
+    source.write_bytes(content.replace(b"tx3g", b"gpmd").replace(b"sbtl", b"meta"))
+    made = segments_of(source, tmp_path / "result.mp4")
+    joined = made.join()
+    assert joined.streams["data"] == 1
+    assert not joined.lost
+    assert made.prove(joined).passed
+    with av.open(str(made.target)) as container:
+        assert b"DEVC data" in b"".join(bytes(packet) for packet in container.demux(container.streams.data[0]))
+    other = segments_of(source, tmp_path / "result.mkv").join()
+    assert [line for line in other.lost if "data stream 1" in line]
