@@ -1,21 +1,25 @@
-"""What the Python API offers beside `Settings` and the errors: a file, or frames in memory."""
+"""What the Python API offers beside `Settings` and the errors: a file, frames in memory, frames that stream by."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from itertools import pairwise
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import chain, count, islice
 from os import PathLike, fspath
-from typing import TypeVar
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from dossr_video.arrays import FrameKind, Layout, as_frames, first_kind, together
+from dossr_video.errors import FramesError
 from dossr_video.frames import Chunk
+from dossr_video.jobs.execute.executor import Executor
+from dossr_video.jobs.execute.local import LocalExecutor
 from dossr_video.jobs.progress import OnProgress, Progress, no_progress
 from dossr_video.jobs.report import Report
-from dossr_video.jobs.resolve import resolve_sampling, resolve_temporal
+from dossr_video.jobs.resolve import resolve_sampling, resolve_temporal, worker_spec
 from dossr_video.jobs.run import run_job
 from dossr_video.models.base import DomainShiftModel, PictureModel
 from dossr_video.models.raft import load_flow
@@ -24,21 +28,25 @@ from dossr_video.pipeline.memory import MemoryBudget
 from dossr_video.pipeline.segment import Read, chunk_length, upscaled, with_motion
 from dossr_video.settings import Settings
 from dossr_video.temporal.flow import FlowEstimator, luma
-from dossr_video.temporal.shots import SIZE, find_shots
+from dossr_video.temporal.shots import SIZE, split_shots
 
-Frames = TypeVar("Frames", Tensor, NDArray[np.uint8])
+__all__ = ["Progress", "load_model", "upscale", "upscale_frames", "upscale_stream"]
 
-__all__ = ["Progress", "load_model", "upscale", "upscale_frames"]
+Picture = tuple[Tensor, Tensor | None]  # RGB (3, H, W) in [0, 1], and opacity (1, H, W)
 
 
 def upscale(
     source: str | PathLike[str],
     target: str | PathLike[str],
-    settings: Settings | None = None,
+    settings: Settings | Mapping[str, Any] | None = None,
     *,
+    model: PictureModel | None = None,
+    executor: Executor | None = None,
     on_progress: OnProgress = no_progress,
+    cancelled: Callable[[], bool] = lambda: False,
     force: bool = False,
     restart: bool = False,
+    **options: Any,
 ) -> Report:
     """Restore and enlarge a file, all other streams kept; goes on where an interrupted run stopped.
 
@@ -46,10 +54,14 @@ def upscale(
         source: A path or URL.
         target: A path or URL; its extension says which container is written. It gets its name when everything is
             complete, never before.
-        settings: All options; None: their defaults.
+        settings: Options as Settings or as a mapping; None: their defaults.
+        model: A model from `load_model`, to load it once for several files; None: the one that the settings name.
+        executor: Where the segments are computed; None: this machine.
         on_progress: Called with a Progress event for every few frames.
+        cancelled: Asked now and then; once it returns True, Interrupted is raised after the running segments.
         force: Whether a target that exists is overwritten.
         restart: Whether to drop what an interrupted run had finished.
+        **options: Single options, such as `crf=18`; they win over `settings`.
 
     Returns:
         What was done and found.
@@ -57,59 +69,142 @@ def upscale(
     Raises:
         errors.DossrError: With what came and the rule as `message`, and the remedy as `hint`.
     """
+    wanted = _settings(settings, options)
+    if model is not None:
+        wanted = wanted.model_copy(update={"model": model.name})
+        executor = executor or LocalExecutor(worker_spec(wanted), model=model)
     return run_job(
-        fspath(source), fspath(target), settings or Settings(), force=force, restart=restart, on_progress=on_progress
+        fspath(source),
+        fspath(target),
+        wanted,
+        force=force,
+        restart=restart,
+        on_progress=on_progress,
+        cancelled=cancelled,
+        executor=executor,
     )
 
 
 def upscale_frames(
-    frames: Frames,
+    frames: Any,
     *,
+    layout: Layout | None = None,
     model: PictureModel | None = None,
     flow: FlowEstimator | None = None,
-    settings: Settings | None = None,
-) -> Frames:
+    settings: Settings | Mapping[str, Any] | None = None,
+    **options: Any,
+) -> Any:
     """Restore and enlarge consecutive frames in memory; cuts among them are found and respected.
 
-    Takes and gives either RGB float tensors (T, 3, H, W) in [0, 1] or uint8 arrays (T, H, W, 3). `model` comes from
-    `load_model`; without it the settings name one, which is loaded at every call. `flow` is optical flow of your own in
-    the place of the one the settings name. Raises ValueError for other shapes.
+    Args:
+        frames: One frame, an array or tensor of frames (T, H, W, C) or (T, C, H, W), or a list or generator of single
+            ones. A frame is RGB, RGBA or grey; a numpy array or torch tensor of uint8, uint16 or floats in [0, 1]; or a
+            PIL picture.
+        layout: "HWC" or "CHW" for shapes that may be read both ways; None: found from the shape.
+        model: From `load_model`; None: the one that the settings name, which is then loaded at every call.
+        flow: Optical flow of your own, called with two batches of frames (N, 3, H, W); None: the one that the settings
+            name.
+        settings: Options as Settings or as a mapping; None: their defaults. Those of files have no effect.
+        **options: Single options, such as `scale=2`; they win over `settings`.
+
+    Returns:
+        The same kind as came: one frame, an array, or a list; same element type, layout and device.
+
+    Raises:
+        errors.FramesError: The frames are of no such kind, or of several. It is also a ValueError.
+        errors.DossrError: An option or the model does not fit.
+
+    Example:
+        >>> import numpy as np
+        >>> frames = np.zeros((2, 16, 24, 3), np.uint8)
+        >>> upscale_frames(frames, model=load_model("bicubic", device="cpu"), scale=2).shape
+        (2, 32, 48, 3)
     """
-    settings = settings or Settings()
-    if model is None:
-        model = load_model(
-            settings.model,
-            device=settings.device,
-            dtype=settings.dtype,
-            prompt=settings.prompt,
-            negative_prompt=settings.negative_prompt,
-            cfg_scale=settings.cfg_scale,
-        )
-    pictures: Tensor = _to_tensor(frames)
-    starts = [*find_shots(_small_lumas(pictures)), len(pictures)]
-    height, width = pictures.shape[-2:]
+    single, held = as_frames(frames, layout)
+    results = list(upscale_stream(single, layout=layout, model=model, flow=flow, settings=settings, **options))
+    return together(results, held, frames)
+
+
+def upscale_stream(
+    frames: Iterable[Any],
+    *,
+    layout: Layout | None = None,
+    model: PictureModel | None = None,
+    flow: FlowEstimator | None = None,
+    settings: Settings | Mapping[str, Any] | None = None,
+    **options: Any,
+) -> Iterator[Any]:
+    """`upscale_frames` for frames that stream by: the same results, bit for bit, in bounded memory.
+
+    A chunk of frames and three more are read ahead. Arguments and errors are those of `upscale_frames`; `frames` are
+    single ones.
+
+    Returns:
+        An iterator of the enlarged frames, each of the kind that came.
+    """
+    wanted = _settings(settings, options)
+    loaded = model or load_model(
+        wanted.model,
+        device=wanted.device,
+        dtype=wanted.dtype,
+        prompt=wanted.prompt,
+        negative_prompt=wanted.negative_prompt,
+        cfg_scale=wanted.cfg_scale,
+    )
+    defaults = loaded.defaults if isinstance(loaded, DomainShiftModel) else None
+    resolve_sampling(wanted, defaults, model=loaded.name)  # what does not fit is refused at once
+    kind, all_frames = first_kind(iter(frames), layout)
+    if kind is None:
+        return iter(())
+    return _streamed(kind, all_frames, loaded, flow or load_flow(wanted.flow, device=loaded.device), wanted)
+
+
+def _streamed(
+    kind: FrameKind, frames: Iterator[Any], model: PictureModel, flow: FlowEstimator, settings: Settings
+) -> Iterator[Any]:
+    pictures = _read(kind, frames)
+    first = next(pictures)
+    height, width = first[0].shape[-2:]
     size = _target_size(width, height, settings)
-    defaults = model.defaults if isinstance(model, DomainShiftModel) else None
-    sampling = resolve_sampling(settings, defaults, model=model.name)
+    sampling = resolve_sampling(
+        settings, model.defaults if isinstance(model, DomainShiftModel) else None, model=model.name
+    )
     temporal = resolve_temporal(settings, seed=settings.seed)
     length = settings.chunk or chunk_length(width, height, scale=model.scale)
-    flow = flow or load_flow(settings.flow, device=model.device)
     budget = MemoryBudget(model, flow, frames=length, tile=settings.tile)
-    results: list[Tensor] = []
-    for shot, (start, stop) in enumerate(pairwise(starts)):
-        work = with_motion(_cut(pictures, start, stop, length), budget, _ignore, temporal)
-        done = upscaled(work, budget, _ignore, sampling, temporal, size, shot=shot)
-        results += [result.pictures for result in done]
-    enlarged = torch.cat(results) if results else pictures.new_zeros(0, 3, *size)
-    if isinstance(frames, Tensor):
-        return enlarged
-    return enlarged.mul(255).round().byte().permute(0, 2, 3, 1).contiguous().numpy()
+    indices = count()
+    for shot, inside in enumerate(split_shots(chain([first], pictures), _small_luma)):
+        work = with_motion(_chunks(inside, indices, length), budget, _ignore, temporal)
+        for result in upscaled(work, budget, _ignore, sampling, temporal, size, shot=shot):
+            for i, picture in enumerate(result.pictures):
+                yield kind.write(picture, None if result.alpha is None else result.alpha[i])
 
 
-def _cut(pictures: Tensor, start: int, stop: int, length: int) -> Iterator[Read]:
-    for first in range(start, stop, length):
-        indices = tuple(range(first, min(first + length, stop)))
-        yield Chunk(pictures[first : indices[-1] + 1], indices, indices), ((),) * len(indices), None, None
+def _read(kind: FrameKind, frames: Iterator[Any]) -> Iterator[Picture]:
+    """The frames on the CPU, where the pipeline takes them from. FramesError when their size changes."""
+    size: torch.Size | None = None
+    for frame in frames:
+        picture, alpha = kind.read(frame)
+        size = size or picture.shape
+        if picture.shape != size:
+            raise FramesError(
+                f"a frame of {picture.shape[2]}x{picture.shape[1]} follows one of {size[2]}x{size[1]}",
+                hint="give frames of one size",
+            )
+        yield picture.cpu(), None if alpha is None else alpha.cpu()
+
+
+def _chunks(pictures: Iterator[Picture], indices: Iterator[int], length: int) -> Iterator[Read]:
+    while batch := list(islice(pictures, length)):
+        numbers = tuple(islice(indices, len(batch)))
+        alphas = [alpha for _, alpha in batch if alpha is not None]
+        chunk = Chunk(torch.stack([picture for picture, _ in batch]), numbers, numbers)
+        yield chunk, ((),) * len(batch), torch.stack(alphas) if alphas else None, None
+
+
+def _settings(settings: Settings | Mapping[str, Any] | None, options: Mapping[str, Any]) -> Settings:
+    given = settings.model_dump(exclude_unset=True) if isinstance(settings, Settings) else dict(settings or {})
+    return Settings.of({**given, **options})
 
 
 def _target_size(width: int, height: int, settings: Settings) -> tuple[int, int]:
@@ -121,21 +216,9 @@ def _target_size(width: int, height: int, settings: Settings) -> tuple[int, int]
     return height * settings.scale, width * settings.scale
 
 
-def _to_tensor(frames: Tensor | NDArray[np.uint8]) -> Tensor:
-    if isinstance(frames, Tensor) and frames.ndim == 4 and frames.shape[1] == 3 and frames.is_floating_point():
-        return frames.float()
-    if isinstance(frames, np.ndarray) and frames.ndim == 4 and frames.shape[3] == 3 and frames.dtype == np.uint8:
-        return torch.from_numpy(frames).permute(0, 3, 1, 2).float().div(255)
-    raise ValueError(
-        f"frames of shape {tuple(frames.shape)} and type {frames.dtype} must be a float tensor (T, 3, H, W) in [0, 1] "
-        "or a uint8 array (T, H, W, 3)"
-    )
-
-
-def _small_lumas(pictures: Tensor) -> Iterator[NDArray[np.uint8]]:
-    for picture in pictures:
-        small = torch.nn.functional.interpolate(luma(picture[None]), SIZE, mode="area")
-        yield small[0, 0].mul(255).round().byte().numpy()
+def _small_luma(picture: Picture) -> NDArray[np.uint8]:
+    small = torch.nn.functional.interpolate(luma(picture[0][None]), SIZE, mode="area")
+    return small[0, 0].mul(255).round().byte().numpy()
 
 
 def _ignore(warning: str) -> None:

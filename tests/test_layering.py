@@ -43,11 +43,11 @@ ALLOWED = {
     "report": {"jobs", "temporal", "video", "video.inspect", "video.read"},
     "quality": {"temporal", "video.write"},
     "training": {"color", "diffusion", "models.compact", "models.dossr", "temporal", "quality", "video.write"},
-    "api": {"jobs", "models", "pipeline", "temporal"},
+    "api": {"arrays", "jobs.execute", "jobs", "models", "pipeline", "temporal"},
     "cli": {"heap", "jobs", "jobs.execute", "library", "models", "models.dossr", "presets", "preview", "report"}
     | {"runspec", "temporal", "video", "video.inspect", "video.read"},
     "preview": {"api", "jobs", "models", "report", "video", "video.inspect", "video.read"},
-    "__init__": {"api"},
+    "__init__": {"api", "models.dossr"},
     "__main__": {"cli"},
 }
 HOMES = {

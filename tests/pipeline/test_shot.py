@@ -4,7 +4,6 @@ from collections.abc import Callable
 from copy import copy
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 from hypothesis import given
@@ -175,16 +174,6 @@ def test_resizing_keeps_a_flat_picture_and_does_not_alias() -> None:
     assert (resize(stripes, 64, 22) - 0.5).abs()[..., 4:-4].max() < 0.1
 
 
-def test_arrays_and_tensors_give_the_same_frames(moving: Tensor) -> None:
-    array = moving[:3].mul(255).round().byte().permute(0, 2, 3, 1).numpy()
-    settings = Settings(steps=1, scale=2)
-    large = dossr_video.upscale_frames(array, settings=settings)
-    tensor = dossr_video.upscale_frames(torch.from_numpy(array).permute(0, 3, 1, 2).float() / 255, settings=settings)
-    assert large.shape == (3, 64, 80, 3)
-    assert large.dtype == np.uint8
-    assert np.array_equal(large, tensor.mul(255).round().byte().permute(0, 2, 3, 1).numpy())
-
-
 def test_state_ends_at_a_cut(moving: Tensor) -> None:
     model = load_model("compact", device="cpu", dtype="float32")
     other = moving.flip(0).roll(17, -1) * 0.3
@@ -192,12 +181,6 @@ def test_state_ends_at_a_cut(moving: Tensor) -> None:
     # Noise belongs to the shot's number, so only the restorer's memory can tell: sample none of it.
     alone = dossr_video.upscale_frames(other[:4], model=model)
     assert (both[4:] - alone).abs().mean() < 0.02
-
-
-@pytest.mark.parametrize("shape", [(3, 40, 52), (2, 1, 40, 52), (2, 40, 52, 3)])
-def test_other_shapes_are_refused(shape: tuple[int, ...]) -> None:
-    with pytest.raises(ValueError, match="must be a float tensor"):
-        dossr_video.upscale_frames(torch.zeros(shape))
 
 
 @pytest.mark.parametrize(

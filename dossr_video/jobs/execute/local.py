@@ -11,15 +11,19 @@ import torch
 from dossr_video.errors import Interrupted
 from dossr_video.jobs.execute.executor import Callbacks, Task
 from dossr_video.jobs.execute.worker import Worker
+from dossr_video.models.base import PictureModel
 from dossr_video.runspec import WorkerSpec
 
 
 class LocalExecutor:
     """See Executor. The calling thread is the first worker, so Ctrl-C reaches it at once."""
 
-    def __init__(self, spec: WorkerSpec) -> None:
-        """Loads the model once for each device; raises ModelError."""
-        self._workers = [Worker(spec, device=device) for device in devices(spec.device)]
+    def __init__(self, spec: WorkerSpec, *, model: PictureModel | None = None) -> None:
+        """Loads the model once for each device, or takes one that is loaded; raises ModelError."""
+        if model is None:
+            self._workers = [Worker(spec, device=device) for device in devices(spec.device)]
+        else:
+            self._workers = [Worker(spec, device=str(model.device), model=model)]
         self.info = self._workers[0].info
         self.workers = len(self._workers)
 

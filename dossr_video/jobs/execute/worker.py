@@ -30,11 +30,14 @@ from dossr_video.video.write.writer import VideoWriter
 class Worker:
     """Holds the model; whatever runs it, in this process or another, gets the same files."""
 
-    def __init__(self, spec: WorkerSpec, *, device: str) -> None:
-        """Raises ModelError when the model or the optical flow cannot be loaded, SettingsError as `load_model`."""
+    def __init__(self, spec: WorkerSpec, *, device: str, model: PictureModel | None = None) -> None:
+        """Loads the model that `spec` names, where none is given.
+
+        Raises ModelError when the model or the optical flow cannot be loaded, SettingsError as `load_model`.
+        """
         if spec.threads is not None:
             torch.set_num_threads(spec.threads)
-        model = load_model(
+        model = model or load_model(
             spec.model,
             device=device,
             dtype=spec.dtype,

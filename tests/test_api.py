@@ -1,0 +1,126 @@
+"""Frames in memory: what callers hold comes back alike, whole or as a stream."""
+
+from __future__ import annotations
+
+import doctest
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import Tensor
+
+import dossr_video
+from dossr_video import api
+from dossr_video.errors import FramesError, SettingsError
+from dossr_video.models.base import PictureModel
+
+
+@pytest.fixture(scope="module")
+def compact() -> PictureModel:
+    return dossr_video.load_model("compact", device="cpu", dtype="float32")
+
+
+@pytest.fixture(scope="module")
+def bicubic() -> PictureModel:
+    return dossr_video.load_model("bicubic", device="cpu", dtype="float32")
+
+
+def as_bytes(frames: Tensor) -> np.ndarray[Any, np.dtype[np.uint8]]:
+    return frames.mul(255).round().byte().permute(0, 2, 3, 1).numpy()
+
+
+def test_arrays_tensors_lists_and_pictures_give_the_same_frames(moving: Tensor, compact: PictureModel) -> None:
+    array = as_bytes(moving[:3])
+    large = dossr_video.upscale_frames(array, model=compact, scale=2)
+    assert large.shape == (3, 64, 80, 3)
+    assert large.dtype == np.uint8
+    tensor = torch.from_numpy(array).permute(0, 3, 1, 2).float() / 255
+    assert np.array_equal(as_bytes(dossr_video.upscale_frames(tensor, model=compact, scale=2)), large)
+    pictures = dossr_video.upscale_frames([Image.fromarray(frame) for frame in array], model=compact, scale=2)
+    assert np.array_equal(np.stack([np.asarray(picture) for picture in pictures]), large)
+    reversed_twice = dossr_video.upscale_frames(array[..., ::-1][..., ::-1], model=compact, scale=2)
+    assert np.array_equal(reversed_twice, large)
+
+
+def test_one_frame_in_one_frame_out(moving: Tensor, bicubic: PictureModel) -> None:
+    frame = as_bytes(moving)[0]
+    assert dossr_video.upscale_frames(frame, model=bicubic).shape == (128, 160, 3)
+    assert dossr_video.upscale_frames(Image.fromarray(frame), model=bicubic).size == (160, 128)
+
+
+def test_grey_and_opacity_are_kept(moving: Tensor, bicubic: PictureModel) -> None:
+    array = as_bytes(moving[:2])
+    assert dossr_video.upscale_frames(array[..., 0], model=bicubic, scale=2).shape == (2, 64, 80)
+    opaque = np.concatenate([array, np.full_like(array[..., :1], 200)], axis=-1)
+    large = dossr_video.upscale_frames(opaque, model=bicubic, scale=2)
+    assert large.shape == (2, 64, 80, 4)
+    assert (large[..., 3] == 200).all()
+
+
+def test_a_stream_gives_the_same_bit_for_bit_and_reads_little_ahead(moving: Tensor, compact: PictureModel) -> None:
+    other = moving.flip(0).roll(17, -1) * 0.3
+    frames = torch.cat([moving, other])
+    whole = dossr_video.upscale_frames(frames, model=compact, scale=2, chunk=3)
+    taken = 0
+
+    def source() -> Any:
+        nonlocal taken
+        for frame in frames:
+            taken += 1
+            yield frame
+
+    for given, (frame, expected) in enumerate(
+        zip(dossr_video.upscale_stream(source(), model=compact, scale=2, chunk=3), whole, strict=True)
+    ):
+        assert torch.equal(frame, expected)
+        assert taken <= given + 3 + 4  # a chunk, three frames ahead, and the one that is asked for
+    assert taken == len(frames)
+
+
+def test_no_frames_are_no_frames(bicubic: PictureModel) -> None:
+    assert dossr_video.upscale_frames([], model=bicubic) == []
+    assert dossr_video.upscale_frames(np.zeros((0, 8, 9, 3), np.uint8), model=bicubic).shape[0] == 0
+
+
+def test_settings_come_as_a_mapping_or_as_keywords(moving: Tensor, bicubic: PictureModel) -> None:
+    by_mapping = dossr_video.upscale_frames(moving[:1], model=bicubic, settings={"scale": 3})
+    assert by_mapping.shape[-1] == 120
+    both = dossr_video.upscale_frames(moving[:1], model=bicubic, settings=dossr_video.Settings(scale=3), scale=2)
+    assert both.shape[-1] == 80
+    with pytest.raises(SettingsError, match="--scal is not an option"):
+        dossr_video.upscale_frames(moving[:1], model=bicubic, scal=2)
+
+
+def test_what_does_not_fit_is_refused_before_a_frame_is_asked_for(bicubic: PictureModel) -> None:
+    def never() -> Any:
+        raise AssertionError("asked for a frame")
+        yield
+
+    with pytest.raises(SettingsError, match="samples nothing"):
+        dossr_video.upscale_stream(never(), model=bicubic, steps=3)
+
+
+def test_frames_of_several_sizes_are_refused(moving: Tensor, bicubic: PictureModel) -> None:
+    with pytest.raises(FramesError, match="a frame of 40x30 follows one of 40x32"):
+        dossr_video.upscale_frames([moving[0], moving[0, :, :30]], model=bicubic)
+
+
+def test_a_loaded_model_serves_files(sample: Path, tmp_path: Path, bicubic: PictureModel) -> None:
+    report = dossr_video.upscale(sample, tmp_path / "out.mkv", model=bicubic, scale=2, duration=0.2)
+    assert report.frames == 5
+    expected = dossr_video.upscale(sample, tmp_path / "named.mkv", {"model": "bicubic", "duration": 0.2}, scale=2)
+    assert expected.size == report.size
+
+
+def test_everything_is_found_by_tab() -> None:
+    assert set(dossr_video.__all__) <= set(dir(dossr_video))
+    assert all(getattr(dossr_video, name) is not None for name in dir(dossr_video))
+
+
+def test_the_examples_in_the_docstrings_run() -> None:
+    results = doctest.testmod(api)
+    assert results.attempted >= 3
+    assert results.failed == 0
