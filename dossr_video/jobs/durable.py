@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 from pathlib import Path
 
 
@@ -15,9 +16,14 @@ def settle(temporary: Path, final: Path) -> None:
 
 def write(path: Path, content: bytes) -> None:
     """Write a whole file; a reader sees the old content or the new, never a part."""
-    temporary = path.with_name(path.name + ".part")
-    temporary.write_bytes(content)
-    settle(temporary, path)
+    # A name of its own: another process may write the same file at this moment.
+    temporary = path.with_name(f"{path.name}.{secrets.token_hex(4)}.part")
+    try:
+        temporary.write_bytes(content)
+        settle(temporary, path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
 
 
 def _sync(path: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from array import array
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from fractions import Fraction
 from functools import reduce
 from itertools import pairwise
@@ -23,11 +23,12 @@ from dossr_video.temporal.shots import Luma, find_shots
 from dossr_video.video.info import SourceInfo
 from dossr_video.video.inspect.borders import Borders, black_borders, picture_area
 from dossr_video.video.inspect.content import sample_content
+from dossr_video.video.read.damage import Damage
 from dossr_video.video.read.frame import Frame
 from dossr_video.video.read.pyav import VideoReader
 from dossr_video.video.read.reader import ReadSpec, open_reader
 
-FORMAT = 4  # of plan.json; raised when an older program could not read it
+FORMAT = 5  # of plan.json; raised when an older program could not read it
 
 PIECE = 150
 """Frames of a piece of a long shot: a minute or two of work where a machine does one or two frames a second, and above
@@ -43,7 +44,7 @@ class Plan:
 
     fingerprint: Fingerprint
     segments: tuple[Segment, ...]
-    damage: tuple[str, ...] = ()  # what the analysing pass found wrong with the input, one line each
+    damage: tuple[Damage, ...] = ()  # what the analysing pass found wrong with the input, in the order of time
 
     @property
     def frames(self) -> int:
@@ -64,7 +65,7 @@ class Plan:
                 "format": FORMAT,
                 "fingerprint": self.fingerprint.as_json(),
                 "segments": [segment.as_json() for segment in self.segments],
-                "damage": self.damage,
+                "damage": [asdict(damage) for damage in self.damage],
             }
         ).encode()
 
@@ -78,7 +79,7 @@ class Plan:
             return cls(
                 Fingerprint.of_json(data["fingerprint"]),
                 tuple(map(Segment.of_json, data["segments"])),
-                tuple(data["damage"]),
+                tuple(Damage(**damage) for damage in data["damage"]),
             )
         except (ValueError, KeyError, TypeError, IndexError) as error:
             raise JobError(
@@ -115,7 +116,7 @@ def make_plan(source: SourceInfo, spec: RunSpec, *, on_frame: Callable[[int], No
 
     with open_reader(source, spec.read) as reader:
         starts = list(find_shots(lumas(reader)))
-        damage = tuple(map(str, sorted(reader.damage, key=lambda found: found.seconds)))
+        damage = tuple(sorted(reader.damage, key=lambda found: found.seconds))
     if not pts:
         raise SourceError(f"{source.path} has no frames after {spec.read.start} s", hint="lower --start")
     video, switching = source.video, sample_content(source, max_pixels=spec.read.max_pixels).switching

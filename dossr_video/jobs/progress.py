@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -63,8 +63,10 @@ class Note:
 class Reporter:
     """Passes events on, and notes the last one in the job folder now and then."""
 
-    def __init__(self, path: Path, on_progress: OnProgress) -> None:
+    def __init__(self, path: Path, on_progress: OnProgress, seconds: Mapping[str, float]) -> None:
+        """`seconds` that the stages before took, by their names."""
         self._path = path
+        self._seconds = dict(seconds)
         self._on_progress = on_progress
         self._stage: str | None = None
         self._first = 0
@@ -74,6 +76,7 @@ class Reporter:
         now = time.monotonic()
         begins = event.stage != self._stage
         if begins:
+            self._seconds = self.seconds()
             self._stage, self._first, self._began = event.stage, event.done, now
         if begins or now - self._noted > INTERVAL:
             self._noted = now
@@ -82,6 +85,13 @@ class Reporter:
             temporary.write_text(json.dumps(asdict(note)))
             temporary.replace(self._path)
         self._on_progress(event)
+
+    def seconds(self) -> dict[str, float]:
+        """What every stage has taken so far."""
+        if self._stage is None:
+            return self._seconds
+        running = self._seconds.get(self._stage, 0.0) + time.monotonic() - self._began
+        return {**self._seconds, self._stage: running}
 
 
 def last_note(path: Path) -> Note | None:

@@ -1,11 +1,51 @@
-"""What a run did, for `--json-report`, for Python and for the catalogue."""
+"""What a run did, for `--json-report`, for Python, for the page and for the catalogue."""
 
 from __future__ import annotations
 
+import hashlib
+import os
+import platform
+from importlib.metadata import version
+from pathlib import Path
+
+import torch
 from pydantic import BaseModel, ConfigDict
 
 from dossr_video.runspec import RunSpec
+from dossr_video.video.info import SourceInfo
 from dossr_video.video.mux.proof import Proof
+from dossr_video.video.mux.streams import describe
+from dossr_video.video.read.damage import Damage
+from dossr_video.video.read.probe import ffmpeg_version
+
+FORMAT = 1  # of the report; raised when a field goes away or changes its meaning
+
+
+class FileRecord(BaseModel):
+    """A file as it was."""
+
+    model_config = ConfigDict(frozen=True)
+
+    path: str  # path or URL
+    size: int  # bytes
+    sha256: str
+    container: str  # FFmpeg's name(s) of the format
+    streams: tuple[str, ...]  # one line each, the picture first
+
+    @classmethod
+    def of(cls, info: SourceInfo, path: str) -> FileRecord:
+        """Reads the whole file for its hash."""
+        video = info.video
+        picture = (
+            f"{video.codec}, {video.width}x{video.height}, {video.pix_fmt}, {float(video.frame_rate):.3f} frames/s"
+        )
+        return cls(
+            path=path,
+            size=info.path.stat().st_size,
+            sha256=sha256(info.path),
+            container=info.container,
+            streams=(f"video stream {video.stream.index} ({picture})", *map(describe, info.streams)),
+        )
 
 
 class Report(BaseModel):
@@ -13,24 +53,27 @@ class Report(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    source: str  # path or URL
-    target: str
-    version: str  # of this program
-    settings: RunSpec
-    weights: str  # sha256
+    format: int = FORMAT
+    source: FileRecord
+    target: FileRecord
+    settings: RunSpec  # what the run did: nothing is left open; the model and its weights are among them
+    versions: dict[str, str]  # of this program and of what it stands on
+    machine: dict[str, str]
+    started: str  # of this run: ISO 8601, UTC
+    finished: str
+    seconds: float  # of this run
+    stages: dict[str, float]  # seconds of each stage of this run
+    work_seconds: float  # of all segments, whichever run and worker did them
     processing: tuple[str, ...]  # what was found about the source and what was done for it, one line each
     frames: int  # written
     duplicates: int  # of them, the frame before again, not computed
     shots: int
     segments: int
     resumed: int  # segments that an earlier run had finished
-    size: int  # bytes of the result
-    seconds: float  # of this run
-    work_seconds: float  # of all segments, whichever run and worker did them
     kept: str  # what was carried over and found right, one line
     proof: Proof  # what was found when the result was read back
     lost: tuple[str, ...]  # what the target cannot hold, one line each
-    damage: tuple[str, ...]  # of the source, one line each
+    damage: tuple[Damage, ...]  # of the source, in its time
     warnings: tuple[str, ...]  # one line each
 
     def dumps(self) -> str:
@@ -40,3 +83,35 @@ class Report(BaseModel):
         """The last line a person sees."""
         resumed = f", {self.resumed} of {self.segments} segments from an earlier run" if self.resumed else ""
         return f"{self.frames} frames in {self.seconds:.1f} s{resumed}; {self.kept}"
+
+
+def report_beside(target: Path) -> Path:
+    """Where a library keeps the report of a result."""
+    return target.with_name(target.name + ".report.json")
+
+
+def page_beside(target: Path) -> Path:
+    """Where a library keeps the page of a result."""
+    return target.with_name(target.name + ".report.html")
+
+
+def versions() -> dict[str, str]:
+    """Of this program, Python, and the libraries that a result depends on."""
+    packages = {name: version(name) for name in ("dossr-video", "torch", "numpy", "av")}
+    return {**packages, "python": platform.python_version(), "ffmpeg": ffmpeg_version()}
+
+
+def machine(device: str) -> dict[str, str]:
+    """The machine on which the command runs; `device` is the first worker's."""
+    found = {"system": platform.platform(), "processor": platform.machine(), "cores": str(os.cpu_count())}
+    if device.startswith("cuda") and torch.cuda.is_available():
+        found["accelerator"] = torch.cuda.get_device_name(device)
+    return found
+
+
+def sha256(path: Path) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()

@@ -6,7 +6,7 @@ import shutil
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from importlib.metadata import version
+from datetime import datetime, timezone
 from pathlib import Path
 
 from dossr_video.errors import Interrupted, JobError, SourceError, TargetError
@@ -19,7 +19,7 @@ from dossr_video.jobs.join import join_segments
 from dossr_video.jobs.names import shown
 from dossr_video.jobs.plan import Plan, make_plan
 from dossr_video.jobs.progress import OnProgress, Progress, Reporter, no_progress
-from dossr_video.jobs.report import Report
+from dossr_video.jobs.report import FileRecord, Report, machine, versions
 from dossr_video.jobs.resolve import resolve, worker_spec
 from dossr_video.jobs.resources import least_bytes, require_space, write_errors
 from dossr_video.jobs.urls import cached, exists, fetched, is_url, uploaded
@@ -94,6 +94,7 @@ class _Request:
     source_url: str | None  # for machines that do not see `source`
     target_url: str | None  # where the whole result goes; None: it gets the name `target`
     began: float = field(default_factory=time.monotonic)
+    started: str = field(default_factory=lambda: _now())
 
     def run(self) -> Report:
         check_target(self.target, self.settings, source=self.source, force=True)
@@ -122,10 +123,16 @@ class _Request:
         self.on_progress(Progress("probing", frames))
 
     def _job(self, folder: JobFolder, source: SourceInfo, processing: ProcessingPlan) -> _Job:
+        probed = time.monotonic() - self.began
         executor = self.executor or LocalExecutor(worker_spec(self.settings))
+        before = {"probing": probed, "loading": time.monotonic() - self.began - probed}
         spec = resolve(self.settings, source, processing, self.target, worker=executor.info, workers=executor.workers)
-        progress = Reporter(folder.progress, self.on_progress)
+        progress = Reporter(folder.progress, self.on_progress, before)
         return _Job(self, folder, source, processing, spec, executor, progress)
+
+
+def _now() -> str:
+    return datetime.now(timezone.utc).isoformat(timespec="seconds")
 
 
 def _completed(folder: JobFolder, target: Path) -> Report | None:
@@ -233,21 +240,24 @@ class _Job:
                 f"{self.source.path} changed while it was worked on: {'; '.join(before.changes_to(now))}",
                 hint="wait until it is complete, then begin anew with --restart",
             )
+        request = self.request
         report = Report(
-            source=self.request.source_url or shown(self.source.path),
-            target=self.request.target_url or shown(self.request.target),
-            version=version("dossr-video"),
+            source=FileRecord.of(self.source, request.source_url or shown(self.source.path)),
+            target=FileRecord.of(probe(joined), request.target_url or shown(request.target)),
             settings=self.spec,
-            weights=self.spec.model.weights,
+            versions=versions(),
+            machine=machine(self.spec.machine.device),
+            started=request.started,
+            finished=_now(),
+            seconds=time.monotonic() - request.began,
+            stages=self.progress.seconds(),
+            work_seconds=sum(result.seconds for result in results),
             processing=tuple(self.processing.explain()),
             frames=plan.frames,
             duplicates=plan.duplicates,
             shots=plan.shots,
             segments=len(plan.segments),
             resumed=resumed,
-            size=joined.stat().st_size,
-            seconds=time.monotonic() - self.request.began,
-            work_seconds=sum(result.seconds for result in results),
             kept=proof.summary,
             proof=proof,
             lost=outcome.lost,

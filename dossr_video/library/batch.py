@@ -140,7 +140,9 @@ class Batch:
             told = replace(entry, error=shown(message), hint=shown(hint))
             catalogue.put(replace(told, state="failed", finished=time.time(), result_size=ours))
             return replace(outcome("failed"), error=message, hint=hint)
-        catalogue.put(replace(entry, state="done", finished=time.time(), frames=report.frames, result_size=report.size))
+        catalogue.put(
+            replace(entry, state="done", finished=time.time(), frames=report.frames, result_size=report.target.size)
+        )
         return replace(outcome("done"), frames=report.frames)
 
     def _entry(self, source: Path, target: Path, began: float) -> Entry:

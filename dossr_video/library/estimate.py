@@ -148,5 +148,5 @@ def _measure(
     return Speed(
         piece.path,
         seconds_per_pixel=report.work_seconds / (report.frames * piece.pixels),
-        bytes_per_pixel=report.size / (report.frames * piece.result_pixels),
+        bytes_per_pixel=report.target.size / (report.frames * piece.result_pixels),
     )

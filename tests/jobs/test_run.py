@@ -69,7 +69,7 @@ def test_reports_what_was_done_and_leaves_nothing_behind(clip: Path, tiny: Setti
     report = run_job(clip, target, tiny, on_progress=lambda event: stages.update({event.stage: event.done}))
     assert stages == {"analysing": 54, "upscaling": 54, "joining": 54, "verifying": 108}
     assert (report.frames, report.duplicates, report.shots, report.segments, report.resumed) == (54, 6, 6, 6, 0)
-    assert report.size == target.stat().st_size
+    assert report.target.size == target.stat().st_size
     used = str(resolve_dtype("auto", torch.device("cpu"))).removeprefix("torch.")  # what this processor is quick at
     assert json.loads(report.dumps())["settings"]["model"]["dtype"] == used
     assert "54 frames" in report.summary()

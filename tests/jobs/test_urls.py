@@ -40,7 +40,7 @@ def test_from_url_to_url_is_what_a_local_run_gives(
     tmp_path: Path,
 ) -> None:
     report = run_job("memory://films/clip.mp4", "memory://results/out.mp4", tiny)
-    assert (report.source, report.target) == ("memory://films/clip.mp4", "memory://results/out.mp4")
+    assert (report.source.path, report.target.path) == ("memory://films/clip.mp4", "memory://results/out.mp4")
     assert sorted(store.store) == ["/films/clip.mp4", "/results/out.mp4"]
     store.get_file("/results/out.mp4", str(tmp_path / "out.mp4"))
     assert content(tmp_path / "out.mp4") == whole

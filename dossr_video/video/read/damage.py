@@ -14,7 +14,7 @@ GAP = 4.5  # times the frame duration
 class Damage:
     """Something in the file that could not be decoded as it was encoded."""
 
-    seconds: float  # from the start of the result: the first place
+    seconds: float  # from the start of the file: the first place
     until: float  # the last place
     what: str
 

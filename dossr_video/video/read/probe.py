@@ -252,3 +252,8 @@ def _stream_info(stream: Any) -> StreamInfo:
         sample_bits=context.format.bits if stream.type == "audio" and context is not None and context.format else None,
         layout=None if layout is None or layout.endswith("channels") else layout,
     )
+
+
+def ffmpeg_version() -> str:
+    """Of the FFmpeg that decodes and encodes."""
+    return str(av.ffmpeg_version_info)
