@@ -31,17 +31,17 @@ class ModelSettings(BaseModel):
     model: str = Field("compact", description="compact, bicubic, a DoSSR checkpoint, or a folder made by `convert`")
     steps: int | None = Field(None, ge=1, le=499, description="network calls; default: the model's own")
     order: Literal[1, 2, 3] | None = Field(None, description="order of the solver; default: the model's own")
-    corrected_third_order: bool = Field(False, description="our third order in place of the published one")
+    corrected_third_order: bool = Field(False, description="a corrected third order in place of the published one")
     final: Literal["landing", "x0"] | None = Field(
         None, description="return the solver's last point, as published, or the last estimate of the clean latents"
     )
-    posterior: Literal["mean", "sample"] = Field("mean", description="which degraded latents the encoder gives")
+    posterior: Literal["mean", "sample"] = Field("mean", description="mean or a sample of the encoder's posterior")
     cfg_scale: float = Field(1.0, ge=0.0, le=20.0, description="guidance by the prompts; 1: none")
     prompt: str | None = Field(None, description="text prompt; default: the one DoSSR was trained with")
     negative_prompt: str | None = Field(None, description="text prompt to move away from; default: empty")
     seed: int = Field(0, ge=0, lt=2**63, description="of all noise")
     color_fix: Literal["none", "adain", "wavelet"] | None = Field(
-        None, description="how the colours of the restored picture are kept; default: the model's own"
+        None, description="how the colours of the restorer output are kept; default: the model's own"
     )
 
 
@@ -49,17 +49,19 @@ class TimeSettings(BaseModel):
     """Consistency in time"""
 
     noise: Literal["shared", "warped", "independent"] = Field(
-        "shared", description="one draw for a shot, carried along the motion, or one a frame"
+        "shared", description="one draw per shot, one warped along the motion, or one per frame"
     )
     blend: Literal["latent", "pixel", "off"] = Field("pixel", description="blend each frame with the one before it")
     blend_calls: Literal["first", "last", "all"] = Field("first", description="network calls whose latents are blended")
-    blend_strength: float = Field(0.7, ge=0.0, le=1.0, description="share of the frame before, where the flow is sure")
-    deflicker: bool = Field(False, description="even out an exposure that flickers; fades and changes of light stay")
+    blend_strength: float = Field(
+        0.7, ge=0.0, le=1.0, description="weight of the frame before, where the flow is reliable"
+    )
+    deflicker: bool = Field(False, description="even out flickering exposure; fades and changes of light stay")
     flow: str = Field(
         "fine",
         description="optical flow: ultrafast, fast, medium or fine, or a file with weights of torchvision's RAFT",
     )
-    dedupe: bool = Field(False, description="compute frames once that differ by no more than a codec's noise")
+    dedupe: bool = Field(False, description="also skip frames that differ from the one before by codec noise only")
 
 
 class MachineSettings(BaseModel):
@@ -81,12 +83,15 @@ class SourceSettings(BaseModel):
     duration: float | None = Field(None, gt=0.0, description="seconds to process")
     max_pixels: int = Field(8192 * 8192, ge=1, description="larger input frames are refused")
     reader: Literal["pyav", "decord"] = Field(
-        "pyav", description="decord: any frame at once, with coarser chroma; refused where it loses frames or times"
+        "pyav", description="decord: random access, with coarser chroma; refused where it loses frames or timestamps"
     )
     deinterlace: Literal["auto", "off", "frame", "field"] = Field(
-        "auto", description="auto looks at the content; a picture per frame, or per field, which keeps all motion"
+        "auto",
+        description="auto analyses the content; one frame per frame, or per field, which keeps all motion",
     )
-    cadence: Literal["auto", "off", "film"] = Field("auto", description="undo 3:2 pulldown: film at 24 a second")
+    cadence: Literal["auto", "off", "film"] = Field(
+        "auto", description="inverse telecine (3:2 pulldown): 24 frames per second"
+    )
 
 
 class TargetSettings(BaseModel):
@@ -103,7 +108,7 @@ class TargetSettings(BaseModel):
         False, description="resample to square pixels; default: the aspect is signalled in metadata"
     )
     strict: bool = Field(False, description="refuse to begin when the target cannot keep everything of the source")
-    pix_fmt: str | None = Field(None, description="default: as deep as the source, as far as the encoder goes")
+    pix_fmt: str | None = Field(None, description="default: the source's as far as the encoder supports it")
 
 
 NOT_IN_RESULT = frozenset({"chunk", "device", "threads", "max_pixels"})

@@ -25,11 +25,8 @@ from dossr_video.cli.options import (
     DefaultCommand,
     GroupedCommand,
     debug_option,
-    force_option,
+    job_options,
     make_executor,
-    quiet_option,
-    ray_option,
-    restart_option,
     with_settings,
 )
 from dossr_video.cli.presets import presets
@@ -59,13 +56,9 @@ def app() -> None:
 @click.argument("source")
 @click.argument("target")
 @with_settings
-@force_option
-@restart_option
-@ray_option
-@quiet_option
+@job_options
 @click.option("--json-report", type=PATH, metavar="FILE", help="write what was done and found as JSON")
 @click.option("--before-after", type=PATH, metavar="PNG", help="write a picture of a frame before and after")
-@debug_option
 def upscale(
     source: str,
     target: str,

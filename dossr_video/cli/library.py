@@ -13,24 +13,14 @@ from rich.markup import escape
 from rich.table import Table
 
 from dossr_video.cli.console import duration_text, interruptible, progress_display, say
-from dossr_video.cli.options import (
-    PATH,
-    GroupedCommand,
-    debug_option,
-    force_option,
-    make_executor,
-    quiet_option,
-    ray_option,
-    restart_option,
-    with_settings,
-)
+from dossr_video.cli.options import PATH, GroupedCommand, debug_option, job_options, make_executor, with_settings
 from dossr_video.jobs.names import shown
 from dossr_video.jobs.progress import Progress
 from dossr_video.settings import Settings
 
 if TYPE_CHECKING:
     from dossr_video.library.batch import Outcome
-    from dossr_video.library.estimate import Quote
+    from dossr_video.library.estimate import Estimate
     from dossr_video.library.status import Status
 
 
@@ -41,13 +31,9 @@ if TYPE_CHECKING:
 @click.option("--recursive", is_flag=True, help="folders below SOURCES too")
 @click.option("--include", multiple=True, metavar="GLOB", help="only files that match; may be given again")
 @click.option("--exclude", multiple=True, metavar="GLOB", help="no files that match; may be given again")
-@click.option("--dry-run", is_flag=True, help="tell frames, hours and disk; the speed is measured on this machine")
+@click.option("--dry-run", is_flag=True, help="estimate frames, hours and disk; the speed is measured on this machine")
 @click.option("--watch", is_flag=True, help="go on with files that appear later, until Ctrl-C")
-@force_option
-@restart_option
-@ray_option
-@quiet_option
-@debug_option
+@job_options
 def batch(
     sources: Path,
     results: Path,
@@ -68,15 +54,15 @@ def batch(
     Only what is new, has changed or failed before is done; a bad file never stops the rest. Exit code 1 if some failed.
     """
     from dossr_video.library.batch import Batch
-    from dossr_video.library.estimate import quote
+    from dossr_video.library.estimate import estimate
     from dossr_video.library.files import Library
 
     work = Batch(Library(sources, results, recursive, include, exclude), settings, force, restart)
     if dry_run:
         with interruptible() as cancelled, progress_display(quiet=quiet) as show:
             executor = make_executor(settings, cluster)
-            told = quote(work, executor=executor, on_progress=show, cancelled=cancelled)
-        _print_quote(told)
+            found = estimate(work, executor=executor, on_progress=show, cancelled=cancelled)
+        _print_estimate(found)
         return 0
     outcomes: dict[Path, Outcome] = {}
     try:
@@ -84,7 +70,7 @@ def batch(
 
             def take(outcome: Outcome) -> None:
                 outcomes[outcome.source] = outcome
-                _tell(outcome, quiet=quiet)
+                _report(outcome, quiet=quiet)
                 if watch:
                     show(Progress("waiting for files", unit="files"))
 
@@ -113,25 +99,25 @@ def status(path: Path) -> None:
     _print_status(look(path))
 
 
-def _print_quote(quote: Quote) -> None:
+def _print_estimate(found: Estimate) -> None:
     from dossr_video.jobs.resources import readable
 
-    if quote.speed is None:
+    if found.speed is None:
         click.echo("nothing to do")
     else:
-        click.echo(f"{quote.files} files, {quote.frames} frames: about {quote.hours:.1f} hours on this machine")
+        click.echo(f"{found.files} files, {found.frames} frames: about {found.hours:.1f} hours on this machine")
         click.echo(
-            f"{readable(quote.result_bytes)} of results, and {readable(quote.temporary_bytes)} for temporary files"
+            f"{readable(found.result_bytes)} of results, and {readable(found.temporary_bytes)} for temporary files"
         )
-        click.echo(f"measured on {shown(quote.speed.measured_on)}")
-    for path in quote.unknown:
-        click.echo(f"not counted, its length is not known before it is read: {shown(path)}")
-    for path, reason in quote.refused:
+        click.echo(f"measured on {shown(found.speed.measured_on)}")
+    for path in found.unknown:
+        click.echo(f"not counted, it declares no length: {shown(path)}")
+    for path, reason in found.refused:
         click.echo(shown(f"would fail: {reason}" if str(path) in reason else f"would fail: {path}: {reason}"))
 
 
-def _tell(outcome: Outcome, *, quiet: bool) -> None:
-    """What became of a file, at once: a library takes days."""
+def _report(outcome: Outcome, *, quiet: bool) -> None:
+    """The outcome of a file, at once: a library takes days."""
     if outcome.error is not None:
         where = "" if str(outcome.source) in outcome.error else f"{outcome.source}: "
         say(f"{outcome.verdict}: {where}{outcome.error}; {outcome.hint}")
@@ -140,7 +126,7 @@ def _tell(outcome: Outcome, *, quiet: bool) -> None:
 
 
 def _print_outcomes(outcomes: Sequence[Outcome]) -> None:
-    """A row for each file that this run had to do with, and the counts of all."""
+    """A row for each file of this run that was not up to date, and the counts of all."""
     table = Table("file", "outcome", "frames", "time")
     for outcome in outcomes:
         if outcome.verdict != "unchanged":

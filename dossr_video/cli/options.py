@@ -33,6 +33,13 @@ ray_option = click.option(
 )
 
 
+def job_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """What every command has that does a job: --force, --restart, --ray, --quiet and --debug."""
+    for option in (debug_option, quiet_option, ray_option, restart_option, force_option):
+        function = option(function)
+    return function
+
+
 class DefaultCommand(click.Group):
     """A group whose first argument may be left out: `dossr-video in.mp4 out.mp4` is `dossr-video upscale ...`."""
 

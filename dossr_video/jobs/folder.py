@@ -1,4 +1,4 @@
-"""The folder beside the output in which a job keeps what it has done."""
+"""The job folder beside the output: plan, finished segments, ledger, lock."""
 
 from __future__ import annotations
 

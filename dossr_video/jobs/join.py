@@ -1,4 +1,4 @@
-"""From finished segments to the whole result, with everything else of the source, and the proof of it."""
+"""Joins the finished segments, muxes them with the other streams of the source and verifies the result."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def join_segments(
 
 
 def _cut(plan: Plan, spec: RunSpec) -> Cut | None:
-    """What --start and --duration left of the source; None when they were not given."""
+    """The part of the source between --start and --duration; None when they were not given."""
     if not spec.read.is_cut:
         return None
     video = spec.video

@@ -15,8 +15,8 @@ from pathlib import Path
 
 from dossr_video.errors import JobError
 
-BEAT = 20.0  # seconds between two signs of life of a holder
-LEASE = 120.0  # seconds without one after which a holder on another machine counts as gone
+BEAT = 20.0  # seconds between two updates of the lock file
+LEASE = 120.0  # seconds without an update after which a holder on another machine counts as gone
 
 
 class HeldError(JobError):
@@ -25,7 +25,7 @@ class HeldError(JobError):
 
 @dataclass(frozen=True)
 class Owner:
-    """A process, told apart from later ones that carry the same number."""
+    """A process. Its start time distinguishes it from a later one with the same pid."""
 
     host: str
     boot: str  # the kernel's id of this start of the machine; "" where there is none
@@ -38,11 +38,11 @@ class Owner:
 
     @property
     def is_here(self) -> bool:
-        """On this machine, though perhaps before it was started anew. Containers share the boot, not the host name."""
+        """Whether it ran on this machine, before or after a reboot. Containers share the boot id, not the host name."""
         return self.host == socket.gethostname() or (self.boot != "" and self.boot == _boot_id())
 
     def is_gone(self, path: Path) -> bool:
-        """True only when certain: its machine was started anew, its number went to another, or its lease ran out."""
+        """True only when certain: the machine was rebooted, the pid is another process, or the lease ran out."""
         if not self.is_here:
             return _age(path) > LEASE
         return self.boot != _boot_id() or _started(self.pid) != (self.started or None)
@@ -74,7 +74,7 @@ def locked(path: Path) -> Iterator[None]:
 
 
 def holder(path: Path) -> Owner | None:
-    """The living process that has the lock; None when it is free or left behind."""
+    """The running process that holds the lock; None when it is free or stale."""
     try:
         owner = Owner(**json.loads(path.read_bytes()))
         return None if owner.is_gone(path) else owner
@@ -112,7 +112,7 @@ def _beat(descriptor: int, done: threading.Event) -> None:
 
 
 def _age(path: Path) -> float:
-    """Seconds since the last sign of life, by the clock that dates the files: machines' own clocks disagree."""
+    """Seconds since the last update, by the clock of the file system: the clocks of machines disagree."""
     probe = path.with_name(f"{path.name}.{os.getpid()}")
     probe.touch()
     try:
@@ -132,7 +132,7 @@ def _refusal(path: Path, owner: Owner | None) -> HeldError:
     who = f"process {owner.pid} on {owner.host}" if owner else "another process"
     return HeldError(
         f"{path.parent} is being worked on by {who}; a job runs once at a time",
-        hint="wait for it or stop it; the lock falls with its process, and two minutes after its machine",
+        hint="wait for it or stop it; the lock is released with its process, or two minutes after its machine is gone",
     )
 
 

@@ -1,4 +1,4 @@
-"""From a file and its RunSpec alone to the list of segments: the same plan whoever makes it, on any machine."""
+"""The plan of a job: its segments, from the file and the RunSpec alone, so it is the same on every machine."""
 
 from __future__ import annotations
 
@@ -31,20 +31,20 @@ from dossr_video.video.read.reader import ReadSpec, open_reader
 FORMAT = 5  # of plan.json; raised when an older program could not read it
 
 PIECE = 150
-"""Frames of a piece of a long shot: a minute or two of work where a machine does one or two frames a second, and above
-the 100 frames from which the key frames at the joins cost less than 1 % of the size."""
+"""Frames per segment of a long shot: a minute or two of work at one or two frames per second, and more than the 100
+frames above which the extra key frames cost less than 1 % of the size."""
 
 LEAD_IN = 8
-"""Frames that a piece computes again before its first: at a blending strength of 0.5, what is older weighs 0.4 %."""
+"""Frames computed again before a segment that begins inside a shot; at blending strength 0.5 older ones weigh 0.4 %."""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What a job does, and for which input, settings and weights."""
+    """The segments of a job, and what it depends on."""
 
     fingerprint: Fingerprint
     segments: tuple[Segment, ...]
-    damage: tuple[Damage, ...] = ()  # what the analysing pass found wrong with the input, in the order of time
+    damage: tuple[Damage, ...] = ()  # found in the input while it was analysed, in the order of time
 
     @property
     def frames(self) -> int:
@@ -56,7 +56,7 @@ class Plan:
 
     @property
     def duplicates(self) -> int:
-        """Frames that are the one before, and so are not computed."""
+        """Duplicate frames, which are not computed again."""
         return sum(sum(segment.duplicates[segment.lead_in :]) for segment in self.segments)
 
     def dumps(self) -> bytes:
@@ -71,7 +71,7 @@ class Plan:
 
     @classmethod
     def loads(cls, content: bytes, *, path: Path) -> Plan:
-        """JobError when the file is not a plan of this program."""
+        """JobError when the file is not a plan of this version of the program."""
         try:
             data: Mapping[str, Any] = json.loads(content)
             if data["format"] != FORMAT:
@@ -83,12 +83,15 @@ class Plan:
             )
         except (ValueError, KeyError, TypeError, IndexError) as error:
             raise JobError(
-                f"{path} is not a plan of this version: {error}", hint="begin anew with --restart"
+                f"{path} is not a plan of this version: {error}",
+                hint="begin anew with --restart, or finish it with the version that began it",
             ) from error
 
 
 def make_plan(source: SourceInfo, spec: RunSpec, *, on_frame: Callable[[int], None]) -> Plan:
-    """Decode the file once, for its exact times, cuts, duplicates and damage; `on_frame` gets the count so far.
+    """Decode the file once to find timestamps, cuts, duplicate frames, borders and damage.
+
+    `on_frame` gets the count of frames so far.
 
     Raises SourceError when the file cannot be read, or holds no frame between --start and --duration.
     """
@@ -128,14 +131,14 @@ def make_plan(source: SourceInfo, spec: RunSpec, *, on_frame: Callable[[int], No
 
 
 def _common(borders: Sequence[Borders | None]) -> Borders:
-    """What is black in every frame that is not black all over."""
+    """The borders that are black in every frame, but for frames that are all black."""
     found = [black for black in borders if black is not None]
     return reduce(and_, found) if found else Borders()
 
 
 def _within(reader: VideoReader, spec: ReadSpec) -> Iterator[Frame]:
-    """The frames that --start and --duration leave, by their time after the first frame of the file."""
-    # The decimal number that was given: the float nearest to 0.4 lies behind the frame at 0.4 s.
+    """The frames between --start and --duration, counted from the first frame of the file."""
+    # As decimal numbers: the float nearest to 0.4 is larger than 0.4, and would skip the frame at 0.4 s.
     start = Fraction(str(spec.start))
     stop = None if spec.duration is None else start + Fraction(str(spec.duration))
     origin: int | None = None
@@ -156,7 +159,7 @@ def cut_into_segments(
     *,
     lead_in: int,
 ) -> tuple[Segment, ...]:
-    """Segments of a file whose shots begin at the frames `starts` and fill `areas`; every frame is in exactly one."""
+    """The segments of a file. `starts`: first frame of each shot; `areas`: its picture inside the borders."""
     bounds = [
         (shot, first, start, stop)
         for shot, (first, last) in enumerate(zip(starts, [*starts[1:], len(pts)], strict=True))
@@ -172,7 +175,7 @@ def cut_into_segments(
 
 
 def _pieces(first: int, last: int) -> Iterator[tuple[int, int]]:
-    """Near-equal pieces of PIECE frames; a shot is cut from 1.5 times that on, so none is shorter than two thirds."""
+    """A shot in nearly equal parts of about PIECE frames; up to 1.5 times that it stays whole."""
     count = max(1, round((last - first) / PIECE))
     cuts = [first + (last - first) * i // count for i in range(count + 1)]
     return pairwise(cuts)

@@ -1,4 +1,4 @@
-"""What a run did, for `--json-report`, for Python, for the page and for the catalogue."""
+"""The report of a finished job: for `--json-report`, Python, the page and the catalogue."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class FileRecord(BaseModel):
 
 
 class Report(BaseModel):
-    """A finished job. Everything in it can be written as JSON."""
+    """What a job did and found. Everything in it can be written as JSON."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -64,14 +64,14 @@ class Report(BaseModel):
     seconds: float  # of this run
     stages: dict[str, float]  # seconds of each stage of this run
     work_seconds: float  # of all segments, whichever run and worker did them
-    processing: tuple[str, ...]  # what was found about the source and what was done for it, one line each
+    processing: tuple[str, ...]  # findings about the source and what was done, one line each
     frames: int  # written
-    duplicates: int  # of them, the frame before again, not computed
+    duplicates: int  # of them duplicates of the frame before, not computed again
     shots: int
     segments: int
     resumed: int  # segments that an earlier run had finished
-    kept: str  # what was carried over and found right, one line
-    proof: Proof  # what was found when the result was read back
+    kept: str  # streams that were kept and verified, one line
+    proof: Proof  # the checks made on the finished file
     lost: tuple[str, ...]  # what the target cannot hold, one line each
     damage: tuple[Damage, ...]  # of the source, in its time
     warnings: tuple[str, ...]  # one line each

@@ -9,17 +9,15 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from dossr_video.errors import TargetError
+from dossr_video.video.write.encoders import ENCODERS
 from dossr_video.video.write.writer import VideoSpec
-
-LEAST_BITS = {"ffv1": 2.0, "prores_ks": 1.0}
-"""Bits for a pixel of the result below which hardly any picture gets, by encoder; the others stay above 0.01."""
 
 FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 
 def least_bytes(video: VideoSpec, frames: int) -> int:
     """A lower bound of the size of a result of so many frames; a job that does not fit twice need not begin."""
-    return round(video.width * video.height * frames * LEAST_BITS.get(video.encoding.encoder, 0.01) / 8)
+    return round(video.width * video.height * frames * ENCODERS[video.encoding.encoder].least_bits / 8)
 
 
 def require_space(folder: Path, needed: int, *, what: str) -> None:

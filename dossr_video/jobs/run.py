@@ -1,13 +1,16 @@
-"""One file from beginning to end: plan, segments, join; whatever an earlier run finished is not done again."""
+"""A job: one file, from probing to the finished result. Segments that an earlier run finished are kept."""
 
 from __future__ import annotations
 
 import shutil
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
+
+from pydantic import ValidationError
 
 from dossr_video.errors import Interrupted, JobError, SourceError, TargetError
 from dossr_video.jobs import durable
@@ -43,7 +46,7 @@ def run_job(
     cancelled: Callable[[], bool] = lambda: False,
     executor: Executor | None = None,
 ) -> Report:
-    """Upscale a file; called again after any interruption, go on where it stopped.
+    """Upscale a file. After an interruption, the same call resumes the job.
 
     Work in progress lies in `TARGET.dossr/`, which is removed with the last step, and also when no segment in it is
     finished. It grows to the size of the result, and while the segments are joined to twice that. A source behind a URL
@@ -138,7 +141,8 @@ def _now() -> str:
 def _completed(folder: JobFolder, target: Path) -> Report | None:
     """The report of a run that was cut off after its result had its name and before its folder was gone."""
     if folder.report.exists() and not folder.joined(target).exists() and target.exists():
-        return Report.model_validate_json(folder.report.read_bytes())
+        with suppress(ValidationError):  # of another version: the target stays, and is refused as one that exists
+            return Report.model_validate_json(folder.report.read_bytes())
     return None
 
 

@@ -1,1 +1,1 @@
-"""Folders of files: what is new, what is done, how long it takes."""
+"""Folders of files: batch runs, their catalogue, estimates and status."""

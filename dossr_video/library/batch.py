@@ -1,4 +1,4 @@
-"""A library: every file that is new or has changed, one after another; a bad one never stops the rest."""
+"""Upscales a library: every file that is new or has changed, one after another; a failed file never stops the rest."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from dossr_video.library.catalogue import Catalogue, Entry, has_catalogue
 from dossr_video.library.files import Library
 from dossr_video.settings import Settings
 
-POLL = 5.0  # seconds between two looks into a drop folder; a file that grew in between is not taken yet
+POLL = 5.0  # seconds between two scans of a watched folder; a file that grew in between is not ready
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one file in this run; `busy` when another process works on it."""
+    """The outcome of one file in this run; `busy` when another process works on it."""
 
     source: Path
     target: Path
@@ -40,7 +40,7 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Batch:
-    """How a library is done."""
+    """A batch run over a library."""
 
     library: Library
     settings: Settings
@@ -137,8 +137,8 @@ class Batch:
                 return outcome("unchanged")
             message = error.message if isinstance(error, DossrError) else f"{type(error).__name__}: {error}"
             hint = error.hint if isinstance(error, DossrError) else "please report this defect of dossr-video"
-            told = replace(entry, error=shown(message), hint=shown(hint))
-            catalogue.put(replace(told, state="failed", finished=time.time(), result_size=ours))
+            failed = replace(entry, error=shown(message), hint=shown(hint))
+            catalogue.put(replace(failed, state="failed", finished=time.time(), result_size=ours))
             return replace(outcome("failed"), error=message, hint=hint)
         catalogue.put(
             replace(entry, state="done", finished=time.time(), frames=report.frames, result_size=report.target.size)
@@ -170,7 +170,7 @@ class Batch:
 
 
 def _about(item: Item, on_progress: OnProgress) -> OnProgress:
-    """Passes the events of one file on as those of one of several."""
+    """Adds the file to its events."""
     return lambda event: on_progress(replace(event, item=item))
 
 

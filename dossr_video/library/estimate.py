@@ -1,4 +1,4 @@
-"""What a library will cost, told before the work: frames, hours, disk."""
+"""Estimates the work of a library before it is done: frames, hours, disk."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ WARM_UP, TIMED = 8, 24  # frames
 
 @dataclass(frozen=True)
 class Speed:
-    """What this machine did on a piece of one file; everything else is in proportion to the pixels."""
+    """The speed measured on a piece of one file; other files are in proportion to their pixels."""
 
     measured_on: Path
     seconds_per_pixel: float  # of an input frame, on one worker
@@ -36,8 +36,8 @@ class Speed:
 
 
 @dataclass(frozen=True)
-class Quote:
-    """The cost of the files of a batch that are not done yet. Repeats are not known before the work and count fully."""
+class Estimate:
+    """The work of the files of a batch that are not done yet. Duplicate frames are not known yet and count fully."""
 
     files: int
     frames: int
@@ -45,13 +45,13 @@ class Quote:
     result_bytes: int
     temporary_bytes: int  # beside the results, while the largest file is joined
     speed: Speed | None  # None: there is nothing to do
-    unknown: tuple[Path, ...]  # files that do not tell their length; they are not counted
+    unknown: tuple[Path, ...]  # files that do not declare their length; they are not counted
     refused: tuple[tuple[Path, str], ...]  # files that would fail, and why
 
 
 @dataclass(frozen=True)
 class _Piece:
-    """A file that is known well enough to tell what it costs."""
+    """A file and its share of the work."""
 
     path: Path
     frames: int
@@ -60,14 +60,14 @@ class _Piece:
     result_pixels: int
 
 
-def quote(
+def estimate(
     batch: Batch,
     *,
     executor: Executor | None = None,
     on_progress: OnProgress = no_progress,
     cancelled: Callable[[], bool] = lambda: False,
-) -> Quote:
-    """Look into every file that `batch` would do, and time a piece of the one of middle size on this machine.
+) -> Estimate:
+    """Probe every file that `batch` would do, and measure the speed on a piece of the one of median size.
 
     Nothing is written beside the temporary piece. Raises ModelError when the model cannot be loaded, Interrupted once
     `cancelled` says so.
@@ -77,10 +77,10 @@ def quote(
     refused: list[tuple[Path, str]] = []
     for number, source in enumerate(batch.to_do(), start=1):
         if cancelled():
-            raise Interrupted(f"stopped after {number - 1} files were looked at", hint="nothing is left behind")
+            raise Interrupted(f"stopped after {number - 1} files were probed", hint="nothing is left behind")
         on_progress(Progress("probing", number - 1, unit="files", item=Item(shown(source.name), number)))
         try:
-            piece = _look(source, batch.library.target_of(source), batch.settings)
+            piece = _piece(source, batch.library.target_of(source), batch.settings)
         except DossrError as error:
             refused.append((source, error.message))
             continue
@@ -89,13 +89,13 @@ def quote(
         else:
             pieces.append(piece)
     if not pieces:
-        return Quote(0, 0, 0.0, 0, 0, None, tuple(unknown), tuple(refused))
+        return Estimate(0, 0, 0.0, 0, 0, None, tuple(unknown), tuple(refused))
     executor = executor or LocalExecutor(worker_spec(batch.settings))
     middle = sorted(pieces, key=lambda piece: piece.pixels)[len(pieces) // 2]
     speed = _measure(middle, batch.settings, executor, on_progress, cancelled)
     seconds = sum(piece.frames * piece.pixels for piece in pieces) * speed.seconds_per_pixel / executor.workers
     sizes = [round(piece.frames * piece.result_pixels * speed.bytes_per_pixel) for piece in pieces]
-    return Quote(
+    return Estimate(
         files=len(pieces),
         frames=sum(piece.frames for piece in pieces),
         hours=seconds / 3600,
@@ -107,8 +107,8 @@ def quote(
     )
 
 
-def _look(source: Path, target: Path, settings: Settings) -> _Piece | None:
-    """None when the file does not tell how long it is."""
+def _piece(source: Path, target: Path, settings: Settings) -> _Piece | None:
+    """None when the file does not declare how long it is."""
     info = probe(source, max_pixels=settings.max_pixels)
     video = info.video
     seconds = video.duration or info.duration
@@ -121,14 +121,14 @@ def _look(source: Path, target: Path, settings: Settings) -> _Piece | None:
     left = max(Fraction(0), seconds - Fraction(settings.start))
     left = left if settings.duration is None else min(left, Fraction(settings.duration))
     width, height = output_size(video, settings, target)
-    _, rate = clock_of(fields, video)  # not the file's: fields become frames, pulldown goes away
+    _, rate = clock_of(fields, video)  # after deinterlacing or inverse telecine
     return _Piece(source, round(left * rate), float(1 / rate), video.width * video.height, width * height)
 
 
 def _measure(
     piece: _Piece, settings: Settings, executor: Executor, on_progress: OnProgress, cancelled: Callable[[], bool]
 ) -> Speed:
-    """Do a few frames to warm up and some more that count, into a folder that goes away."""
+    """Upscale a few frames to warm up and some more that are timed, into a temporary folder."""
 
     item = Item(shown(piece.path.name), 1, 1)
 

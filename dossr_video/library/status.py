@@ -1,4 +1,4 @@
-"""What goes on in a folder of results, and what became of the files that were in hand."""
+"""The state of the jobs in a folder of results."""
 
 from __future__ import annotations
 

@@ -45,7 +45,7 @@ def test_a_bad_file_does_not_stop_the_rest(
     assert capsys.readouterr().out.splitlines()[-1] == "0 in work, 2 done, 1 failed"
 
 
-def test_the_quote_writes_nothing(
+def test_the_estimate_writes_nothing(
     tmp_path: Path, library: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     options = [library, tmp_path / "out", "--recursive", "--model", "bicubic"]

@@ -24,12 +24,12 @@ from dossr_video.jobs.run import run_job
 from dossr_video.settings import Settings
 
 STAGES = {
-    "decode": "video/reader.py",
-    "sample": "pipeline.py",
-    "encode": "video/writer.py",
+    "decode": "video/read/pyav.py",
+    "sample": "pipeline/segment.py",
+    "encode": "video/write/writer.py",
     "rename": "jobs/durable.py",
     "ledger": "jobs/ledger.py",
-    "join": "video/remux.py",
+    "join": "video/mux/remux.py",
     "folder": "jobs/folder.py",
 }
 FILES = {path: stage for stage, path in STAGES.items()}

@@ -6,6 +6,7 @@ import os
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -14,7 +15,7 @@ from torch import Tensor
 
 from dossr_video.errors import Interrupted, JobError, ModelError, ProofError, SettingsError, SourceError, TargetError
 from dossr_video.frames import Motion
-from dossr_video.jobs import durable, plan
+from dossr_video.jobs import durable, plan, run
 from dossr_video.jobs.execute import local, worker
 from dossr_video.jobs.execute.local import LocalExecutor
 from dossr_video.jobs.folder import JobFolder
@@ -26,8 +27,10 @@ from dossr_video.models.base import HiddenState
 from dossr_video.models.bicubic import Bicubic
 from dossr_video.models.registry import resolve_dtype
 from dossr_video.settings import Settings
+from dossr_video.video.inspect import processing
 from dossr_video.video.inspect.processing import analyse
 from dossr_video.video.mux.proof import Check, Proof
+from dossr_video.video.read import pyav
 from dossr_video.video.read.probe import probe
 
 Content = Callable[[Path], dict[str, Any]]
@@ -74,6 +77,29 @@ def test_reports_what_was_done_and_leaves_nothing_behind(clip: Path, tiny: Setti
     assert json.loads(report.dumps())["settings"]["model"]["dtype"] == used
     assert "54 frames" in report.summary()
     assert names(tmp_path) == ["out.mp4"]
+
+
+def test_the_source_is_probed_and_decided_about_once(
+    clip: Path, tiny: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[tuple[str, Any]] = []
+
+    def watch(module: ModuleType, name: str) -> None:
+        function = getattr(module, name)
+
+        def call(*arguments: Any, **options: Any) -> Any:
+            calls.append((name, arguments[0]))
+            return function(*arguments, **options)
+
+        monkeypatch.setattr(module, name, call)
+
+    for module in (run, pyav):
+        watch(module, "probe")
+    for name in ("field_spans", "make_spec", "output_size"):
+        watch(processing, name)
+    run_job(clip, tmp_path / "out.mp4", tiny)
+    about_the_source = [name for name, first in calls if "joined" not in str(first)]
+    assert sorted(about_the_source) == ["field_spans", "make_spec", "output_size", "probe"]
 
 
 def test_ctrl_c_finishes_the_running_segment_and_the_same_command_goes_on(
@@ -299,6 +325,12 @@ def test_a_finished_job_whose_folder_was_not_removed_is_only_cleared(
     first = run_job(clip, target, tiny)
     monkeypatch.undo()
     before = target.stat().st_mtime_ns
+    report = tmp_path / "out.mp4.dossr" / "report.json"
+    content_of_report = report.read_bytes()
+    report.write_text('{"version": "0"}')  # of a version with another report: the target is there, and is kept
+    with pytest.raises(TargetError, match="exists"):
+        run_job(clip, target, tiny)
+    report.write_bytes(content_of_report)
     assert run_job(clip, target, tiny) == first
     assert target.stat().st_mtime_ns == before
     assert names(tmp_path) == ["out.mp4"]
@@ -380,8 +412,7 @@ def test_a_run_killed_before_its_first_segment_was_whole_need_not_analyse_again(
 ) -> None:
     executor, target = LocalExecutor(worker_spec(tiny)), tmp_path / "out.mp4"
     source = probe(clip)
-    processing = analyse(source, tiny, target=target)
-    spec = resolve(tiny, source, processing, target, worker=executor.info, workers=1)
+    spec = resolve(tiny, source, analyse(source, tiny, target=target), target, worker=executor.info, workers=1)
     made = plan.make_plan(source, spec, on_frame=lambda frames: None)
 
     def stages_after_a_kill(settings: Settings) -> set[str]:

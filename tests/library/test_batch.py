@@ -15,6 +15,7 @@ import pytest
 from dossr_video.errors import Interrupted, SourceError, TargetError
 from dossr_video.jobs.execute.local import LocalExecutor
 from dossr_video.jobs.lock import locked
+from dossr_video.jobs.progress import Item, Progress
 from dossr_video.jobs.resolve import worker_spec
 from dossr_video.library import batch
 from dossr_video.library.batch import Batch, Outcome
@@ -59,8 +60,11 @@ def test_does_a_library_and_mirrors_its_tree(
 ) -> None:
     seen: list[Outcome] = []
     library = Library(folder, tmp_path / "out", recursive=True)
-    outcomes = Batch(library, tiny).run(on_outcome=seen.append, executor=executor)
+    events: list[Progress] = []
+    outcomes = Batch(library, tiny).run(on_outcome=seen.append, on_progress=events.append, executor=executor)
     assert seen == outcomes
+    items = dict.fromkeys(event.item for event in events)
+    assert list(items) == [Item("a.mp4", 1, 4), Item("b.avi", 2, 4), Item("c.mkv", 4, 4)]
     assert verdicts(outcomes) == {"a.mp4": "done", "b.avi": "done", "bad.mov": "failed", "c.mkv": "done"}
     assert tree(tmp_path / "out") == ["a.mp4", "b.avi.mkv", "deep/er/c.mkv"]
     failed = outcomes[2]

@@ -11,7 +11,7 @@ from dossr_video.jobs.lock import locked
 from dossr_video.jobs.progress import Progress
 from dossr_video.jobs.run import run_job
 from dossr_video.library.batch import Batch
-from dossr_video.library.estimate import quote
+from dossr_video.library.estimate import estimate
 from dossr_video.library.files import Library
 from dossr_video.library.status import status
 from dossr_video.settings import Settings
@@ -27,37 +27,37 @@ def folder(clip: Path, tmp_path: Path) -> Path:
     return folder
 
 
-def test_a_quote_counts_frames_and_measures_this_machine_and_writes_nothing(
+def test_an_estimate_counts_frames_and_measures_this_machine_and_writes_nothing(
     folder: Path, tiny: Settings, tmp_path: Path
 ) -> None:
-    told = quote(Batch(Library(folder, tmp_path / "out"), tiny))
-    assert (told.files, told.frames) == (2, 108)
-    assert told.speed is not None
-    assert told.hours == pytest.approx(108 * 32 * 24 * told.speed.seconds_per_pixel / 3600)
-    assert told.hours > 0
-    assert told.result_bytes == 2 * told.temporary_bytes > 0
-    assert [(path.name, "is not a video" in reason) for path, reason in told.refused] == [("bad.mov", True)]
+    found = estimate(Batch(Library(folder, tmp_path / "out"), tiny))
+    assert (found.files, found.frames) == (2, 108)
+    assert found.speed is not None
+    assert found.hours == pytest.approx(108 * 32 * 24 * found.speed.seconds_per_pixel / 3600)
+    assert found.hours > 0
+    assert found.result_bytes == 2 * found.temporary_bytes > 0
+    assert [(path.name, "is not a video" in reason) for path, reason in found.refused] == [("bad.mov", True)]
     assert [path.name for path in tmp_path.iterdir()] == ["in"]
 
 
-def test_a_quote_leaves_out_what_is_done(folder: Path, tiny: Settings, tmp_path: Path) -> None:
+def test_an_estimate_leaves_out_what_is_done(folder: Path, tiny: Settings, tmp_path: Path) -> None:
     library = Library(folder, tmp_path / "out")
     Batch(library, tiny).run()
-    told = quote(Batch(library, tiny))
-    assert (told.files, told.frames, told.speed) == (0, 0, None)
-    assert len(told.refused) == 1
+    found = estimate(Batch(library, tiny))
+    assert (found.files, found.frames, found.speed) == (0, 0, None)
+    assert len(found.refused) == 1
 
 
-def test_a_quote_minds_start_and_duration(folder: Path, tiny: Settings, tmp_path: Path) -> None:
+def test_an_estimate_minds_start_and_duration(folder: Path, tiny: Settings, tmp_path: Path) -> None:
     cut = tiny.model_copy(update={"start": 0.5, "duration": 0.4})
-    told = quote(Batch(Library(folder, tmp_path / "out", include=("a.mp4",)), cut))
-    assert told.frames == pytest.approx(0.4 * 25, abs=1)
+    found = estimate(Batch(Library(folder, tmp_path / "out", include=("a.mp4",)), cut))
+    assert found.frames == pytest.approx(0.4 * 25, abs=1)
 
 
-def test_a_quote_shows_what_it_does_and_can_be_stopped(folder: Path, tiny: Settings, tmp_path: Path) -> None:
+def test_an_estimate_shows_what_it_does_and_can_be_stopped(folder: Path, tiny: Settings, tmp_path: Path) -> None:
     events: list[Progress] = []
     work = Batch(Library(folder, tmp_path / "out"), tiny)
-    quote(work, on_progress=events.append)
+    estimate(work, on_progress=events.append)
     seen = dict.fromkeys((event.item.name, event.item.number, event.stage) for event in events if event.item)
     assert list(seen) == [
         ("a.mp4", 1, "probing"),
@@ -65,8 +65,8 @@ def test_a_quote_shows_what_it_does_and_can_be_stopped(folder: Path, tiny: Setti
         ("bad.mov", 3, "probing"),
         *(("b.mp4", 1, f"measuring, {stage}") for stage in ("analysing", "upscaling", "joining", "verifying")),
     ]
-    with pytest.raises(Interrupted, match="after 0 files were looked at"):
-        quote(work, cancelled=lambda: True)
+    with pytest.raises(Interrupted, match="after 0 files were probed"):
+        estimate(work, cancelled=lambda: True)
 
 
 def test_status_tells_of_running_interrupted_done_and_failed_files(
@@ -85,10 +85,10 @@ def test_status_tells_of_running_interrupted_done_and_failed_files(
 
     with pytest.raises(Interrupted):
         run_job(clip, results / "c.mp4", tiny, on_progress=watch, cancelled=lambda: seen >= 20)
-    told = status(results)
-    assert [entry.source for entry in told.done] == ["a.mp4", "b.mp4"]
-    assert [entry.source for entry in told.failed] == ["bad.mov"]
-    [job] = told.jobs
+    found = status(results)
+    assert [entry.source for entry in found.done] == ["a.mp4", "b.mp4"]
+    assert [entry.source for entry in found.failed] == ["bad.mov"]
+    [job] = found.jobs
     assert (job.target, job.state, job.owner, job.done, job.total) == (results / "c.mp4", "interrupted", None, 29, 54)
     with locked(results / "c.mp4.dossr" / "lock"):
         [job] = status(results / "c.mp4").jobs

@@ -45,7 +45,9 @@ class Encoder:
     crf_limit: float
     speed: str | None  # default; None: no presets
     options: Callable[[EncoderSettings, ColorInfo, HdrInfo], Options]
-    hdr: bool  # whether it writes mastering display and content light level metadata
+    odd_sides: bool = False  # whether it takes odd sides where chroma is shared across them
+    least_bits: float = 0.01  # bits per pixel of the result below which hardly any picture gets
+    hdr: bool = False  # whether it writes mastering display and content light level metadata
     threads: int = 8
 
     def segment_unit(self, time_base: Fraction) -> Fraction:
@@ -64,10 +66,7 @@ def reproducible_x264() -> str:
 
 def _x264(settings: EncoderSettings, color: ColorInfo, hdr: HdrInfo) -> Options:
     params = [asm] if (asm := reproducible_x264()) else []
-    if hdr.mastering is not None:
-        params.append(f"mastering-display={_mastering(hdr.mastering, scale=50000)}")
-    if hdr.light_level is not None:
-        params.append(f"cll={hdr.light_level[0]},{hdr.light_level[1]}")
+    params += _hdr_params(hdr, "mastering-display", "cll", scale=50000)
     return {"crf": f"{settings.crf:g}", "preset": str(settings.speed), "x264-params": ":".join(params)}
 
 
@@ -75,19 +74,12 @@ def _x265(settings: EncoderSettings, color: ColorInfo, hdr: HdrInfo) -> Options:
     params = ["log-level=none", "frame-threads=3", "repeat-headers=1"]
     if color.hdr:
         params.append("hdr10=1:hdr10-opt=1" if color.transfer == "smpte2084" else "hdr10-opt=1")
-    if hdr.mastering is not None:
-        params.append(f"master-display={_mastering(hdr.mastering, scale=50000)}")
-    if hdr.light_level is not None:
-        params.append(f"max-cll={hdr.light_level[0]},{hdr.light_level[1]}")
+    params += _hdr_params(hdr, "master-display", "max-cll", scale=50000)
     return {"crf": f"{settings.crf:g}", "preset": str(settings.speed), "x265-params": ":".join(params)}
 
 
 def _svtav1(settings: EncoderSettings, color: ColorInfo, hdr: HdrInfo) -> Options:
-    params = []
-    if hdr.mastering is not None:
-        params.append(f"mastering-display={_mastering(hdr.mastering, scale=1)}")
-    if hdr.light_level is not None:
-        params.append(f"content-light={hdr.light_level[0]},{hdr.light_level[1]}")
+    params = _hdr_params(hdr, "mastering-display", "content-light", scale=1)
     return {"crf": f"{settings.crf:g}", "preset": str(settings.speed), "svtav1-params": ":".join(params)}
 
 
@@ -115,10 +107,20 @@ ENCODERS: Mapping[str, Encoder] = {
     "libx264": Encoder(".mp4", "mp4", "avc1", 16.0, 51.0, "medium", _x264, hdr=True),
     "libx265": Encoder(".mp4", "mp4", "hvc1", 16.0, 51.0, "medium", _x265, hdr=True),
     "libsvtav1": Encoder(".mp4", "mp4", "av01", 20.0, 63.0, "6", _svtav1, hdr=True),
-    "libvpx-vp9": Encoder(".mkv", "matroska", "vp09", 20.0, 63.0, "2", _vp9, hdr=False),
-    "ffv1": Encoder(".nut", "nut", None, None, 0.0, None, _ffv1, hdr=False),
-    "prores_ks": Encoder(".mov", "mov", None, None, 0.0, None, _prores, hdr=False),
+    "libvpx-vp9": Encoder(".mkv", "matroska", "vp09", 20.0, 63.0, "2", _vp9, odd_sides=True),
+    "ffv1": Encoder(".nut", "nut", None, None, 0.0, None, _ffv1, odd_sides=True, least_bits=2.0),
+    "prores_ks": Encoder(".mov", "mov", None, None, 0.0, None, _prores, least_bits=1.0),
 }
+
+
+def _hdr_params(hdr: HdrInfo, mastering: str, light_level: str, *, scale: int) -> list[str]:
+    """Static HDR metadata as an encoder's parameters of these names."""
+    params = []
+    if hdr.mastering is not None:
+        params.append(f"{mastering}={_mastering(hdr.mastering, scale=scale)}")
+    if hdr.light_level is not None:
+        params.append(f"{light_level}={hdr.light_level[0]},{hdr.light_level[1]}")
+    return params
 
 
 def _mastering(values: tuple[object, ...], *, scale: int) -> str:
@@ -147,7 +149,7 @@ def choose_pix_fmt(encoder: str, source: str, *, width: int, height: int) -> str
         shift, wanted_shift = pixels.chroma_shift(candidate), pixels.chroma_shift(source)
         return (
             pixels.is_grey(candidate) and not pixels.is_grey(source),
-            _odd(candidate, width=width, height=height) and encoder not in ("ffv1", "libvpx-vp9"),
+            _odd(candidate, width=width, height=height) and not ENCODERS[encoder].odd_sides,
             pixels.has_alpha(source) and not pixels.has_alpha(candidate),
             abs(depth - wanted) + 32 * (depth < wanted),
             sum(abs(a - b) + 8 * (a > b) for a, b in zip(shift, wanted_shift, strict=True)),
@@ -193,7 +195,7 @@ def check_settings(settings: EncoderSettings, *, width: int, height: int) -> Non
             f"{settings.encoder} does not take the pixel format {settings.pix_fmt}",
             hint=f"one of {' '.join(formats[:12])}",
         )
-    if settings.encoder not in ("ffv1", "libvpx-vp9") and _odd(settings.pix_fmt, width=width, height=height):
+    if not encoder.odd_sides and _odd(settings.pix_fmt, width=width, height=height):
         raise SettingsError(
             f"{settings.pix_fmt} needs even sides; the result is {width}x{height}",
             hint="choose --pix-fmt yuv444p, --encoder ffv1, or --width and --height that are even",
