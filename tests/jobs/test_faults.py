@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from typing import Any
 
 import pytest
 
+import dossr_video
 from dossr_video.settings import Settings
 
 HERE = Path(__file__).parent
@@ -24,7 +26,11 @@ class Runner:
 
     def __init__(self) -> None:
         command = [sys.executable, str(HERE / "killable.py")]
-        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        # The package that is tested, which need not be the one that is installed.
+        environment = {**os.environ, "PYTHONPATH": str(Path(dossr_video.__file__).parents[1])}
+        self._process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
+        )
 
     def run(
         self, source: Path, target: Path, settings: Settings, stage: str | None = None, step: int = 0, largest: int = 0
