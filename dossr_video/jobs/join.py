@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Callable
+from dataclasses import replace
 from fractions import Fraction
+from itertools import islice
 from pathlib import Path
 
 from dossr_video.heap import give_back_memory
@@ -13,7 +15,7 @@ from dossr_video.jobs.plan import Plan
 from dossr_video.jobs.progress import OnProgress, Progress
 from dossr_video.runspec import RunSpec
 from dossr_video.video.info import SourceInfo
-from dossr_video.video.mux.proof import Proof, prove
+from dossr_video.video.mux.proof import Proof, prove, small_pictures
 from dossr_video.video.mux.remux import Cut, JoinReport, SegmentFile, join
 from dossr_video.video.read.reader import open_reader
 from dossr_video.video.write.containers import container_of
@@ -41,10 +43,20 @@ def join_segments(
         if report.warnings:
             on_progress(Progress("joining", plan.frames, plan.frames, warnings=report.warnings))
         pts = array("q", (pts for segment in plan.segments for pts in segment.pts[segment.lead_in :]))
-        on_frame = count("verifying", 2 * plan.frames)  # the source's frames and the result's
-        proof = prove(target, reader, report, spec=video, container=container, pts=pts, cut=cut, on_frame=on_frame)
+        proof = prove(
+            target,
+            reader.info,
+            report,
+            spec=video,
+            container=container,
+            pts=pts,
+            originals=small_pictures(islice(reader.frames(pts[0]), len(pts)), reader.info.video),
+            cut=cut,
+            deflicker=spec.temporal.deflicker,
+            on_frame=count("verifying", plan.frames),
+        )
     proof.require(target)
-    return report, proof
+    return replace(report, warnings=(*report.warnings, *proof.warnings)), proof
 
 
 def _cut(plan: Plan, spec: RunSpec) -> Cut | None:

@@ -9,6 +9,7 @@ import re
 from typing import Any
 
 import av
+import cv2
 import numpy as np
 import torch
 from av.video.reformatter import Colorspace, Interpolation, VideoReformatter
@@ -21,7 +22,7 @@ from dossr_video.video.tags import LUMA_WEIGHTS, ColorInfo
 ACCURATE = (
     Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT | Interpolation.FULL_CHR_H_INP
 )
-AVERAGE = Interpolation.AREA | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT
+_FULL_RANGE = ((np.arange(256) - 16) * (255 / 219)).round().clip(0, 255).astype(np.uint8)  # of limited, 8 bits
 _SWSCALE_MATRIX = {
     "bt709": Colorspace.ITU709,
     "fcc": Colorspace.FCC,
@@ -91,11 +92,30 @@ class ToRgb:
         top = (1 << bit_depth(frame.format.name)) - 1
         return torch.from_numpy(plane(frame, 3))[None].to(torch.float32) / top
 
-    def mean(self, frame: av.VideoFrame) -> NDArray[np.float64]:
-        """Mean red, green, blue of a frame, 0..255, from a thumbnail."""
-        small = self._reformat(frame, "gbrp", side=16)
-        g, b, r = (plane(small, i).mean() for i in range(3))
-        return np.array((r, g, b))
+    def small(self, frame: av.VideoFrame, size: tuple[int, int], *, alpha: bool = False) -> NDArray[np.uint8]:
+        """A frame as (H, W, 3) RGB of `size` (W, H), or (H, W, 4) with its opacity: each value the mean of its area.
+
+        Colours are clamped before they are averaged, as they are where a frame is shown or upscaled: thin saturated
+        lines, and noise on black, would else come out several codes darker.
+        """
+        whole = self._shown(frame)
+        planes = [plane(whole, i) for i in ((0, 0, 0) if is_grey(whole.format.name) else (2, 0, 1))]
+        if alpha:
+            opacity = self.alpha(frame)
+            planes.append(np.full_like(planes[0], 255) if opacity is None else (opacity[0].numpy() * 255).round())
+        return np.stack([_averaged(channel, size) for channel in planes], -1)
+
+    def _shown(self, frame: av.VideoFrame) -> av.VideoFrame:
+        """A frame in 8 bits of full range: planes G, B, R, or one of grey."""
+        name = frame.format.name
+        if not is_grey(name):
+            return frame if name == "gbrp" else self._reformat(frame, "gbrp")
+        grey = frame if name == "gray" else self._reformat(frame, "gray")
+        if self._color.range == "pc":
+            return grey
+        shown = av.VideoFrame(grey.width, grey.height, "gray")
+        plane(shown, 0)[:] = _FULL_RANGE[plane(grey, 0)]
+        return shown
 
     def _deep(self, frame: av.VideoFrame) -> Tensor:
         # swscale upsamples 4:2:0 chroma well at any depth, but its high-depth RGB maps white to 0.9961 and it takes all
@@ -116,20 +136,22 @@ class ToRgb:
         g = (y - red * r - blue * b) / (1 - red - blue)
         return torch.stack((r, g, b)).clamp_(0, 1)
 
-    def _reformat(self, frame: av.VideoFrame, pix_fmt: str, *, side: int | None = None) -> av.VideoFrame:
+    def _reformat(self, frame: av.VideoFrame, pix_fmt: str) -> av.VideoFrame:
         full = 2 if self._color.range == "pc" else 1
         return self._reformatter.reformat(
             frame,
-            width=side,
-            height=side,
             format=pix_fmt,
             src_colorspace=_SWSCALE_MATRIX.get(self._color.matrix or "bt709", Colorspace.ITU709),
             dst_colorspace=_SWSCALE_MATRIX.get(self._color.matrix or "bt709", Colorspace.ITU709),
             src_color_range=2 if is_rgb(frame.format.name) else full,
             dst_color_range=2 if is_rgb(pix_fmt) else full,
-            interpolation=ACCURATE if side is None else AVERAGE,
+            interpolation=ACCURATE,
             threads=1,
         )
+
+
+def _averaged(channel: NDArray[Any], size: tuple[int, int]) -> NDArray[np.uint8]:
+    return np.asarray(cv2.resize(np.ascontiguousarray(channel), size, interpolation=cv2.INTER_AREA), np.uint8)
 
 
 def can_make(pix_fmt: str) -> bool:

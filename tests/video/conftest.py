@@ -15,10 +15,11 @@ from typing import NamedTuple
 
 import av
 import pytest
+from torch import Tensor
 
 from dossr_video.settings import Settings
 from dossr_video.video.inspect.processing import analyse
-from dossr_video.video.mux.proof import prove
+from dossr_video.video.mux.proof import prove, small_pictures
 from dossr_video.video.mux.remux import Cut, JoinReport, SegmentFile, join
 from dossr_video.video.read.probe import probe
 from dossr_video.video.read.pyav import PyavReader, VideoReader
@@ -415,7 +416,17 @@ class Made(NamedTuple):
 
     def prove(self, joined: JoinReport, cut: Cut | None = None):
         container = container_of(self.target)
-        return prove(self.target, self.reader, joined, spec=self.spec, container=container, pts=self.pts, cut=cut)
+        originals = small_pictures(islice(self.reader.frames(self.pts[0]), len(self.pts)), self.reader.info.video)
+        return prove(
+            self.target,
+            self.reader.info,
+            joined,
+            spec=self.spec,
+            container=container,
+            pts=self.pts,
+            originals=originals,
+            cut=cut,
+        )
 
 
 def _opened(source: Path, **options: object) -> VideoReader:
@@ -429,8 +440,16 @@ def opened() -> Callable[..., VideoReader]:
     return _opened
 
 
-def _segments_of(source: Path, target: Path, *, first: int = 0, last: int | None = None, **options: object) -> Made:
-    """Every frame of the source written at its own size into segments of 9 frames."""
+def _segments_of(
+    source: Path,
+    target: Path,
+    *,
+    first: int = 0,
+    last: int | None = None,
+    change: Callable[[list[Tensor]], list[Tensor]] = lambda pictures: pictures,
+    **options: object,
+) -> Made:
+    """Every frame of the source written at its own size into segments of 9 frames; `change` gets all pictures."""
     settings = Settings.of(options)
     reader = _opened(source, **options)
     video = reader.info.video
@@ -441,13 +460,14 @@ def _segments_of(source: Path, target: Path, *, first: int = 0, last: int | None
     pts: list[int] = []
     segments: list[SegmentFile] = []
     with ExitStack() as stack:
-        for frame in islice(reader.frames(), first, last):
+        frames = list(islice(reader.frames(), first, last))
+        for frame, picture in zip(frames, change([frame.rgb() for frame in frames]), strict=True):
             if len(pts) % 9 == 0:
                 stack.close()
                 path = target.with_name(f"{target.stem}.{len(pts)}{spec.segment_suffix}")
                 writer = stack.enter_context(VideoWriter(path, spec))
                 segments.append(SegmentFile(path, frame.pts))
-            writer.write(frame.rgb(), frame.pts - segments[-1].first_pts, alpha=frame.alpha())
+            writer.write(picture, frame.pts - segments[-1].first_pts, alpha=frame.alpha())
             pts.append(frame.pts)
     return Made(reader, spec, segments, pts, target)
 

@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from fractions import Fraction
-from itertools import islice, zip_longest
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dossr_video.errors import ProofError
-from dossr_video.video.info import SourceInfo, StreamInfo
+from dossr_video.video.info import SourceInfo, StreamInfo, VideoInfo
+from dossr_video.video.mux.check import Check
 from dossr_video.video.mux.languages import same_language, written_in_quicktime
+from dossr_video.video.mux.likeness import Likeness, small_size
 from dossr_video.video.mux.packets import Clock, PacketSelector, has_adts, has_start_codes, with_lengths, without_adts
 from dossr_video.video.mux.remux import Cut, JoinReport, clock_of
 from dossr_video.video.mux.streams import (
@@ -33,22 +35,11 @@ from dossr_video.video.mux.streams import (
 from dossr_video.video.pixels import has_alpha
 from dossr_video.video.read.frame import Frame
 from dossr_video.video.read.probe import open_source, probe
-from dossr_video.video.read.pyav import PyavReader, VideoReader
+from dossr_video.video.read.pyav import PyavReader
 from dossr_video.video.write.containers import Container
 from dossr_video.video.write.writer import VideoSpec
 
 MATROSKA_TICK = Fraction(1, 1000)  # seconds; mp4 and mov keep the source's time base
-COLOUR = 4.0  # of 255: how far the mean colour of all frames may lie from the source's
-FLASH = 32.0  # of 255: the same of one frame, for --deflicker moves frames, and a long run must not fail by it
-
-
-@dataclass(frozen=True)
-class Check:
-    """One promise and what was found."""
-
-    name: str
-    passed: bool
-    found: str  # in plain words
 
 
 @dataclass(frozen=True)
@@ -61,6 +52,11 @@ class Proof:
     @property
     def passed(self) -> bool:
         return all(check.passed for check in self.checks)
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What passed and is out of the ordinary, one line each."""
+        return tuple(f"{check.name}: {check.found}" for check in self.checks if check.passed and check.warning)
 
     @property
     def summary(self) -> str:
@@ -83,20 +79,31 @@ class Proof:
 
 def prove(
     target: Path,
-    reader: VideoReader,
+    source: SourceInfo,
     joined: JoinReport,
     *,
     spec: VideoSpec,
     container: Container,
     pts: Sequence[int],
+    originals: Iterable[NDArray[np.uint8]],
     cut: Cut | None = None,
+    deflicker: bool = False,
     on_frame: Callable[[int], None] = lambda count: None,
 ) -> Proof:
-    """Read `target` back whole. `reader`: the source as it was upscaled; `pts`: of the frames that were written.
+    """Read `target` back whole.
 
-    `on_frame` gets the count of frames so far, the source's first and then the result's.
+    Args:
+        target: what was written, under any name.
+        source: what it was made of.
+        joined: what was promised.
+        spec: how the picture was to be written.
+        container: of the target.
+        pts: times of the frames that were written, in ticks of the spec.
+        originals: of each of these frames the source's small picture, as `small_pictures` makes them.
+        cut: the part of the source that was upscaled; None: all.
+        deflicker: whether the light of single frames was changed on purpose.
+        on_frame: gets the count of frames so far.
     """
-    source = reader.info
     result = probe(target, max_pixels=spec.width * spec.height)
     clock = clock_of(source, cut)
     mappings = map_streams(source, container, cut=cut is not None)
@@ -105,7 +112,9 @@ def prove(
         key=lambda mapping: mapping.stream.kind == "attachment" or is_cover(mapping.stream)
     )  # muxers put them last
     checks = [
-        *_pictures(target, reader, spec, container, pts, clock, on_frame),
+        *_pictures(
+            target, Likeness(source.video, deflicker=deflicker), originals, spec, container, pts, clock, on_frame
+        ),
         _duration(result, spec, container, pts, clock),
         _tags(result, spec),
         _description(planned, result, container),
@@ -116,38 +125,35 @@ def prove(
     return Proof(tuple(checks), joined.kept)
 
 
+def small_pictures(frames: Iterable[Frame], source: VideoInfo) -> Iterator[NDArray[np.uint8]]:
+    """What the proof looks at of each frame of the source: (H, W, 3), or (H, W, 4) with its opacity."""
+    return (frame.small(small_size(source), alpha=source.alpha) for frame in frames)
+
+
 def _pictures(
     target: Path,
-    reader: VideoReader,
+    likeness: Likeness,
+    originals: Iterable[NDArray[np.uint8]],
     spec: VideoSpec,
     container: Container,
     pts: Sequence[int],
     clock: Clock,
     on_frame: Callable[[int], None],
 ) -> Iterator[Check]:
-    """Frame count, every time and the mean colour of every frame.
-
-    The source is read before the result, not beside it: the index of a two-hour file takes 20 MB while it is open.
-    """
-    shows_alpha = has_alpha(spec.encoding.pix_fmt)
-    frames = _counted(islice(reader.frames(pts[0]), len(pts)), on_frame, 0)
-    originals = np.fromiter((_means(frame, alpha=shows_alpha) for frame in frames), np.dtype((np.float32, 4)))
-    reader.close()
+    """Frame count, every time, whether every frame decodes, and what it shows."""
     tick = Fraction(0) if container.format in ("mp4", "mov") else MATROSKA_TICK
-    late = 0.0
-    largest, drift = np.zeros(4), np.zeros(4)
-    count = 0
+    late, count, damaged = 0.0, 0, 0
+    alpha = has_alpha(spec.encoding.pix_fmt)
     with PyavReader(target, max_pixels=spec.width * spec.height) as made:
-        for wanted, result in zip_longest(pts, _counted(made.frames(), on_frame, len(originals))):
+        for wanted, result, original in zip_longest(pts, made.frames(), originals):
+            count += result is not None
+            on_frame(count)
             if wanted is None or result is None:
-                count += result is not None
                 continue
+            damaged += result.corrupt
             late = max(late, abs(float(result.pts * made.time_base - (wanted * spec.time_base - clock.start))))
-            if count < len(originals):
-                change = _means(result, alpha=shows_alpha) - originals[count]
-                largest, drift = np.maximum(largest, np.abs(change)), drift + change
-            count += 1
-    *colours, opacity = map(float, largest)
+            if original is not None:
+                likeness.add(original, result.small((original.shape[1], original.shape[0]), alpha=alpha))
     exact = late <= float(tick)
     yield Check(
         "timestamps",
@@ -155,26 +161,8 @@ def _pictures(
         "timestamps exact" + (" to the millisecond" if tick else "") if exact else f"off by up to {late:.6f} s",
     )
     yield Check("frames", count == len(pts), f"{count} of {len(pts)}")
-    if shows_alpha:
-        yield Check("alpha", opacity <= COLOUR, f"mean opacity at most {opacity:.2f} of 255 from the source's")
-    mean, colour = float(np.abs(drift[:3]).max()) / max(1, count), max(colours)
-    yield Check(
-        "colour",
-        mean <= COLOUR and colour <= FLASH,
-        f"mean colour {mean:.2f} of 255 from the source's, of a single frame at most {colour:.2f}",
-    )
-
-
-def _counted(frames: Iterable[Frame], on_frame: Callable[[int], None], before: int) -> Iterator[Frame]:
-    for count, frame in enumerate(frames, before + 1):
-        yield frame
-        on_frame(count)
-
-
-def _means(frame: Frame, *, alpha: bool) -> NDArray[np.float64]:
-    """Of red, green, blue and, where `alpha` is looked at, opacity; 0 ... 255."""
-    opacity = frame.alpha() if alpha else None
-    return np.append(frame.mean_color(), 255.0 if opacity is None else 255 * float(opacity.mean()))
+    yield Check("decoding", not damaged, f"{damaged} frames are damaged" if damaged else "every frame decodes")
+    yield from likeness.checks()
 
 
 def _duration(result: SourceInfo, spec: VideoSpec, container: Container, pts: Sequence[int], clock: Clock) -> Check:

@@ -45,9 +45,9 @@ class Frame:
         """Luma (48, 80) by area averaging, for shot detection."""
         return np.asarray(cv2.resize(self.luma(), (80, 48), interpolation=cv2.INTER_AREA), np.uint8)
 
-    def mean_color(self) -> NDArray[np.float64]:
-        """Mean red, green, blue, 0..255."""
-        return self._to_rgb.mean(self._frame)
+    def small(self, size: tuple[int, int], *, alpha: bool = False) -> NDArray[np.uint8]:
+        """Red, green, blue and, if asked, opacity as (H, W, 3 or 4) of `size` (W, H), each the mean of its area."""
+        return self._to_rgb.small(self._frame, size, alpha=alpha)
 
     def digest(self) -> bytes:
         """16-byte hash of all samples; padding is left out."""

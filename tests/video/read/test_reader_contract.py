@@ -74,4 +74,4 @@ def test_pixels_arrive_as_rgb_in_range(media, open_file: Open):
 def test_all_show_the_same_colours(media, open_file: Open, name):
     with open_reader(media(name), ReadSpec()) as usual, open_file(media(name)) as reader:
         for wanted, found in zip(usual.frames(), reader.frames(), strict=True):
-            assert abs(wanted.mean_color() - found.mean_color()).max() < 2
+            assert abs(wanted.small((1, 1)).astype(int) - found.small((1, 1))).max() <= 2

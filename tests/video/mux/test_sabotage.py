@@ -1,0 +1,99 @@
+"""Results that are wrong in one way each: the proof finds every one of them, and no good one wrong."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor
+
+from dossr_video.jobs.run import run_job
+
+Pictures = list[Tensor]
+CLIP = ["-f", "lavfi", "-i", "testsrc2=size=192x112:rate=25:duration=1"]
+
+
+def each(change: Callable[[Tensor], Tensor]) -> Callable[[Pictures], Pictures]:
+    return lambda pictures: [change(picture) for picture in pictures]
+
+
+def in_order(order: Callable[[list[int]], list[int]]) -> Callable[[Pictures], Pictures]:
+    return lambda pictures: [pictures[i] for i in order(list(range(len(pictures))))]
+
+
+def one(change: Callable[[Tensor], Tensor]) -> Callable[[Pictures], Pictures]:
+    return lambda pictures: [change(picture) if i == 11 else picture for i, picture in enumerate(pictures)]
+
+
+def shifted(picture: Tensor) -> Tensor:
+    return torch.cat((picture[..., :1].expand(-1, -1, 8), picture[..., :-8]), dim=-1)
+
+
+def exchanged(order: list[int], a: int, b: int) -> list[int]:
+    order[a], order[b] = order[b], order[a]
+    return order
+
+
+PICTURES = {
+    "flat": each(lambda picture: picture.mean((1, 2), keepdim=True).expand_as(picture)),
+    "upside down": each(lambda picture: picture.flip(1)),
+    "mirrored": each(lambda picture: picture.flip(2)),
+    "half turn": each(lambda picture: picture.flip(1, 2)),
+    "negative": each(lambda picture: 1 - picture),
+    "grey": each(lambda picture: picture.mean(0, keepdim=True).expand_as(picture)),
+    "red for blue": each(lambda picture: picture.flip(0)),
+    "shifted": each(shifted),
+    "one shifted": one(shifted),
+    "one mirrored": one(lambda picture: picture.flip(2)),
+    "one lighter": one(lambda picture: picture + 25 / 255),
+    "one black": one(torch.zeros_like),
+    "shuffled": in_order(lambda order: random.Random(3).sample(order, len(order))),
+    "backwards": in_order(lambda order: order[::-1]),
+    "frozen": in_order(lambda order: [min(i, 11) for i in order]),
+    "one frozen": in_order(lambda order: [11 if i == 12 else i for i in order]),
+    "neighbours exchanged": in_order(lambda order: exchanged(order, 11, 12)),
+    "far ones exchanged": in_order(lambda order: exchanged(order, 3, 20)),
+    "a frame late": in_order(lambda order: [max(i - 1, 0) for i in order]),
+}
+
+
+@pytest.mark.parametrize("kind", PICTURES)
+def test_wrong_pictures_are_found(media, segments_of, tmp_path, kind):
+    clip = media.folder / "moving.mp4"
+    if not clip.exists():
+        media.ffmpeg(*CLIP, "-c:v", "libx264", "-preset", "veryfast", "-pix_fmt", "yuv420p", clip)
+    made = segments_of(clip, tmp_path / "result.mp4", change=PICTURES[kind])
+    failed = {check.name for check in made.prove(made.join()).checks if not check.passed}
+    assert failed
+    assert failed <= {"pictures", "colour"}
+
+
+GOOD = {
+    "saturated text on black": "color=black:size=160x96,drawgrid=w=9:h=7:c=0x00ff00",
+    "thin blue lines": "color=white:size=160x96,drawgrid=w=5:h=5:c=blue",
+    "neon": "color=0x101010:size=160x96,drawgrid=w=20:h=30:t=2:c=magenta",
+    "noise on black": "color=black:size=160x96,noise=alls=60:allf=t",
+    "noise on red": "color=red:size=160x96,noise=alls=40:allf=t",
+    "black": "color=black:size=160x96",
+    "tiny": "testsrc2=size=16x16",
+    "fade": "testsrc2=size=160x96,fade=in:0:12",
+    "flashes": "color=gray:size=160x96,geq=lum='if(eq(mod(N,7),3),235,40+X/4)':cb=128:cr=128",
+    "bars": "smptehdbars=size=160x96",
+    "fractal": "mandelbrot=size=160x96",
+    "cells": "life=size=160x96:mold=10:ratio=0.1:death_color=#C83232:life_color=#00ff00",
+    "slow": "gradients=size=160x96:speed=0.01",
+}
+
+
+COMPACT = ("saturated text on black", "noise on black", "flashes", "slow")
+
+
+@pytest.mark.parametrize(("name", "model"), [(n, "bicubic") for n in GOOD] + [(n, "compact") for n in COMPACT])
+def test_good_pictures_pass(media, tmp_path, tiny, name, model):
+    clip = tmp_path / "clip.mkv"
+    lossy = ["-c:v", "libx264", "-preset", "veryfast", "-crf", 20, "-pix_fmt", "yuv420p"]
+    media.ffmpeg("-f", "lavfi", "-i", GOOD[name], "-frames:v", 6 if model == "compact" else 20, *lossy, clip)
+    report = run_job(clip, tmp_path / "result.mkv", tiny.model_copy(update={"model": model}))
+    assert report.proof.passed
