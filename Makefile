@@ -6,6 +6,7 @@ IN ?= tests/data/sample.mp4
 OUT ?= demo/sample_x4.mp4
 PICTURE = $(basename $(OUT))_before_after.png
 ARGS ?=
+PIP = .venv/bin/python -m pip install --quiet --disable-pip-version-check
 
 SOURCES := $(shell find dossr_video configs -type f -not -name '*.pyc') pyproject.toml
 
@@ -26,15 +27,16 @@ lint: .venv/installed-test
 clean:
 	rm -rf .venv demo
 
+# Holds the version of torch that is installed, so that nothing installed later (torchvision) brings another.
 .venv/torch:
 	$(PYTHON) -m venv .venv
-	.venv/bin/python -m pip install --quiet --disable-pip-version-check "$(TORCH)"
-	touch $@
+	$(PIP) "$(TORCH)"
+	.venv/bin/python -m pip freeze --disable-pip-version-check | grep '^torch==' > $@
 
 .venv/installed: .venv/torch $(SOURCES)
-	.venv/bin/python -m pip install --quiet --disable-pip-version-check .
+	$(PIP) -c .venv/torch .
 	touch $@
 
 .venv/installed-test: .venv/installed
-	.venv/bin/python -m pip install --quiet --disable-pip-version-check ".[test]"
+	$(PIP) -c .venv/torch ".[test]"
 	touch $@
