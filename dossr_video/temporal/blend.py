@@ -22,8 +22,8 @@ GAIN = 1.75  # at most, of the detail that blending averages out
 RECOVERY = 0.7  # share of the lost detail, in dB, that is restored: all of it would bring back half the flicker
 TINY = 1e-8  # energy of a detail of 1e-4
 RANGE = 2.0  # at most, of contrast between two frames
-CONTRAST = 0.01  # deviation of blocks below which a channel has no contrast to match
-BLOCK = 16  # cells a side
+CONTRAST = 0.01  # deviation of cells below which a channel has no contrast to match
+LEVEL = 3.0  # input pixels; over 5 x 5 of such cells two frames are brought to one level
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,13 +64,14 @@ def blend_pictures(pictures: Tensor, previous: Tensor | None, motion: Motion, *,
     """Blend frames (T, 3, sH, sW) with the blended frame before each, keeping sharpness and exposure.
 
     y[i] = x[i] + m b (warp(y[i-1]) - x[i]), m the motion's confidence, b the strength in [0, 1], and the warped frame
-    at the exposure of this one, so that blending changes detail only. `previous`
+    with the contrast of this one and its level around each place, so that blending changes detail only. `previous`
     (1, 3, sH, sW) is y of the frame before the first: the last of the chunk before, or None at a shot's start. Only
     earlier frames are used, so the chunk length does not change the result.
     """
 
-    def as_exposed(frame: Tensor, moved: Tensor, weight: Tensor) -> Tensor:
-        return _towards(frame, _as_exposed(moved, frame, weight), weight)
+    def as_exposed(frame: Tensor, moved: Tensor, weight: Tensor, cell: int) -> Tensor:
+        moved = _with_contrast(moved, frame, weight, cell)
+        return _towards(frame, moved + _level(frame - moved, weight, cell), weight)
 
     return _blend(pictures, previous, motion, strength, warp, as_exposed)
 
@@ -78,11 +79,11 @@ def blend_pictures(pictures: Tensor, previous: Tensor | None, motion: Motion, *,
 def blend_latents(latents: Tensor, previous: Tensor | None, motion: Motion, *, strength: float, move: Warp) -> Tensor:
     """The same for latents (T, C, h, w), per channel; `move` warps the codec's latents.
 
-    Only the means are matched: most channels have no coarse contrast.
+    Only the level is matched: most channels are detail and have no coarse contrast.
     """
 
-    def each_channel(frame: Tensor, moved: Tensor, weight: Tensor) -> Tensor:
-        moved = moved + _mean(frame - moved, weight)
+    def each_channel(frame: Tensor, moved: Tensor, weight: Tensor, cell: int) -> Tensor:
+        moved = moved + _level(frame - moved, weight, cell)
         return _towards(frame.transpose(0, 1), moved.transpose(0, 1), weight).transpose(0, 1)
 
     return _blend(latents, previous, motion, strength, move, each_channel)
@@ -94,46 +95,59 @@ def _blend(
     motion: Motion,
     strength: float,
     move: Warp,
-    towards: Callable[[Tensor, Tensor, Tensor], Tensor],
+    towards: Callable[[Tensor, Tensor, Tensor, int], Tensor],
 ) -> Tensor:
+    cell = max(round(LEVEL * frames.shape[-1] / motion.flow.shape[-1]), 1)
     blended: list[Tensor] = []
     for i in range(len(frames)):
         frame = frames[i : i + 1]
         if previous is not None:
             flow, confidence = motion.flow[i : i + 1].to(frame.device), motion.confidence[i : i + 1].to(frame.device)
-            weight = strength * _resized(confidence, frame.shape[-2:])
+            weight = strength * _weight(confidence, frame.shape[-2:])
             # In float32: local energies are too small for half precision.
-            frame = towards(frame.float(), move(previous, flow).float(), weight).to(frame)
+            frame = towards(frame.float(), move(previous, flow).float(), weight, cell).to(frame)
         blended.append(frame)
         previous = frame
     return torch.cat(blended)
 
 
-def _resized(confidence: Tensor, size: torch.Size) -> Tensor:
-    """Confidence at a frame's size; a larger cell takes the least of its pixels, or occlusions would ghost."""
+def _weight(confidence: Tensor, size: torch.Size) -> Tensor:
+    """Confidence (1, 1, H, W) at a frame's size, nowhere above what it was, and without hard edges."""
+    # The least of 3 x 3 pixels, then their mean: where flow breaks off, its pictures do too, and an edge would show.
+    least = -F.max_pool2d(-confidence, 3, stride=1, padding=1)
+    soft = F.avg_pool2d(F.pad(least, (1, 1, 1, 1), mode="replicate"), 3, stride=1)
     if size[0] < confidence.shape[-2]:
-        return -F.adaptive_max_pool2d(-confidence, tuple(size))
-    return F.interpolate(confidence, size=tuple(size), mode="bilinear", align_corners=False)
+        # A larger cell takes the least of its pixels, or occlusions would ghost.
+        return -F.adaptive_max_pool2d(-soft, tuple(size))
+    return F.interpolate(soft, size=tuple(size), mode="bilinear", align_corners=False)
 
 
-def _as_exposed(moved: Tensor, frame: Tensor, weight: Tensor) -> Tensor:
-    """Moved (1, C, h, w) with every channel's mean and coarse contrast, where it is blended, as in `frame`.
-
-    Otherwise blending would lengthen fades, and remove flicker in still areas only.
-    """
-    mean, wanted = _mean(moved, weight), _mean(frame, weight)
-    # Of coarse blocks, so that noise does not count as contrast.
-    size = [-(-side // BLOCK) for side in frame.shape[-2:]]
-    share, *blocks = (F.interpolate(x, size=size, mode="area") for x in (weight, moved - mean, frame - wanted))
-    contrast, wanted_contrast = ((share * block.square()).sum((2, 3), keepdim=True) for block in blocks)
+def _with_contrast(moved: Tensor, frame: Tensor, weight: Tensor, cell: int) -> Tensor:
+    """Moved (1, C, h, w) with every channel's coarse contrast, where it is blended, as in `frame`."""
+    # Of coarse cells, so that noise does not count as contrast.
+    share, *cells = (_coarse(images, cell) for images in (weight, moved, frame))
+    contrast, wanted = ((share * (part - _mean(part, share)).square()).sum((2, 3), keepdim=True) for part in cells)
     floor = CONTRAST**2 * share.sum((2, 3), keepdim=True) + TINY
-    gain = ((wanted_contrast + floor) / (contrast + floor)).sqrt().clamp(1 / RANGE, RANGE)
-    return (moved - mean) * gain + wanted
+    return moved * ((wanted + floor) / (contrast + floor)).sqrt().clamp(1 / RANGE, RANGE)
 
 
 def _mean(images: Tensor, weight: Tensor) -> Tensor:
     """Weighted mean (1, C, 1, 1); 0 where all weights are 0."""
     return (weight * images).sum((2, 3), keepdim=True) / (weight.sum((2, 3), keepdim=True) + TINY)
+
+
+def _level(difference: Tensor, weight: Tensor, cell: int) -> Tensor:
+    """Mean of a difference (1, C, h, w) around each place, as far as it is blended.
+
+    Without it blending would lengthen fades, and wherever the weight changes on a flat wall that flickers an outline
+    would show. The mean of the whole frame is not enough: film flickers in parts.
+    """
+    share, total = (box_mean(_coarse(images, cell)) for images in (weight, weight * difference))
+    return F.interpolate(total / (share + TINY), size=difference.shape[-2:], mode="bilinear", align_corners=False)
+
+
+def _coarse(images: Tensor, cell: int) -> Tensor:
+    return F.interpolate(images, size=[-(-side // cell) for side in images.shape[-2:]], mode="area")
 
 
 def _towards(frame: Tensor, moved: Tensor, weight: Tensor) -> Tensor:

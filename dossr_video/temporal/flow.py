@@ -18,6 +18,9 @@ from dossr_video.frames import Motion
 LUMA = (0.299, 0.587, 0.114)
 SMALLEST = 32  # pixels; DIS reads out of bounds on shorter sides
 GRAIN = 8 / 255  # the largest mean difference that grain explains
+BEYOND = 1.5  # times the mean difference, how far grain goes beyond the range of its neighbours
+OTHER, SAME = 0.3, 0.4  # share of the detail that agrees: so little in another scene, so much in the same one
+FLAT = 0.1 / 255  # detail of a place that has none
 STILL = 1.15  # zero flow is preferred up to this ratio of the mismatches
 
 # OpenCV's presets, and the finest scale: flow at 1/2^scale of the frame's side.
@@ -128,11 +131,14 @@ def _between(before: Tensor | None, now: Tensor, estimator: FlowEstimator | None
         return Motion(now.new_zeros(1, 2, *now.shape[-2:]), now.new_zeros(1, 1, *now.shape[-2:]))
     frame, earlier = now[None], before[None]
     backward, forward = estimator(frame, earlier), estimator(earlier, frame)
-    moved, unmoved = mismatch(frame, warp(earlier, backward, mode="bilinear")), mismatch(frame, earlier)
+    aligned = warp(earlier, backward, mode="bilinear")
+    moved, unmoved = mismatch(frame, aligned), mismatch(frame, earlier)
     # Flow is unreliable in flat areas and under exposure changes: zero flow is taken where it explains as well.
     still = unmoved <= STILL * moved
     agreed = torch.where(still, 1.0, consistency(backward, forward))
-    return Motion(backward * ~still, agreed * photometric(torch.where(still, unmoved, moved)))
+    mismatches, aligned = torch.where(still, unmoved, moved), torch.where(still, earlier, aligned)
+    confidence = agreed * photometric(mismatches) * within(frame, aligned, _noise(mismatches))
+    return Motion(backward * ~still, confidence * same_scene(frame, earlier, confidence))
 
 
 def consistency(backward: Tensor, forward: Tensor) -> Tensor:
@@ -161,8 +167,41 @@ def photometric(mismatches: Tensor) -> Tensor:
 
     The mismatch is relative to the frame's median, an estimate of its noise, so that grain does not lower confidence.
     """
-    noise = _median(mismatches).clamp(max=GRAIN)
-    return (2 - mismatches / (1.8 * noise + 3 / 255)).clamp(0, 1)
+    return (2 - mismatches / (1.8 * _noise(mismatches) + 3 / 255)).clamp(0, 1)
+
+
+def within(frames: Tensor, others: Tensor, noise: Tensor) -> Tensor:
+    """0 beside what the earlier frame, moved, has and this one does not: specks and scratches; else 1: (T, 1, H, W).
+
+    They are too small for a mean over 5 x 5 pixels. What lies outside of the range of the 3 x 3 pixels of this frame,
+    exposure taken out, is none of its edges however much these moved within a pixel, as known from the antialiasing of
+    games (Karis 2014). `noise` is the mean difference that grain makes.
+    """
+    others = others + _median(frames - others)
+    highest, lowest = F.max_pool2d(frames, 3, 1, 1), -F.max_pool2d(-frames, 3, 1, 1)
+    beyond = torch.maximum(others - highest, lowest - others).amax(1, keepdim=True)
+    # One pixel around as well, for an enlarged speck is wider than the speck.
+    return (2 - F.max_pool2d(beyond, 3, 1, 1) / (BEYOND * noise + 3 / 255)).clamp(0, 1)
+
+
+def same_scene(frames: Tensor, others: Tensor, confidence: Tensor) -> Tensor:
+    """1 where two frames show one scene, 0 where they do not: (T, 1, 1, 1), from the confidence (T, 1, H, W).
+
+    Cuts are found where shots are long enough to tell them from motion; scenes of one and two frames are not. Between
+    any two frames something flat happens to agree, so what counts is how much of their detail does: half of it and more
+    within a scene, less than a third across a cut.
+    """
+    detail = torch.maximum(*(_detail(luma(images)) for images in (frames, others)))
+    share = (confidence * detail).sum((2, 3), keepdim=True) / detail.sum((2, 3), keepdim=True)
+    return ((share - OTHER) / (SAME - OTHER)).clamp(0, 1)
+
+
+def _detail(images: Tensor) -> Tensor:
+    return (images - box_mean(images)).abs() + FLAT
+
+
+def _noise(mismatches: Tensor) -> Tensor:
+    return _median(mismatches).clamp(max=GRAIN)
 
 
 def _median(images: Tensor) -> Tensor:

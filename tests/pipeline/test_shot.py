@@ -183,6 +183,18 @@ def test_state_ends_at_a_cut(moving: Tensor) -> None:
     assert (both[4:] - alone).abs().mean() < 0.02
 
 
+@pytest.mark.parametrize("length", [1, 2, 3])
+def test_scenes_too_short_for_shots_show_no_trace_of_others(
+    compact: DomainShiftModel, moving: Tensor, length: int
+) -> None:
+    dark = moving[:length].flip(-1) * 0.4
+    together = torch.cat([1 - moving[-length:], dark])
+    for scene in (together, dark):
+        scene[..., :8] = 0.05  # something flat that scenes share
+    # One at a time: a batched kernel may round differently.
+    assert torch.equal(run(compact, together, 1, fail)[-length:], run(compact, dark, 1, fail))
+
+
 @pytest.mark.parametrize(
     ("width", "height", "frames"), [(208, 88, 8), (352, 288, 3), (720, 576, 1), (1920, 1080, 1), (8192, 8192, 1)]
 )

@@ -116,6 +116,34 @@ def test_no_ghost_behind_a_moving_object() -> None:
     assert (blended - pictures).abs().mean() < 2 / 255
 
 
+def test_no_islands_where_a_flat_wall_flickers() -> None:
+    # Film flickers in parts, and motion on a flat wall is trusted in patches: their outlines must not show.
+    flicker = torch.stack([texture(seed, 2 * H, 2 * W, 24.0) for seed in range(6)])
+    grain = 0.01 * torch.randn(6, 3, 2 * H, 2 * W, generator=torch.Generator().manual_seed(0))
+    pictures = 0.5 + 0.1 * (flicker - 0.5) + grain
+    patchy = still(6)
+    patchy.confidence[1:] = (texture(9, H, W, 4.0)[:1] > 0.5).float()
+    drawn = blend_pictures(pictures, None, patchy, strength=0.7) - pictures
+    assert unsteadiness(grain + drawn) < 0.65 * unsteadiness(grain)
+    assert float(box_mean(box_mean(drawn)).abs().max()) < 4 / 255
+
+
+@pytest.mark.parametrize("width", [1, 2])
+def test_a_scratch_of_the_frame_before_is_not_drawn_in(width: int) -> None:
+    background = texture(2, H, 2 * W, 1.5)
+    frames = torch.stack([background[..., t : t + W] for t in range(4)])
+    frames = frames + 0.01 * torch.randn(4, 3, H, W, generator=torch.Generator().manual_seed(0))
+    frames[1, :, :, 30 : 30 + width] += 0.25
+    frames[1, :, 10 : 10 + width, 50 : 50 + width] -= 0.25
+    frames = frames.clamp(0, 1)
+    moved = motion(None, frames, DisFlow())
+    drawn = blend_pictures(frames, None, moved, strength=0.7)[2] - frames[2]
+    # The scene slides by a pixel: there it would be now.
+    assert float(drawn[..., 29 : 29 + width].mean().abs()) < 1 / 255
+    assert float(drawn[..., 10 : 10 + width, 49 : 49 + width].abs().mean()) < 8 / 255
+    assert float(moved.confidence[2].mean()) > 0.7
+
+
 def test_two_different_things_are_not_mixed() -> None:
     # The flow claims they are the same: the weight yields where the gain cannot make up for what is lost.
     a, b = texture(4, 2 * H, 2 * W, 1.0), texture(5, 2 * H, 2 * W, 1.0)
