@@ -94,10 +94,8 @@ def upscale(
         from dossr_video.report import before_after as draw
 
         draw(Path(source), Path(target), before_after, read=report.settings.read)
-    losses = [f"not kept: {loss}" for loss in report.lost]
-    damage = [f"the source is damaged {place}" for place in report.damage]
-    for warning in (*losses, *damage):
-        say(f"warning: {warning}")
+    for place in report.damage:
+        say(f"warning: the source is damaged {place}")
     if not quiet:
         say(f"result: {target}")
         if before_after is not None:

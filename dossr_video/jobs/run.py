@@ -32,7 +32,7 @@ from dossr_video.settings import Settings
 from dossr_video.video.info import SourceInfo
 from dossr_video.video.inspect.processing import ProcessingPlan, analyse
 from dossr_video.video.read.probe import probe
-from dossr_video.video.write.writer import check_target, try_encoder
+from dossr_video.video.write.writer import check_target
 
 
 def run_job(
@@ -104,7 +104,9 @@ class _Request:
         source = probe(self.source, max_pixels=self.settings.max_pixels)
         processing = analyse(source, self.settings, target=self.target, on_frame=self._look)
         assert processing.video is not None
-        try_encoder(processing.video)  # options that do not fit the input are refused here, before hours of work
+        if processing.lost:
+            warnings = tuple(f"not kept: {loss}" for loss in processing.lost)
+            self.on_progress(Progress("probing", warnings=warnings))
         folder = JobFolder.beside(self.target, suffix=processing.video.segment_suffix)
         with write_errors(self.target.parent), folder.held():
             if self.restart:
@@ -264,7 +266,7 @@ class _Job:
             resumed=resumed,
             kept=proof.summary,
             proof=proof,
-            lost=outcome.lost,
+            lost=self.processing.lost,
             damage=plan.damage,
             warnings=(*outcome.warnings, *(warning for result in results for warning in result.warnings)),
         )

@@ -13,6 +13,7 @@ from dossr_video.video.info import SourceInfo, VideoInfo
 from dossr_video.video.inspect.content import ContentAnalysis, sample_content
 from dossr_video.video.inspect.fields import field_spans
 from dossr_video.video.mux.streams import describe, losses, map_streams
+from dossr_video.video.mux.trial import trial
 from dossr_video.video.read.deinterlace import FieldSpan
 from dossr_video.video.read.reader import ReadSpec, open_reader
 from dossr_video.video.read.timeline import parts_of
@@ -74,7 +75,8 @@ def analyse(
     if target is not None and container is not None:
         width, height = output_size(source.video, settings, target)
         video = make_spec(source.video, fields, settings, target, width=width, height=height)
-        lost = losses(source, container, cut=read.is_cut) + picture_losses(source.video, video.encoding)
+        video, changed = trial(source, video, container, cut=read.is_cut)
+        lost = losses(source, container, cut=read.is_cut) + picture_losses(source.video, video.encoding) + changed
     if lost and settings.strict:
         raise SettingsError(
             f"--strict: {lost[0]}" + (f" ({len(lost)} losses in all)" if len(lost) > 1 else ""),

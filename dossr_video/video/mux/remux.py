@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence, Set
 from contextlib import ExitStack
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -89,6 +90,7 @@ def join(
     container: Container,
     cut: Cut | None = None,
     on_frame: Callable[[int], None] = lambda count: None,
+    packets: int | None = None,
 ) -> JoinReport:
     """Write `target` (of the format of `container`) from the segments in order and the source's other streams.
 
@@ -103,7 +105,7 @@ def join(
                 av.open(str(target), "w", format=container.format, container_options=_options(source, spec, container))
             )
             first = stack.enter_context(av.open(str(segments[0].path)))
-            return _Join(segments, source, spec, container, cut, on_frame).run(given, made, first)
+            return _Join(segments, source, spec, container, cut, on_frame, packets).run(given, made, first)
     except av.FFmpegError as error:
         target.unlink(missing_ok=True)
         full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO)
@@ -134,12 +136,14 @@ class _Join:
         container: Container,
         cut: Cut | None,
         on_frame: Callable[[int], None],
+        packets: int | None,
     ) -> None:
         self._segments = segments
         self._source = source
         self._spec = spec
         self._container = container
         self._on_frame = on_frame
+        self._packets = packets
         self._clock = clock_of(source, cut)
         self._warnings: list[str] = []
         self._filled: set[int] = set()  # streams of which something was written
@@ -291,7 +295,7 @@ class _Join:
         streams = [given.streams[index] for index in writers]
         if not streams:
             return
-        packets = filter(PacketSelector(self._source, self._clock), given.demux(streams))
+        packets = filter(PacketSelector(self._source, self._clock), islice(given.demux(streams), self._packets))
         while True:
             try:
                 packet = next(packets, None)

@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -22,12 +21,13 @@ from dossr_video.video.info import HdrInfo, VideoInfo
 from dossr_video.video.read.deinterlace import FieldSpan, clock_of
 from dossr_video.video.tags import MATRICES, PRIMARIES, RANGES, TRANSFERS, ColorInfo, code_point
 from dossr_video.video.write.containers import Container, container_of
-from dossr_video.video.write.encoders import ENCODERS, EncoderSettings, check_settings, choose_pix_fmt
+from dossr_video.video.write.encoders import ENCODERS, Encoder, EncoderSettings, check_settings, choose_pix_fmt
 
 if TYPE_CHECKING:
     from av.video.codeccontext import VideoCodecContext
     from typing_extensions import Self
 
+MILLISECONDS = 1000  # per second
 LONGEST_NAME = 255 - len(".dossr")  # bytes: what file systems take, less what the name of the job's folder adds
 
 
@@ -73,8 +73,10 @@ def make_spec(
     Options that are not given follow the source as far as the encoder supports it.
     """
     time_base, frame_rate = clock_of(fields, source)
-    encoding = make_encoding(source, settings, container_of(target), width=width, height=height)
+    container = container_of(target)
+    encoding = make_encoding(source, settings, container, width=width, height=height)
     encoder = ENCODERS[encoding.encoder]
+    check_rate(frame_rate, container, encoder)
     return VideoSpec(
         width=width,
         height=height,
@@ -86,6 +88,15 @@ def make_spec(
         sample_aspect_ratio=_aspect(source, width=width, height=height),
         display_matrix=source.display_matrix,
     )
+
+
+def check_rate(frame_rate: Fraction, container: Container, encoder: Encoder) -> None:
+    """SettingsError for a frame rate that timestamps in milliseconds cannot express."""
+    if frame_rate > MILLISECONDS and {container.format, encoder.muxer} & {"matroska", "webm"}:
+        raise SettingsError(
+            f"{container.format} stores timestamps in milliseconds, too coarse for {float(frame_rate):.0f} frames/s",
+            hint="name the target .mp4 and leave out --encoder",
+        )
 
 
 def make_encoding(
@@ -242,12 +253,6 @@ class VideoWriter:
         with contextlib.suppress(av.FFmpegError):  # the file goes away in any case
             self._container.close()
         self._path.unlink(missing_ok=True)
-
-
-def try_encoder(spec: VideoSpec) -> None:
-    """Open the encoder once: SettingsError when it refuses its options."""
-    with TemporaryDirectory() as folder:
-        VideoWriter(Path(folder) / "trial", spec)._discard()
 
 
 def configure(context: VideoCodecContext, spec: VideoSpec, time_base: Fraction) -> None:

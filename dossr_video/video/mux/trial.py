@@ -1,0 +1,78 @@
+"""A trial of the result before the work: what the encoder or the container refuses, rounds or drops is known then."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import torch
+
+from dossr_video.errors import SettingsError, TargetError
+from dossr_video.video.info import SourceInfo, VideoInfo
+from dossr_video.video.mux.remux import Cut, SegmentFile, join
+from dossr_video.video.read.probe import probe
+from dossr_video.video.write.containers import Container
+from dossr_video.video.write.writer import VideoSpec, VideoWriter
+
+PACKETS = 200  # of other streams that are written
+COLUMNS = Fraction(3, 2)  # of the frame, that rounding may change its shape by
+UNIT = 1 << 16  # of a display matrix
+NEAR = 4  # units that rounding may change a display matrix by
+
+
+def trial(source: SourceInfo, spec: VideoSpec, container: Container, *, cut: bool) -> tuple[VideoSpec, tuple[str, ...]]:
+    """Encode a black frame, write it with the first packets of all other streams, and read it back.
+
+    Returns:
+        The spec with the tags as the container stores them, and one line for each that it does not keep.
+
+    Raises:
+        SettingsError: The encoder refuses its options, or the container the streams.
+    """
+    begin = Fraction(round(source.start / spec.time_base)) * spec.time_base
+    with TemporaryDirectory() as folder:
+        part = Path(folder) / f"part{spec.segment_suffix}"
+        with VideoWriter(part, spec) as writer:
+            writer.write(torch.zeros(3, spec.height, spec.width), 0)
+        result = Path(folder) / f"result.{container.format}"
+        segments = [SegmentFile(part, round(begin / spec.time_base))]
+        whole = Cut(begin, begin + PACKETS) if cut else None
+        try:
+            join(segments, source, result, spec=spec, container=container, cut=whole, packets=PACKETS)
+        except (TargetError, ValueError) as error:
+            reason = error.message.removeprefix(str(result)) if isinstance(error, TargetError) else str(error)
+            raise SettingsError(
+                f"a trial of the result as {container.format} failed: {reason.strip()}",
+                hint="name the target .mkv, which supports most, or leave out --encoder and --pix-fmt",
+            ) from error
+        found = probe(result, max_pixels=spec.width * spec.height).video
+    stored = spec
+    if spec.display_matrix not in (None, found.display_matrix):
+        stored = replace(stored, display_matrix=found.display_matrix)
+    if (spec.sample_aspect_ratio or 1) != (found.sample_aspect_ratio or 1):
+        stored = replace(stored, sample_aspect_ratio=found.sample_aspect_ratio)
+    return stored, tuple(_changes(spec, found, container))
+
+
+def _changes(spec: VideoSpec, found: VideoInfo, container: Container) -> Iterator[str]:
+    if _turns(spec.display_matrix) != _turns(found.display_matrix):
+        yield (
+            f"display matrix {_turns(spec.display_matrix)}: {container.format} stores rotation and mirroring only;"
+            " .mp4 and .mov store all of it"
+        )
+    wanted, stored = spec.sample_aspect_ratio or Fraction(1), found.sample_aspect_ratio or Fraction(1)
+    if abs(wanted - stored) * spec.width > COLUMNS * wanted:
+        yield f"pixel aspect {_ratio(wanted)}: {container.format} stores {_ratio(stored)}"
+
+
+def _turns(matrix: tuple[int, ...] | None) -> tuple[float, ...]:
+    """What a display matrix does to the frame, without the place on a canvas: a, b, c, d of ISO 14496-12."""
+    numbers = (UNIT, 0, 0, UNIT) if matrix is None else (matrix[0], matrix[1], matrix[3], matrix[4])
+    return tuple(round(number / NEAR) * NEAR / UNIT for number in numbers)
+
+
+def _ratio(ratio: Fraction) -> str:
+    return f"{ratio.numerator}:{ratio.denominator}"
