@@ -178,6 +178,19 @@ def test_a_run_reports_and_is_quiet(run: Run, tmp_path: Path, sample: Path) -> N
     assert sorted(path.name for path in tmp_path.iterdir()) == ["o.mp4", "report.json"]
 
 
+def test_probe_with_a_target_prints_what_a_run_would_do(run: Run, tmp_path: Path, sample: Path) -> None:
+    """All of it decided, as in the report of that run."""
+    arguments = ("probe", sample, tmp_path / "o.mp4", "--model", "bicubic", "--duration", "0.2")
+    lines = run(*arguments).stdout.splitlines()
+    assert {"model = bicubic", "encoder = libx264", "crf = 16.0", "width = 832", "sampling = none"} <= set(lines)
+    assert not any("auto" in line for line in lines)
+    settings = json.loads(run(*arguments, "--json").stdout)["settings"]
+    assert list(tmp_path.iterdir()) == []
+    report = tmp_path / "report.json"
+    run(*arguments[1:], "--quiet", "--json-report", report)
+    assert json.loads(report.read_text())["settings"] == settings
+
+
 def test_progress_without_a_terminal_is_plain_lines(run: Run, tmp_path: Path, sample: Path) -> None:
     result = run(sample, tmp_path / "o.mp4", "--model", "bicubic", "--duration", "0.4")
     assert result.returncode == 0, result.stderr

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import pickle
 from collections.abc import Callable
 from itertools import accumulate
 from pathlib import Path
@@ -176,6 +177,7 @@ def test_nothing_is_left_to_decide(clip: Path, resolved: Resolved) -> None:
     assert (spec.machine.chunk, spec.model.dtype, spec.model.reason) == (8, "float32", "the default")
     assert (spec.video.encoding.encoder, spec.video.encoding.crf, spec.video.width) == ("libx264", 16.0, 128)
     assert "auto" not in spec.flat().values()
+    assert pickle.loads(pickle.dumps(spec)) == spec  # workers are other processes
     _, other = resolved(clip, Settings(chunk=5, encoder="libx265"))
     assert (other.machine.chunk, other.video.encoding.encoder) == (5, "libx265")
 

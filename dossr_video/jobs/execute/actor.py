@@ -1,4 +1,4 @@
-"""A worker on another machine: where it finds the source, and how its segments get away."""
+"""A worker on another machine: where it finds the source, and how its segments are sent back."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class RemoteWorker:
         self._device = device
         self._worker: Worker | None = None  # made by the first call, where its errors come back as they are
         self._written = 0
-        self._scratch: Scratch | None = Scratch()  # now: what a worker before left goes away
+        self._scratch: Scratch | None = Scratch()  # now: removes what a killed worker left
         self._fetched: Path | None = None  # the folder of a source that was fetched here
 
     def info(self) -> WorkerInfo:
@@ -70,8 +70,8 @@ class RemoteWorker:
             self._made(task).unlink()
         return content
 
-    def forget(self) -> None:
-        """Drop what this job left on the machine."""
+    def clean_up(self) -> None:
+        """Remove the files of this job from the machine."""
         if self._scratch is not None:
             self._scratch.remove()
             self._scratch = None

@@ -1,4 +1,4 @@
-"""Running segments on this machine: one worker for each accelerator, or one on the CPU."""
+"""Runs segments on this machine: one worker per accelerator, or one on the CPU."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class LocalExecutor:
     def run(self, tasks: Iterable[Task], callbacks: Callbacks) -> None:
         lock = threading.Lock()
         failed = threading.Event()  # no task is begun any more
-        abandoned = threading.Event()  # running tasks are given up
+        abandoned = threading.Event()  # running tasks are aborted
 
         def work(worker: Worker) -> None:
             try:
@@ -47,7 +47,7 @@ class LocalExecutor:
                 worker.close()
 
         def counter() -> Callable[[int], None]:
-            """Turns a task's own count into steps."""
+            """Turns the count of one task into increments."""
             before = 0
 
             def count(written: int) -> None:
@@ -74,7 +74,7 @@ class LocalExecutor:
 
 
 class _Shared(Iterator[Task]):
-    """Tasks that several threads take from."""
+    """An iterator of tasks that several threads share."""
 
     def __init__(self, tasks: Iterable[Task]) -> None:
         self._tasks = iter(tasks)

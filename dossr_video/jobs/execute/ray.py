@@ -23,20 +23,20 @@ try:
 except ImportError as missing:
     raise JobError("--ray needs Ray, which is not installed", hint="pip install 'dossr-video[ray]'") from missing
 
-DEATHS = 3  # of workers on one segment, after which it is no accident
+DEATHS = 3  # of workers on one segment, after which the job fails
 CLEANING = 10.0  # seconds that the workers have to clean up after a job
-POLL = 0.5  # seconds between two looks at how far the workers are
+POLL = 0.5  # seconds between two polls of the workers
 
 
 @dataclass(eq=False)
 class _Member:
-    """An actor and what it does."""
+    """An actor and its current task."""
 
     actor: Any
     task: Task | None = None
-    call: Any = None  # the answer waited for: of the task, or, after a death, a sign of life
-    look: Any = None  # the answer to how far the task is
-    shown: int = 0  # frames of the task that were counted
+    call: Any = None  # pending result of the task, or, after a death, of a ping
+    count: Any = None  # pending result of a frame count
+    counted: int = 0  # frames of the task that were reported
 
 
 class RayExecutor:
@@ -67,12 +67,12 @@ class RayExecutor:
             while run.goes_on(callbacks.stopping()):
                 run.step()
         except BaseException:
-            for member in self._members:  # whoever stops at once does not wait for running tasks
+            for member in self._members:  # stopped at once: running tasks are not waited for
                 ray.kill(member.actor, no_restart=False)
-                member.task, member.call, member.look = None, member.actor.written.remote(), None
+                member.task, member.call, member.count = None, member.actor.written.remote(), None
             raise
-        forgotten = [member.actor.forget.remote() for member in self._members]
-        ray.wait(forgotten, num_returns=len(forgotten), timeout=CLEANING)
+        cleaned = [member.actor.clean_up.remote() for member in self._members]
+        ray.wait(cleaned, num_returns=len(cleaned), timeout=CLEANING)
         if run.failure is not None:
             raise run.failure
 
@@ -96,16 +96,16 @@ class _Run:
         self._deaths: Counter[int] = Counter()
 
     def goes_on(self, stopping: bool) -> bool:
-        """Whether anything is left to wait for."""
+        """Whether tasks wait or run."""
         if stopping or self.failure is not None:
             self._waiting.clear()
         return bool(self._waiting) or any(member.task for member in self._members)
 
     def step(self) -> None:
-        """Give work to the free, wait a moment, and take what is finished."""
+        """Start tasks on idle actors, wait a moment, and collect results."""
         for member in self._members:
             if member.call is None and self._waiting:
-                member.task, member.shown = self._waiting.popleft(), 0
+                member.task, member.counted = self._waiting.popleft(), 0
                 member.call = member.actor.run.remote(member.task, self._mark(member.task.source.path), self._info)
         calls = [member.call for member in self._members if member.call is not None]
         ready, _ = ray.wait(calls, num_returns=len(calls), timeout=POLL)
@@ -113,30 +113,30 @@ class _Run:
             if member.call in ready:
                 self._take(member)
             elif member.task is not None:
-                self._look(member)
+                self._poll(member)
 
     def _take(self, member: _Member) -> None:
         call, task = member.call, member.task
-        member.call = member.task = member.look = None
+        member.call = member.task = member.count = None
         try:
             answer = ray.get(call)
             if task is not None:
-                _bring(member.actor, task)
+                _save_segment(member.actor, task)
         except RayTaskError as error:
             self.failure = self.failure or error.cause
         except RayActorError as error:
             if task is not None:
-                self._callbacks.on_frames(-member.shown)
-                self._mourn(task, error)
+                self._callbacks.on_frames(-member.counted)
+                self._retry(task, error)
             else:
-                time.sleep(POLL)  # it is not up yet
+                time.sleep(POLL)  # not restarted yet
             member.call = member.actor.written.remote()  # answered when Ray has started the actor again
         else:
             if task is not None:
-                self._callbacks.on_frames(answer.frames - member.shown)
+                self._callbacks.on_frames(answer.frames - member.counted)
                 self._callbacks.on_done(answer)
 
-    def _mourn(self, task: Task, error: RayActorError) -> None:
+    def _retry(self, task: Task, error: RayActorError) -> None:
         self._deaths[task.segment.index] += 1
         if self._deaths[task.segment.index] < DEATHS:
             self._waiting.appendleft(task)
@@ -146,20 +146,20 @@ class _Run:
                 hint="see Ray's logs for the reason, often too little memory; finished segments are kept",
             )
 
-    def _look(self, member: _Member) -> None:
-        """Count what the running task has written, as far as its actor has answered."""
-        if member.look is None:
-            member.look = member.actor.written.remote()
-        elif ray.wait([member.look], timeout=0)[0]:
+    def _poll(self, member: _Member) -> None:
+        """Report the frames that the running task has written, once its actor has answered."""
+        if member.count is None:
+            member.count = member.actor.written.remote()
+        elif ray.wait([member.count], timeout=0)[0]:
             with suppress(RayActorError):
-                written = ray.get(member.look)
-                self._callbacks.on_frames(written - member.shown)
-                member.shown = written
-            member.look = None
+                written = ray.get(member.count)
+                self._callbacks.on_frames(written - member.counted)
+                member.counted = written
+            member.count = None
 
 
-def _bring(actor: Any, task: Task) -> None:
-    """Take a finished segment's file from its worker; it has its name only when it is whole and on the disk."""
+def _save_segment(actor: Any, task: Task) -> None:
+    """Copy a finished segment from its worker; it gets its name only when it is complete and on the disk."""
     temporary = task.target.with_name(f"{task.target.stem}.part{task.target.suffix}")
     try:
         with temporary.open("wb") as file:

@@ -1,4 +1,4 @@
-"""Where the parts are put together: one model on one device, doing one segment after another."""
+"""A worker: one model on one device, which computes one segment after another."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from dossr_video.video.write.writer import VideoWriter
 
 
 class Worker:
-    """Holds the model; whatever runs it, in this process or another, gets the same files."""
+    """Holds the model. The same task gives the same file in any process."""
 
     def __init__(self, spec: WorkerSpec, *, device: str, model: PictureModel | None = None) -> None:
         """Loads the model that `spec` names, where none is given.
@@ -83,13 +83,13 @@ class Worker:
         return result
 
     def close(self) -> None:
-        """Let go of the file it read last."""
+        """Close the file it read last."""
         if self._reader is not None:
             self._reader.close()
             self._reader = None
 
     def _reader_of(self, source: SourceInfo, spec: ReadSpec) -> VideoReader:
-        """The reader stays open from segment to segment: where it stopped, the next one often begins."""
+        """The reader stays open between segments: the next one often begins where it stopped."""
         status = source.path.stat()
         read = (source.path, status.st_size, status.st_mtime_ns, spec)
         if self._reader is None or self._read != read:

@@ -8,7 +8,6 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Iterator
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 import av
@@ -19,17 +18,18 @@ from dossr_video.video.info import SourceInfo
 from dossr_video.video.read.damage import Damage
 from dossr_video.video.read.frame import Frame
 from dossr_video.video.read.probe import MAX_PIXELS, open_source, picture_stream, probe
+from dossr_video.video.read.pyav import VideoReader
 from dossr_video.video.tags import ColorInfo
 
 if TYPE_CHECKING:
-    from typing_extensions import Self
+    pass
 
 CONTAINERS = ("mp4", "matroska")  # decord loses frames of MPEG-PS and TS
 CODECS = ("h264", "hevc", "vp9", "av1", "mpeg4")
 FORMATS = ("yuv420p", "yuvj420p")  # decord gives 8-bit RGB; only these come out as PyAV has them
 
 
-class DecordReader:
+class DecordReader(VideoReader):
     """A VideoReader over decord. Timestamps come from the packets: decord numbers frames from zero."""
 
     def __init__(self, source: str | Path | SourceInfo, *, max_pixels: int = MAX_PIXELS) -> None:
@@ -59,14 +59,6 @@ class DecordReader:
 
     def __len__(self) -> int:
         return len(self._pts)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def __getitem__(self, index: int) -> Frame:
         """The frame with this index in display order."""

@@ -54,14 +54,16 @@ class VideoReader(Protocol):
 
     def close(self) -> None: ...
 
-    def __enter__(self) -> Self: ...
+    def __enter__(self) -> Self:
+        return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None: ...
+    ) -> None:
+        self.close()
 
 
-class PyavReader:
+class PyavReader(VideoReader):
     """The default reader: everything FFmpeg decodes.
 
     It uses slice threads only: frame threads lose the last frames when the last packet is damaged, and make the pixels
@@ -83,14 +85,6 @@ class PyavReader:
         self.parts = parts_of(self.info.path)
         self._to_rgb = pixels.ToRgb(self.info.video.resolved_color)
         self._pass: _Pass | None = None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def close(self) -> None:
         if self._pass is not None:

@@ -54,7 +54,7 @@ def worker(tiny: Settings) -> Iterator[RemoteWorker]:
     yield worker
     assert worker._scratch is not None
     folder = worker._scratch.path
-    worker.forget()
+    worker.clean_up()
     assert not folder.exists()
 
 
@@ -99,7 +99,7 @@ def test_a_source_with_a_url_is_fetched_and_goes_away_after_the_job(
     worker.run(with_url, mark, worker.info())
     assert bring(worker, with_url) == seen
     assert list((tmp_path / "cache").rglob("*.mp4"))
-    worker.forget()
+    worker.clean_up()
     assert not list((tmp_path / "cache").rglob("*.mp4"))
     with pytest.raises(SourceError, match="has changed since the job began"):
         worker.run(with_url, replace(mark, size=1), worker.info())
