@@ -28,7 +28,9 @@ def _device_name(value: str) -> str:
 class ModelSettings(BaseModel):
     """Model and sampler"""
 
-    model: str = Field("compact", description="compact, bicubic, a DoSSR checkpoint, or a folder made by `convert`")
+    model: str = Field(
+        "compact", description="compact, large, bicubic, a DoSSR checkpoint, or a folder made by `convert`"
+    )
     steps: int | None = Field(None, ge=1, le=499, description="network calls; default: the model's own")
     order: Literal[1, 2, 3] | None = Field(None, description="order of the solver; default: the model's own")
     corrected_third_order: bool = Field(False, description="a corrected third order in place of the published one")

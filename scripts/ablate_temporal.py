@@ -33,7 +33,7 @@ from torch import Tensor
 
 from dossr_video import Settings, upscale_frames
 from dossr_video.frames import Motion
-from dossr_video.models.base import HiddenState, PictureModel
+from dossr_video.models.base import HiddenState, PictureModel, Restored
 from dossr_video.models.registry import load_model
 from dossr_video.quality.figures import Clip, colour_shift, judge
 from dossr_video.quality.networks import Networks
@@ -55,7 +55,7 @@ Figures = dict[str, float | None]
 def without_hidden_state(model: PictureModel) -> PictureModel:
     """The model, its restorer seeing every frame alone."""
 
-    def restore(frames: Tensor, motion: Motion, hidden: HiddenState) -> tuple[Tensor, HiddenState]:
+    def restore(frames: Tensor, motion: Motion, hidden: HiddenState) -> Restored:
         return model.restore(frames, replace(motion, confidence=torch.zeros_like(motion.confidence)), None)
 
     alone = copy(model)

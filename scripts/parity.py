@@ -28,7 +28,7 @@ from dossr_video.diffusion.sampler import sample
 from dossr_video.diffusion.schedule import SHIFT_STEPS, make_point, make_schedule, training_tables
 from dossr_video.errors import DossrError, ModelError
 from dossr_video.frames import Motion
-from dossr_video.models.base import Condition
+from dossr_video.models.base import Condition, Restored
 from dossr_video.models.checkpoint import read_weights
 from dossr_video.models.dossr.model import LATENT_SCALE, DoSSR
 from dossr_video.models.dossr.networks import STORED_PROMPTS, ReleasedCheckpoint, load_networks
@@ -151,7 +151,7 @@ def picture_results(arrays: Arrays, model: DoSSR) -> Results:
         yield "vae_latent", model.encode(img, arrays["vae_noise"])
     encoder = networks.cond_encoder
     yield "cond_moments", (encoder or (lambda x: networks.vae.quant_conv(networks.vae.encoder(x))))(2 * img - 1)
-    yield "cond_latent", model.condition(img, mean).hint
+    yield "cond_latent", model.condition(Restored(img), mean).hint
 
 
 def sampler_results(arrays: Arrays, lq: Tensor | None, model: DoSSR, contexts: Tensor, cfg_scale: float) -> Results:
@@ -211,7 +211,7 @@ def run_sampler(
 
 def encode(model: DoSSR, pictures: Tensor, posterior_noise: Tensor) -> tuple[Tensor, Tensor]:
     """The start latents, drawn from the posterior as published, and the hint."""
-    hint = model.condition(pictures, model.encode(pictures)).hint
+    hint = model.condition(Restored(pictures), model.encode(pictures)).hint
     return model.encode(pictures, posterior_noise), hint
 
 
@@ -219,7 +219,7 @@ def restore(model: DoSSR, lq_u8: Tensor) -> Tensor:
     frames = lq_u8.permute(0, 3, 1, 2).float() / 255
     count, _, height, width = frames.shape
     still = Motion(torch.zeros(count, 2, height, width), torch.zeros(count, 1, height, width))
-    return model.restore(frames, still, None)[0]
+    return model.restore(frames, still, None).pictures
 
 
 def open_checkpoint(golden: GoldenSet, root: Path, scratch: Path) -> ReleasedCheckpoint:

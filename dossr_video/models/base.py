@@ -21,6 +21,21 @@ EMPTY_PROMPT = ""
 
 
 @dataclass(frozen=True, eq=False)
+class Restored:
+    """What a restorer makes of a batch of frames.
+
+    Attributes:
+        pictures: (T, 3, scale H, scale W), not clamped.
+        hidden: For the frames after them; None of a model that is not recurrent.
+        seen: What the network calls see beside the pictures' latents, (T, K, h, w) at the latents' size; None: nothing.
+    """
+
+    pictures: Tensor
+    hidden: HiddenState = None
+    seen: Tensor | None = None
+
+
+@dataclass(frozen=True, eq=False)
 class Condition:
     """What every network call sees beside x; computed once per batch of frames."""
 
@@ -68,17 +83,13 @@ class PictureModel(ABC):
     dtype: torch.dtype
 
     @abstractmethod
-    def restore(self, frames: Tensor, motion: Motion, hidden: HiddenState) -> tuple[Tensor, HiddenState]:
+    def restore(self, frames: Tensor, motion: Motion, hidden: HiddenState) -> Restored:
         """Enlarge frames; one after another gives the same as all at once.
 
         Args:
             frames: Consecutive frames of one shot, (T, 3, H, W) in [0, 1]; sides are multiples of `multiple`.
             motion: From each frame to the one before it, at the size of the frames.
             hidden: As the call for the frames before returned it; None at a shot's start.
-
-        Returns:
-            Pictures (T, 3, scale H, scale W), not clamped, and the hidden state after the last frame; None for a model
-            that is not recurrent.
         """
 
 
@@ -109,11 +120,11 @@ class DomainShiftModel(PictureModel):
         """
 
     @abstractmethod
-    def condition(self, pictures: Tensor, degraded_latents: Tensor) -> Condition:
+    def condition(self, restored: Restored, degraded_latents: Tensor) -> Condition:
         """What every network call sees, of the restorer output.
 
         Args:
-            pictures: Restorer output, (T, 3, scale H, scale W) in [0, 1].
+            restored: Restorer output, its pictures in [0, 1].
             degraded_latents: The posterior's mean that `encode` gave for them, (T, C, h, w).
         """
 

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from dossr_video.frames import Motion
-from dossr_video.models.base import HiddenState, PictureModel
+from dossr_video.models.base import HiddenState, PictureModel, Restored
 
 
 class Bicubic(PictureModel):
@@ -26,5 +26,5 @@ class Bicubic(PictureModel):
         self.device = device
         self.dtype = dtype
 
-    def restore(self, frames: Tensor, motion: Motion, hidden: HiddenState) -> tuple[Tensor, HiddenState]:
-        return F.interpolate(frames, scale_factor=self.scale, mode="bicubic", align_corners=False), None
+    def restore(self, frames: Tensor, motion: Motion, hidden: HiddenState) -> Restored:
+        return Restored(F.interpolate(frames, scale_factor=self.scale, mode="bicubic", align_corners=False))

@@ -15,6 +15,7 @@ from dossr_video.models.checkpoint import is_dossr
 # What makes each model of the package, given a device and a dtype; imported when it is asked for.
 BUILT_IN = {
     "compact": "dossr_video.models.compact.model:load_compact",
+    "large": "dossr_video.models.large.model:load_large",
     "bicubic": "dossr_video.models.bicubic:Bicubic",
 }
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}

@@ -15,7 +15,7 @@ from torch import Tensor
 from dossr_video.color import match_mean
 from dossr_video.errors import ModelError
 from dossr_video.frames import Motion
-from dossr_video.models.base import HiddenState, PictureModel
+from dossr_video.models.base import HiddenState, PictureModel, Restored
 from dossr_video.models.checkpoint import digest, read_weights
 from dossr_video.models.torchvision import import_torchvision
 
@@ -35,9 +35,9 @@ class SpandrelModel(PictureModel):
         network.model.requires_grad_(False).eval()
         self._network = network.to(device, self.dtype)
 
-    def restore(self, frames: Tensor, motion: Motion, hidden: HiddenState) -> tuple[Tensor, HiddenState]:
+    def restore(self, frames: Tensor, motion: Motion, hidden: HiddenState) -> Restored:
         pictures = torch.cat([self._enlarge(frame[None].to(self.dtype)).float() for frame in frames])
-        return match_mean(pictures, frames), None
+        return Restored(match_mean(pictures, frames))
 
     def _enlarge(self, frame: Tensor) -> Tensor:
         """(1, 3, H, W) -> (1, 3, scale H, scale W), in [0, 1]; a network of one channel takes the colours in turn."""

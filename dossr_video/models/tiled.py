@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from dossr_video.frames import Motion
-from dossr_video.models.base import Condition, DomainShiftModel, HiddenState, PictureModel
+from dossr_video.models.base import Condition, DomainShiftModel, HiddenState, PictureModel, Restored
 
 OVERLAP = 32  # input pixels that neighbours share at least; over them one tile fades into the next
 
@@ -36,14 +36,18 @@ class TiledPictureModel(PictureModel):
         self.recurrent, self.blended = model.recurrent, model.blended
         self.device, self.dtype = model.device, model.dtype
 
-    def restore(self, frames: Tensor, motion: Motion, hidden: HiddenState) -> tuple[Tensor, HiddenState]:
+    def restore(self, frames: Tensor, motion: Motion, hidden: HiddenState) -> Restored:
+        seen = False
+
         def on_tile(frames: Tensor, flow: Tensor, confidence: Tensor, *hidden: Tensor) -> Tensors:
-            pictures, after = self._model.restore(frames, Motion(flow, confidence), hidden or None)
-            return pictures, *(after or ())
+            nonlocal seen
+            restored = self._model.restore(frames, Motion(flow, confidence), hidden or None)
+            seen = restored.seen is not None
+            return restored.pictures, *(() if restored.seen is None else (restored.seen,)), *(restored.hidden or ())
 
         tensors = (frames, motion.flow, motion.confidence, *(hidden or ()))
-        pictures, *after = self._tiled(on_tile, *tensors, block=self.multiple)
-        return pictures, tuple(after) or None
+        pictures, *rest = self._tiled(on_tile, *tensors, block=self.multiple)
+        return Restored(pictures, hidden=tuple(rest[seen:]) or None, seen=rest[0] if seen else None)
 
     def _tiled(self, function: Callable[..., Tensors], *tensors: Tensor, block: int) -> Tensors:
         """`function` on every tile of (..., h, w) tensors; results put together, each at its own size.
@@ -83,11 +87,13 @@ class TiledModel(TiledPictureModel, DomainShiftModel):
         (latents,) = self._tiled(lambda *cut: (self._model.encode(*cut),), pictures, *noise, block=block)
         return latents
 
-    def condition(self, pictures: Tensor, degraded_latents: Tensor) -> Condition:
-        def on_tile(pictures: Tensor, latents: Tensor) -> Tensors:
-            return (self._model.condition(pictures, latents).hint,)
+    def condition(self, restored: Restored, degraded_latents: Tensor) -> Condition:
+        def on_tile(pictures: Tensor, latents: Tensor, *seen: Tensor) -> Tensors:
+            return (self._model.condition(Restored(pictures, seen=seen[0] if seen else None), latents).hint,)
 
-        (hint,) = self._tiled(on_tile, pictures, degraded_latents, block=self.multiple * self.scale)
+        seen = () if restored.seen is None else (restored.seen,)
+        tensors = (restored.pictures, degraded_latents, *seen)
+        (hint,) = self._tiled(on_tile, *tensors, block=self.multiple * self.scale)
         return Condition(hint)
 
     def denoise(self, x: Tensor, t: int, condition: Condition) -> Tensor:

@@ -19,7 +19,7 @@ from dossr_video.diffusion.noise import POSTERIOR, NoiseState, make_noise
 from dossr_video.diffusion.sampler import sample
 from dossr_video.diffusion.schedule import make_schedule
 from dossr_video.frames import Area, Chunk, Motion
-from dossr_video.models.base import DomainShiftModel, HiddenState, PictureModel
+from dossr_video.models.base import DomainShiftModel, HiddenState, PictureModel, Restored
 from dossr_video.runspec import SamplingSpec, TemporalSpec
 from dossr_video.temporal.blend import BlendState, Guide, blend_pictures, blend_weights
 
@@ -58,11 +58,12 @@ def upscale_chunk(
     height, width = chunk.frames.shape[-2:]
     frames = pad(chunk.frames.to(model.device), model.multiple)
     motion = Motion(*(pad(part.to(model.device), model.multiple) for part in (motion.flow, motion.confidence)))
-    pictures, hidden = model.restore(frames, motion, state.hidden)
-    pictures, state = pictures.clamp(0, 1), replace(state, hidden=hidden)
+    restored = model.restore(frames, motion, state.hidden)
+    pictures, state = restored.pictures.clamp(0, 1), replace(state, hidden=restored.hidden)
     if isinstance(model, DomainShiftModel):
         assert sampling is not None, "resolved for a model without latents"
-        pictures, state = _sample(model, pictures, motion, chunk.indices, state, sampling, temporal, shot)
+        restored = replace(restored, pictures=pictures)
+        pictures, state = _sample(model, restored, motion, chunk.indices, state, sampling, temporal, shot)
     if model.blended and temporal.blend == "pixel":
         # Of what is seen: a lossy codec is passed once, and its landing noise is blended too.
         pictures = blend_pictures(pictures, state.blend.picture, motion, strength=temporal.blend_strength)
@@ -76,7 +77,7 @@ def upscale_chunk(
 
 def _sample(
     model: DomainShiftModel,
-    restored: Tensor,
+    restored: Restored,
     motion: Motion,
     indices: tuple[int, ...],
     state: ShotState,
@@ -85,7 +86,7 @@ def _sample(
     shot: int,
 ) -> tuple[Tensor, ShotState]:
     """The denoised output in [0, 1] of the restorer output, and the state after it."""
-    degraded = model.encode(restored)
+    degraded = model.encode(restored.pictures)
     channels, height, width = degraded.shape[1:]
     noise = make_noise(
         state.noise, motion, indices, (channels, height, width), kind=temporal.noise, seed=temporal.seed, shot=shot
@@ -96,7 +97,7 @@ def _sample(
     guide = Guide(state.blend.latents, motion, weights, move=model.warp)
     condition = model.condition(restored, degraded)  # of the posterior's mean: the hint is never a sample
     if sampling.posterior == "sample":
-        degraded = model.encode(restored, noise(POSTERIOR).to(model.device))
+        degraded = model.encode(restored.pictures, noise(POSTERIOR).to(model.device))
     latents = sample(
         lambda x, t: model.denoise(x, t, condition),
         make_schedule(sampling.steps),
@@ -107,7 +108,7 @@ def _sample(
         corrected_third_order=sampling.corrected_third_order,
         guide=guide,
     )
-    pictures = color_fix(model.decode(latents), restored, sampling.color_fix)
+    pictures = color_fix(model.decode(latents), restored.pictures, sampling.color_fix)
     blend = replace(state.blend, latents=guide.latents)
     return pictures.clamp(0, 1), replace(state, noise=noise.state(), blend=blend)
 

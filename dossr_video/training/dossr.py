@@ -6,6 +6,7 @@ way up are trained with the L1 distance between clean latents and their estimate
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,9 +26,9 @@ def domain_shift_loss(model: DoSSR, batch: Batch, generator: torch.Generator) ->
     with torch.no_grad():
         truth = batch.truth.flatten(0, 1).to(model.device)
         motion = Motion(batch.flow.flatten(0, 1), batch.confidence.flatten(0, 1))
-        restored, _ = model.restore(batch.frames.flatten(0, 1).to(model.device), motion, None)
-        restored = restored.clamp(0, 1)
-        clean, degraded = model.encode(truth), model.encode(restored)
+        restored = model.restore(batch.frames.flatten(0, 1).to(model.device), motion, None)
+        restored = replace(restored, pictures=restored.pictures.clamp(0, 1))
+        clean, degraded = model.encode(truth), model.encode(restored.pictures)
         hint = model.condition(restored, degraded).hint
         steps = torch.randint(SHIFT_STEPS, (len(clean),), generator=generator)
         noise = torch.randn(clean.shape, generator=generator).to(clean)

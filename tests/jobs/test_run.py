@@ -23,7 +23,7 @@ from dossr_video.jobs.lock import HeldError, locked
 from dossr_video.jobs.progress import OnProgress, Progress
 from dossr_video.jobs.resolve import resolve, worker_spec
 from dossr_video.jobs.run import run_job
-from dossr_video.models.base import HiddenState
+from dossr_video.models.base import HiddenState, Restored
 from dossr_video.models.bicubic import Bicubic
 from dossr_video.models.registry import resolve_dtype
 from dossr_video.settings import Settings
@@ -433,7 +433,7 @@ class Greedy(Bicubic):
 
     room = 2
 
-    def restore(self, frames: Tensor, motion: Motion, hidden: HiddenState) -> tuple[Tensor, HiddenState]:
+    def restore(self, frames: Tensor, motion: Motion, hidden: HiddenState) -> Restored:
         if len(frames) > self.room:
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
         return super().restore(frames, motion, hidden)

@@ -91,14 +91,15 @@ def still(frames: Tensor) -> Motion:
 def test_a_network_enlarges_by_its_own_scale_and_keeps_the_mean_colour(tmp_path, moving, name, suffix) -> None:
     model = load_model(str(written(tmp_path, name, suffix)), device="cpu", dtype="float32")
     frames = moving[:2]
-    pictures, hidden = model.restore(frames, still(frames), None)
+    restored = model.restore(frames, still(frames), None)
+    pictures = restored.pictures
     scale = NETWORKS[name][1]
     assert model.scale == scale
-    assert hidden is None
+    assert restored.hidden is None
     assert pictures.shape == (2, 3, 32 * scale, 40 * scale)
     torch.testing.assert_close(pictures.mean((2, 3)), frames.mean((2, 3)), rtol=0, atol=0.02)
-    alone, _ = model.restore(frames[1:], still(frames[1:]), None)
-    assert torch.equal(alone, pictures[1:])
+    alone = model.restore(frames[1:], still(frames[1:]), None)
+    assert torch.equal(alone.pictures, pictures[1:])
 
 
 def test_its_frames_are_blended_along_the_motion(tmp_path, moving) -> None:

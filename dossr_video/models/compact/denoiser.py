@@ -37,14 +37,15 @@ class _Block(nn.Module):
 
 
 class Denoiser(nn.Module):
-    """x_t and xhat0 (B, 192, h, w), sides even, and t (B,) -> x0 (B, 192, h, w).
+    """x_t (B, 192, h, w), sides even, a hint (B, 192 + seen, h, w) and t (B,) -> x0 (B, 192, h, w).
 
-    Latents are float32 whatever the weights are; only the residual is computed in half precision.
+    The hint begins with xhat0; after it comes whatever else a model shows its denoiser, `seen` channels of it. Latents
+    are float32 whatever the weights are; only the residual is computed in half precision.
     """
 
-    def __init__(self, *, width: int = 128, deep_width: int = 192) -> None:
+    def __init__(self, *, width: int = 128, deep_width: int = 192, seen: int = 0) -> None:
         super().__init__()
-        self.head = nn.Conv2d(2 * CHANNELS, width, 1)
+        self.head = nn.Conv2d(2 * CHANNELS + seen, width, 1)
         self.fine_in = _Block(width)
         self.down = nn.Conv2d(width, deep_width, 2, stride=2)
         self.deep = nn.ModuleList([_Block(deep_width), _Block(deep_width)])
@@ -55,10 +56,10 @@ class Denoiser(nn.Module):
         for parameter in self.tail.parameters():
             nn.init.zeros_(parameter)
 
-    def forward(self, x: Tensor, degraded: Tensor, t: Tensor) -> Tensor:
+    def forward(self, x: Tensor, hint: Tensor, t: Tensor) -> Tensor:
         dtype = self.head.weight.dtype
         time = embed_time(t).to(dtype)
-        fine = self.fine_in(self.head(torch.cat([x, degraded], dim=1).to(dtype)), time)
+        fine = self.fine_in(self.head(torch.cat([x, hint], dim=1).to(dtype)), time)
         deep = self.down(fine)
         for block in self.deep:
             deep = block(deep, time)
@@ -66,4 +67,4 @@ class Denoiser(nn.Module):
         residual = self.tail(F.silu(self.fine_out(fine, time)))
         low, high = residual.float().split([3, CHANNELS - 3], dim=1)
         # The low band's residual has no mean: no picture changes its mean colour.
-        return degraded + torch.cat([low - low.mean((2, 3), keepdim=True), high], dim=1)
+        return hint[:, :CHANNELS] + torch.cat([low - low.mean((2, 3), keepdim=True), high], dim=1)

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from dossr_video.errors import ModelError
 from dossr_video.frames import Motion
-from dossr_video.models.base import Condition, DomainShiftModel, HiddenState, SamplerDefaults
+from dossr_video.models.base import Condition, DomainShiftModel, HiddenState, Restored, SamplerDefaults
 from dossr_video.models.compact.denoiser import Denoiser
 from dossr_video.models.compact.restorer import Restorer
 from dossr_video.models.compact.wavelet import STRIDE, WaveletCodec
@@ -56,13 +56,40 @@ class CompactNetworks(nn.Module):
         safetensors.torch.save_file(state, path)
 
 
-class CompactModel(DomainShiftModel):
-    """See DomainShiftModel; the networks are CompactNetworks."""
+class WaveletModel(DomainShiftModel):
+    """A DomainShiftModel with the wavelet codec and a Denoiser; what it restores with is a subclass's matter."""
 
     multiple = 4
     recurrent = True
     blended = True
     latent_stride = STRIDE
+
+    codec: WaveletCodec
+    denoiser: Denoiser
+
+    def encode(self, pictures: Tensor, posterior_noise: Tensor | None = None) -> Tensor:
+        """The codec is exact, so there is no posterior and its noise changes nothing."""
+        return self.codec.encode(pictures)
+
+    def condition(self, restored: Restored, degraded_latents: Tensor) -> Condition:
+        seen = () if restored.seen is None else (restored.seen,)
+        return Condition(hint=torch.cat([degraded_latents, *seen], 1))
+
+    def denoise(self, x: Tensor, t: int, condition: Condition) -> Tensor:
+        times = torch.full((len(x),), t, device=x.device)
+        clean: Tensor = self.denoiser(x, condition.hint, times)
+        return clean
+
+    def decode(self, latents: Tensor) -> Tensor:
+        return self.codec.decode(latents)
+
+    def warp(self, latents: Tensor, flow: Tensor) -> Tensor:
+        """Through pixels, for channels encode position: exact up to the picture's own interpolation."""
+        return self.encode(warp(self.decode(latents), flow))
+
+
+class CompactModel(WaveletModel):
+    """See DomainShiftModel; the networks are CompactNetworks."""
 
     def __init__(
         self,
@@ -77,38 +104,20 @@ class CompactModel(DomainShiftModel):
         self.name, self.digest, self.defaults, self.device, self.dtype = name, digest, defaults, device, dtype
         self.scale = networks.restorer.scale
         self.networks = networks.eval().requires_grad_(False).to(device)
+        self.codec, self.denoiser = networks.codec, networks.denoiser
         # But not the codec, which is exact arithmetic on pictures.
         for part in (networks.restorer, networks.denoiser):
             part.to(dtype)
         self.networks.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
-    def restore(self, frames: Tensor, motion: Motion, hidden: HiddenState) -> tuple[Tensor, HiddenState]:
+    def restore(self, frames: Tensor, motion: Motion, hidden: HiddenState) -> Restored:
         pictures = []
         state = None if hidden is None else (hidden[0], hidden[1])
         for frame, flow, confidence in zip(frames, motion.flow, motion.confidence, strict=True):
             frame = frame[None].contiguous(memory_format=torch.channels_last)
             picture, state = self.networks.restorer(frame, flow[None], confidence[None], state)
             pictures.append(picture)
-        return torch.cat(pictures), state
-
-    def encode(self, pictures: Tensor, posterior_noise: Tensor | None = None) -> Tensor:
-        """The codec is exact, so there is no posterior and its noise changes nothing."""
-        return self.networks.codec.encode(pictures)
-
-    def condition(self, pictures: Tensor, degraded_latents: Tensor) -> Condition:
-        return Condition(hint=degraded_latents)
-
-    def denoise(self, x: Tensor, t: int, condition: Condition) -> Tensor:
-        times = torch.full((len(x),), t, device=x.device)
-        clean: Tensor = self.networks.denoiser(x, condition.hint, times)
-        return clean
-
-    def decode(self, latents: Tensor) -> Tensor:
-        return self.networks.codec.decode(latents)
-
-    def warp(self, latents: Tensor, flow: Tensor) -> Tensor:
-        """Through pixels, for channels encode position: exact up to the picture's own interpolation."""
-        return self.encode(warp(self.decode(latents), flow))
+        return Restored(torch.cat(pictures), state)
 
 
 def load_compact(name: str = "compact", *, device: torch.device, dtype: torch.dtype) -> CompactModel:

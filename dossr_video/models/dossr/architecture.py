@@ -28,7 +28,7 @@ from dossr_video.models.dossr.released import (
     unet_names,
     vae_names,
 )
-from dossr_video.models.dossr.rrdbnet import RRDBNet
+from dossr_video.models.rrdbnet import RRDBNet
 
 Config = dict[str, Any]
 

@@ -25,7 +25,7 @@ from transformers import CLIPTextConfig, CLIPTextModel
 from dossr_video.errors import TargetError
 from dossr_video.models.dossr.architecture import ConditionEncoder
 from dossr_video.models.dossr.networks import CONTEXTS, INDEX, STORED_PROMPTS, ReleasedCheckpoint, weights_name
-from dossr_video.models.dossr.rrdbnet import RRDBNet
+from dossr_video.models.rrdbnet import RRDBNet
 
 
 def convert(

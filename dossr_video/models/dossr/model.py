@@ -16,11 +16,12 @@ from dossr_video.models.base import (
     Condition,
     DomainShiftModel,
     HiddenState,
+    Restored,
     SamplerDefaults,
 )
 from dossr_video.models.checkpoint import digest
 from dossr_video.models.dossr.networks import Networks, load_networks, open_source
-from dossr_video.models.dossr.rrdbnet import RRDBNet
+from dossr_video.models.rrdbnet import RRDBNet
 from dossr_video.temporal.flow import warp
 
 LATENT_SCALE = 0.18215
@@ -51,8 +52,8 @@ class DoSSR(DomainShiftModel):
         unet_stride = 2 ** (len(networks.unet.config.block_out_channels) - 1)
         self.multiple: int = self.latent_stride * unet_stride // self.scale
 
-    def restore(self, frames: Tensor, motion: Motion, hidden: HiddenState) -> tuple[Tensor, HiddenState]:
-        return self._each(self.networks.restorer, frames), None
+    def restore(self, frames: Tensor, motion: Motion, hidden: HiddenState) -> Restored:
+        return Restored(self._each(self.networks.restorer, frames))
 
     def encode(self, pictures: Tensor, posterior_noise: Tensor | None = None) -> Tensor:
         mean, deviation = self.posterior(pictures)
@@ -67,12 +68,12 @@ class DoSSR(DomainShiftModel):
         moments: Tensor = self.networks.vae.quant_conv(self.networks.vae.encoder(pictures))
         return moments
 
-    def condition(self, pictures: Tensor, degraded_latents: Tensor) -> Condition:
-        """`degraded_latents` is `encode(pictures)`, the mean: where one encoder serves both, that is the hint."""
+    def condition(self, restored: Restored, degraded_latents: Tensor) -> Condition:
+        """`degraded_latents` is the mean that `encode` gives: where one encoder serves both, that is the hint."""
         encoder = self.networks.cond_encoder
         if encoder is None:
             return Condition(hint=degraded_latents)
-        hint = LATENT_SCALE * self._each(encoder, 2 * pictures - 1).chunk(2, dim=1)[0]
+        hint = LATENT_SCALE * self._each(encoder, 2 * restored.pictures - 1).chunk(2, dim=1)[0]
         return Condition(hint=hint)
 
     def denoise(self, x: Tensor, t: int, condition: Condition) -> Tensor:

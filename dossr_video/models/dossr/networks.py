@@ -17,8 +17,8 @@ from dossr_video.models.base import DEFAULT_PROMPT, EMPTY_PROMPT
 from dossr_video.models.checkpoint import AUTHORS, Weights, fill, name_some, read_json, read_weights
 from dossr_video.models.dossr.architecture import HEAD_CHANNELS, ConditionEncoder, build, on_meta
 from dossr_video.models.dossr.released import PREFIXES, part
-from dossr_video.models.dossr.rrdbnet import RRDBNet
 from dossr_video.models.dossr.text import contexts
+from dossr_video.models.rrdbnet import RRDBNet
 
 STORED_PROMPTS = (DEFAULT_PROMPT, EMPTY_PROMPT)
 INDEX = "dossr.json"

@@ -58,44 +58,45 @@ def test_codec_round_trip_and_scale(model: CompactModel, moving: Tensor) -> None
 
 
 def test_frame_by_frame_is_one_chunk(model: CompactModel, moving: Tensor, found: Motion) -> None:
-    whole, _ = model.restore(moving, found, None)
+    whole = model.restore(moving, found, None).pictures
     hidden, pieces = None, []
     for start, stop in ((0, 1), (1, 4), (4, 9)):
-        pictures, hidden = model.restore(moving[start:stop], part(found, start, stop), hidden)
-        pieces.append(pictures)
+        restored = model.restore(moving[start:stop], part(found, start, stop), hidden)
+        hidden = restored.hidden
+        pieces.append(restored.pictures)
     assert whole.shape == (9, 3, 128, 160)
     assert torch.equal(torch.cat(pieces), whole)
 
 
 def test_without_confidence_nothing_is_remembered(model: CompactModel, moving: Tensor, found: Motion) -> None:
-    _, hidden = model.restore(moving[:3], part(found, 0, 3), None)
+    hidden = model.restore(moving[:3], part(found, 0, 3), None).hidden
     lost = Motion(found.flow[3:4], torch.zeros_like(found.confidence[3:4]))
-    first, _ = model.restore(moving[3:4], lost, None)
-    again, _ = model.restore(moving[3:4], lost, hidden)
-    remembered, _ = model.restore(moving[3:4], part(found, 3, 4), hidden)
+    first = model.restore(moving[3:4], lost, None).pictures
+    again = model.restore(moving[3:4], lost, hidden).pictures
+    remembered = model.restore(moving[3:4], part(found, 3, 4), hidden).pictures
     assert torch.equal(first, again)
     assert (remembered - first).abs().max() > 1e-3
 
 
 def test_mean_colour_stays(model: CompactModel, moving: Tensor, found: Motion) -> None:
-    restored, _ = model.restore(moving, found, None)
-    latents = model.encode(restored)
+    restored = model.restore(moving, found, None)
+    latents = model.encode(restored.pictures)
     noise = torch.randn(latents.shape, generator=torch.Generator().manual_seed(0))
     final = model.decode(model.denoise(0.5 * latents + 0.8 * noise, 499, model.condition(restored, latents)))
-    for pictures in (restored, final):
+    for pictures in (restored.pictures, final):
         assert (pictures.mean((2, 3)) - moving.mean((2, 3))).abs().max() < 0.02 / 255
 
 
 def test_half_precision_keeps_shades(model: CompactModel, moving: Tensor, found: Motion) -> None:
     half = load_compact(device=torch.device("cpu"), dtype=torch.bfloat16)
-    restored, rough = (m.restore(moving, found, None)[0] for m in (model, half))
-    latents = model.encode(restored)
+    restored, rough = (m.restore(moving, found, None) for m in (model, half))
+    latents = model.encode(restored.pictures)
     clean = [m.decode(m.denoise(latents, 499, m.condition(restored, latents))) for m in (model, half)]
-    for exact, coarse in ((restored, rough), tuple(clean)):
+    for exact, coarse in ((restored.pictures, rough.pictures), tuple(clean)):
         assert exact.dtype == coarse.dtype == torch.float32
         assert (coarse - exact).abs().mean() < 0.4 / 255
         assert (coarse - exact).mean((2, 3)).abs().max() < 0.02 / 255  # bfloat16 has 0.5 / 255 near white
-    assert not torch.equal(restored, rough)
+    assert not torch.equal(restored.pictures, rough.pictures)
 
 
 def test_latents_move_through_pixels(model: CompactModel, moving: Tensor) -> None:

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from dossr_video.diffusion.schedule import make_point
-from dossr_video.models.base import Condition
+from dossr_video.models.base import Condition, Restored
 from dossr_video.models.dossr.model import DoSSR
 
 ROOT = Path(__file__).parents[3]
@@ -61,16 +61,16 @@ def test_sizes_follow_from_the_weights(tiny):
 def test_a_batch_gives_what_its_frames_give(tiny, networks, still):
     """Bit for bit, or the result would depend on the chunk length."""
     frames = networks["lq_u8"].permute(0, 3, 1, 2).float() / 255
-    pictures = tiny.restore(frames, still, None)[0].clamp(0, 1)
+    pictures = tiny.restore(frames, still, None).pictures.clamp(0, 1)
     latents = tiny.encode(pictures)
-    condition = tiny.condition(pictures, latents)
+    condition = tiny.condition(Restored(pictures), latents)
     x0 = tiny.denoise(latents, 300, condition)
     decoded = tiny.decode(x0)
     for i in range(2):
         one = slice(i, i + 1)
-        assert torch.equal(tiny.restore(frames[one], still, None)[0].clamp(0, 1), pictures[one])
+        assert torch.equal(tiny.restore(frames[one], still, None).pictures.clamp(0, 1), pictures[one])
         assert torch.equal(tiny.encode(pictures[one]), latents[one])
-        hint = tiny.condition(pictures[one], latents[one]).hint
+        hint = tiny.condition(Restored(pictures[one]), latents[one]).hint
         assert torch.equal(hint, condition.hint[one])
         assert torch.equal(tiny.denoise(latents[one], 300, Condition(hint)), x0[one])
         assert torch.equal(tiny.decode(x0[one]), decoded[one])

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from dossr_video.errors import ModelError
+from dossr_video.models.base import Restored
 from dossr_video.models.dossr.architecture import build
 from dossr_video.models.dossr.networks import ReleasedCheckpoint
 from dossr_video.models.dossr.released import PREFIXES
@@ -145,7 +146,7 @@ def test_equal_encoders_are_shared(load, weights, tmp_path, networks):
     pictures = networks["rrdb_out"].clamp(0, 1)
     latents = model.encode(pictures)
     assert model.networks.cond_encoder is None
-    assert model.condition(pictures, latents).hint is latents
+    assert model.condition(Restored(pictures), latents).hint is latents
 
     first = next(iter(copied))
     copied[first] = copied[first] + 1e-3

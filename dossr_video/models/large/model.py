@@ -1,0 +1,147 @@
+"""`large`: Real-ESRGAN's x4plus as the restorer, and a small denoiser that corrects its pictures.
+
+x4plus draws sharper than compact and costs twenty times as much; left alone it draws too much, and something else on
+every frame. The denoiser was trained on its pictures, while it stayed as it is. It sees how far a picture, shrunk
+again, is from its frame, and what the frames before looked like. Origin, data and figures: docs/LARGE_MODEL.md.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from importlib import resources
+
+import safetensors.torch
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from dossr_video.color import wavelet
+from dossr_video.errors import ModelError
+from dossr_video.frames import Motion
+from dossr_video.models.base import HiddenState, Restored, SamplerDefaults
+from dossr_video.models.compact.denoiser import Denoiser
+from dossr_video.models.compact.model import WaveletModel
+from dossr_video.models.compact.wavelet import CHANNELS, STRIDE, WaveletCodec
+from dossr_video.models.rrdbnet import RRDBNet
+from dossr_video.temporal.flow import warp
+
+KEPT = 0.7  # share of the frames before in what is remembered, where the flow is sure
+ERROR = 0.1  # difference of a shrunk picture from its frame that the denoiser sees as 1
+_CELL = STRIDE // RRDBNet.scale  # input pixels per latent cell side
+SEEN = 3 * _CELL**2 + _CELL**2 + CHANNELS
+FILES = ("x4plus.safetensors", "large.safetensors")
+
+
+class LargeNetworks(nn.Module):
+    """The restorer, which is never trained, and the parts that were."""
+
+    def __init__(self, restorer: RRDBNet, denoiser: Denoiser) -> None:
+        super().__init__()
+        self.restorer, self.denoiser, self.codec = restorer, denoiser, WaveletCodec()
+
+    @classmethod
+    def from_state(cls, restorer: dict[str, Tensor], trained: dict[str, Tensor]) -> LargeNetworks:
+        """Networks of the sizes that the tensors have. Raises ModelError when they are not those of this model."""
+        try:
+            deep_width, width = trained["denoiser.down.weight"].shape[:2]
+            growth, features = restorer["body.0.rdb1.conv1.weight"].shape[:2]
+            blocks = sum(key.endswith("rdb1.conv1.bias") for key in restorer)
+            networks = cls(
+                RRDBNet(features=features, blocks=blocks, growth=growth),
+                Denoiser(width=width, deep_width=deep_width, seen=SEEN),
+            )
+            networks.restorer.load_state_dict(restorer)
+            networks.load_state_dict({**trained, **networks.restorer.state_dict(prefix="restorer.")})
+        except (KeyError, RuntimeError) as error:
+            reason = str(error).splitlines()[-1].strip()
+            raise ModelError(
+                f"the weights of large do not fit the model: {reason}", hint="reinstall dossr-video"
+            ) from error
+        return networks
+
+
+def remember(picture: Tensor, before: Tensor | None, flow: Tensor, confidence: Tensor) -> tuple[Tensor, Tensor]:
+    """What the frames before looked like, moved to this one, and with this one added to it.
+
+    Args:
+        picture: Restorer output of a frame, (B, 3, 4H, 4W) in [0, 1].
+        before: The second result of the frame before; None at a shot's start.
+        flow: Back to the frame before, (B, 2, H, W) in input pixels.
+        confidence: Of the flow, (B, 1, H, W).
+
+    Returns:
+        Two pictures (B, 3, 4H, 4W); where nothing is known of the frames before, both are `picture`.
+    """
+    if before is None:
+        return picture, picture
+    moved = warp(before, flow)
+    share = KEPT * F.interpolate(confidence, size=picture.shape[-2:], mode="bilinear", align_corners=False)
+    return moved, picture + share * (moved - picture)
+
+
+def seen_beside(codec: WaveletCodec, frames: Tensor, pictures: Tensor, moved: Tensor, confidence: Tensor) -> Tensor:
+    """What the denoiser sees beside the latents of pictures (B, 3, 4H, 4W): (B, SEEN, H / 2, W / 2).
+
+    That is how far the pictures, shrunk again, are from the frames (B, 3, H, W); the confidence of the flow
+    (B, 1, H, W), 0 at a shot's start; and, where all of a cell is sure, how the latents of `moved` differ.
+    """
+    error = (frames - F.avg_pool2d(pictures, RRDBNet.scale)) / ERROR
+    sure = F.pixel_unshuffle(confidence, _CELL)
+    change = codec.encode(moved) - codec.encode(pictures)
+    return torch.cat([F.pixel_unshuffle(error, _CELL), sure, change * sure.amin(1, keepdim=True)], 1)
+
+
+def lit(pictures: Tensor, frames: Tensor) -> Tensor:
+    """Pictures (B, 3, 4H, 4W) in [0, 1] with the coarse light of their frames (B, 3, H, W), which x4plus changes."""
+    light = F.interpolate(frames, scale_factor=RRDBNet.scale, mode="bicubic", align_corners=False)
+    return wavelet(pictures, light).clamp(0, 1)
+
+
+class LargeModel(WaveletModel):
+    """See DomainShiftModel; the networks are LargeNetworks."""
+
+    scale = RRDBNet.scale
+
+    def __init__(
+        self, networks: LargeNetworks, *, name: str, digest: str, device: torch.device, dtype: torch.dtype
+    ) -> None:
+        self.name, self.digest, self.device, self.dtype = name, digest, device, dtype
+        self.defaults = SamplerDefaults(steps=1, order=1, final="x0", color_fix="wavelet")
+        self.networks = networks.eval().requires_grad_(False).to(device)
+        self.codec, self.denoiser = networks.codec, networks.denoiser
+        # But not the codec, which is exact arithmetic on pictures.
+        for part in (networks.restorer, networks.denoiser):
+            part.to(dtype)
+        self.networks.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    def restore(self, frames: Tensor, motion: Motion, hidden: HiddenState) -> Restored:
+        memory = None if hidden is None else hidden[0]
+        pictures, seen = [], []
+        # Frame by frame: batched sums may round differently, and results must not depend on the chunk length.
+        each = (part[:, None] for part in (frames, motion.flow, motion.confidence))
+        for frame, flow, confidence in zip(*each, strict=True):
+            drawn = self.networks.restorer(frame.to(self.dtype, memory_format=torch.channels_last)).float()
+            picture = lit(drawn.clamp(0, 1), frame)
+            if memory is None:
+                confidence = torch.zeros_like(confidence)
+            moved, memory = remember(picture, memory, flow, confidence)
+            pictures.append(picture)
+            seen.append(seen_beside(self.codec, frame, picture, moved, confidence))
+        return Restored(torch.cat(pictures), hidden=None if memory is None else (memory,), seen=torch.cat(seen))
+
+
+def load_large(name: str = "large", *, device: torch.device, dtype: torch.dtype) -> LargeModel:
+    """The model inside the package. Raises ModelError when a file of it is missing or damaged."""
+    folder = resources.files("dossr_video.models") / "weights"
+    try:
+        data = [(folder / file).read_bytes() for file in FILES]
+        restorer, trained = ({k: v.float() for k, v in safetensors.torch.load(part).items()} for part in data)
+    except (OSError, safetensors.SafetensorError) as error:
+        raise ModelError(f"the weights of large cannot be read: {error}", hint="reinstall dossr-video") from error
+    return LargeModel(
+        LargeNetworks.from_state(restorer, trained),
+        name=name,
+        digest=hashlib.sha256(b"".join(data)).hexdigest(),
+        device=device,
+        dtype=dtype,
+    )

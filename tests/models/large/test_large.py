@@ -1,0 +1,133 @@
+"""The large model: a call that pays, a memory that counts, colours that stay, chunks and tiles that do not matter."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from dossr_video.errors import ModelError
+from dossr_video.frames import Motion
+from dossr_video.models.base import Restored
+from dossr_video.models.large.model import LargeModel, LargeNetworks, load_large, remember
+from dossr_video.models.tiled import TiledModel
+from dossr_video.quality.pairs import damage, ground_truth, read_clip
+from dossr_video.temporal.flow import DisFlow, motion
+from dossr_video.training.losses import FineFilters, texture
+
+
+@pytest.fixture(scope="module")
+def model() -> LargeModel:
+    return load_large(device=torch.device("cpu"), dtype=torch.float32)
+
+
+@pytest.fixture(scope="module")
+def pair(sample: Path) -> tuple[Tensor, Tensor]:
+    """Three frames of the sample clip, (3, 3, 80, 208), and the same a quarter as large, compressed and noisy."""
+    truth = ground_truth(read_clip(sample, frames=3), height=88)
+    return _planes(truth), _planes(damage(truth, "compressed", seed=0))
+
+
+@pytest.fixture(scope="module")
+def found(pair: tuple[Tensor, Tensor]) -> Motion:
+    return motion(None, pair[1], DisFlow())
+
+
+@pytest.fixture(scope="module")
+def restored(model: LargeModel, pair: tuple[Tensor, Tensor], found: Motion) -> Restored:
+    return model.restore(pair[1], found, None)
+
+
+def _planes(clip: np.ndarray) -> Tensor:
+    return torch.from_numpy(clip).permute(0, 3, 1, 2).float() / 255
+
+
+def part(whole: Motion, start: int, stop: int) -> Motion:
+    return Motion(whole.flow[start:stop], whole.confidence[start:stop])
+
+
+@torch.inference_mode()
+def called(model: LargeModel, restored: Restored) -> Tensor:
+    """Pictures after one network call."""
+    latents = model.encode(restored.pictures)
+    noise = torch.randn(latents.shape[1:], generator=torch.Generator().manual_seed(0))
+    x = 0.53 * latents + 0.85 * noise
+    return model.decode(model.denoise(x, 499, model.condition(restored, latents))).clamp(0, 1)
+
+
+def quality(pictures: Tensor, truth: Tensor) -> tuple[float, float]:
+    """PSNR in dB, and how much the texture differs in the form of DISTS, over fixed fine filters."""
+    filters = FineFilters()
+    error = (pictures - truth).square().mean((1, 2, 3))
+    return float(-10 * error.log10().mean()), float(texture(filters(pictures)[1:], filters(truth)[1:]).mean())
+
+
+def test_a_call_is_a_gain(model: LargeModel, pair: tuple[Tensor, Tensor], restored: Restored) -> None:
+    (psnr, difference), (psnr_before, difference_before) = (
+        quality(pictures, pair[0]) for pictures in (called(model, restored), restored.pictures)
+    )
+    assert psnr > psnr_before + 0.15
+    assert difference < 0.98 * difference_before
+
+
+def test_what_the_frames_before_show_counts(model: LargeModel, restored: Restored, found: Motion) -> None:
+    assert restored.seen is not None
+    with_memory = called(model, restored)
+    confidence, change = slice(12, 16), slice(16, None)
+    alone = restored.seen.clone()
+    alone[:, confidence] = 0
+    alone[:, change] = 0
+    without = called(model, replace(restored, seen=alone))
+    assert torch.equal(with_memory[0], without[0])  # a shot's first frame has nothing before it
+    assert (with_memory[1:] - without[1:]).abs().mean() > 0.1 / 255
+
+
+def test_without_confidence_nothing_is_remembered() -> None:
+    picture, before = torch.rand(2, 1, 3, 32, 32)
+    flow, confidence = torch.zeros(1, 2, 8, 8), torch.zeros(1, 1, 8, 8)
+    assert torch.equal(remember(picture, before, flow, confidence)[1], picture)
+    kept = remember(picture, before, flow, confidence + 1)[1]
+    assert torch.allclose(kept, 0.7 * before + 0.3 * picture, atol=1e-6)
+    assert all(torch.equal(part, picture) for part in remember(picture, None, flow, confidence))
+
+
+def test_frame_by_frame_is_one_chunk(
+    model: LargeModel, pair: tuple[Tensor, Tensor], found: Motion, restored: Restored
+) -> None:
+    first = model.restore(pair[1][:1], part(found, 0, 1), None)
+    rest = model.restore(pair[1][1:], part(found, 1, 3), first.hidden)
+    assert restored.seen is not None
+    assert first.seen is not None
+    assert rest.seen is not None
+    assert torch.equal(torch.cat([first.pictures, rest.pictures]), restored.pictures)
+    assert torch.equal(torch.cat([first.seen, rest.seen]), restored.seen)
+
+
+def test_colour_stays(pair: tuple[Tensor, Tensor], restored: Restored) -> None:
+    assert (restored.pictures.mean((2, 3)) - pair[1].mean((2, 3))).abs().max() < 0.5 / 255
+
+
+def test_tiles_give_nearly_the_whole_frame_s_result(
+    model: LargeModel, pair: tuple[Tensor, Tensor], found: Motion, restored: Restored
+) -> None:
+    tiled = TiledModel(model, 44)
+    cut = tiled.restore(pair[1][:1], part(found, 0, 1), None)
+    assert cut.seen is not None
+    assert restored.seen is not None
+    assert cut.seen.shape == restored.seen[:1].shape
+    assert (cut.pictures - restored.pictures[:1]).abs().mean() < 8e-3
+    latents = model.encode(cut.pictures)
+    assert tiled.condition(cut, latents).hint.shape == model.condition(cut, latents).hint.shape
+
+
+def test_weights_of_another_model_are_refused(model: LargeModel) -> None:
+    restorer = model.networks.restorer.state_dict()
+    trained = {k: v for k, v in model.networks.state_dict().items() if not k.startswith("restorer.")}
+    del trained["denoiser.head.bias"]
+    with pytest.raises(ModelError) as caught:
+        LargeNetworks.from_state(restorer, trained)
+    assert "denoiser.head.bias" in caught.value.message
