@@ -40,7 +40,7 @@ ALLOWED = {
     "jobs.execute": {"heap", "jobs", "models", "pipeline", "runspec", "segments", "temporal"}
     | {"video", "video.read", "video.write"},
     "jobs": {"heap", "jobs.execute", "models", "pipeline", "runspec", "segments", "temporal"} | VIDEO,
-    "library": {"jobs", "jobs.execute"} | VIDEO,
+    "library": {"jobs", "jobs.execute", "report"} | VIDEO,
     "report": {"jobs", "temporal", "video", "video.inspect", "video.read"},
     "quality": {"temporal", "video.write"},
     "training": {"color", "diffusion", "models.compact", "models.dossr", "temporal", "quality", "video.write"},

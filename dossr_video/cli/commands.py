@@ -32,6 +32,7 @@ from dossr_video.cli.options import (
 from dossr_video.cli.presets import presets
 from dossr_video.errors import SettingsError
 from dossr_video.heap import keep_one_heap
+from dossr_video.jobs.progress import Progress
 from dossr_video.settings import Settings
 
 if TYPE_CHECKING:
@@ -58,6 +59,7 @@ def app() -> None:
 @with_settings
 @job_options
 @click.option("--json-report", type=PATH, metavar="FILE", help="write what was done and found as JSON")
+@click.option("--report", "page", type=PATH, metavar="HTML", help="write a page with pictures, figures and the proof")
 @click.option("--before-after", type=PATH, metavar="PNG", help="write a picture of a frame before and after")
 def upscale(
     source: str,
@@ -69,6 +71,7 @@ def upscale(
     cluster: str | None,
     quiet: bool,
     json_report: Path | None,
+    page: Path | None,
     before_after: Path | None,
 ) -> None:
     """Restore and enlarge SOURCE into TARGET (.mp4, .mkv, .mov), sound and all other streams kept. Either may be a URL.
@@ -77,6 +80,8 @@ def upscale(
     """
     from dossr_video.jobs.run import run_job
 
+    if page is not None:
+        _check_page(page, source, target, force=force)
     with interruptible() as cancelled, progress_display(quiet=quiet) as on_progress:
         report = run_job(
             source,
@@ -88,6 +93,16 @@ def upscale(
             cancelled=cancelled,
             executor=make_executor(settings, cluster),
         )
+        if page is not None:
+            from dossr_video.report.run import run_page
+
+            run_page(
+                report,
+                Path(source),
+                Path(target),
+                page,
+                on_frame=lambda count: on_progress(Progress("reporting", count, report.frames)),
+            )
     if json_report is not None:
         json_report.write_text(report.dumps(), encoding="utf-8")
     if before_after is not None:
@@ -100,7 +115,20 @@ def upscale(
         say(f"result: {target}")
         if before_after is not None:
             say(f"before and after: {before_after}")
+        if page is not None:
+            say(f"page: {page}")
         say(report.summary())
+
+
+def _check_page(page: Path, source: str, target: str, *, force: bool) -> None:
+    """What would leave a finished run without its page is refused before it."""
+    from dossr_video.jobs.urls import is_url
+    from dossr_video.report.page import check_page
+
+    for name in (source, target):
+        if is_url(name):
+            raise SettingsError(f"--report cannot look at {name}", hint="fetch it, or leave --report away")
+    check_page(page, force=force)
 
 
 @app.command(cls=GroupedCommand)
@@ -114,7 +142,6 @@ def probe(source: Path, target: Path | None, *, settings: Settings, as_json: boo
 
     With TARGET the model is loaded, and everything that a run would do is printed.
     """
-    from dossr_video.jobs.progress import Progress
     from dossr_video.video.inspect.processing import analyse
     from dossr_video.video.read.probe import probe as read_info
 

@@ -16,8 +16,8 @@ def settle(temporary: Path, final: Path) -> None:
 
 def write(path: Path, content: bytes) -> None:
     """Write a whole file; a reader sees the old content or the new, never a part."""
-    # A name of its own: another process may write the same file at this moment.
-    temporary = path.with_name(f"{path.name}.{secrets.token_hex(4)}.part")
+    # A short name of its own: another process may write the same file at this moment, and names may be long.
+    temporary = path.with_name(f"dossr-video.{secrets.token_hex(4)}.part")
     try:
         temporary.write_bytes(content)
         settle(temporary, path)

@@ -85,16 +85,6 @@ class Report(BaseModel):
         return f"{self.frames} frames in {self.seconds:.1f} s{resumed}; {self.kept}"
 
 
-def report_beside(target: Path) -> Path:
-    """Where a library keeps the report of a result."""
-    return target.with_name(target.name + ".report.json")
-
-
-def page_beside(target: Path) -> Path:
-    """Where a library keeps the page of a result."""
-    return target.with_name(target.name + ".report.html")
-
-
 def versions() -> dict[str, str]:
     """Of this program, Python, and the libraries that a result depends on."""
     packages = {name: version(name) for name in ("dossr-video", "torch", "numpy", "av")}

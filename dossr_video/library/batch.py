@@ -20,6 +20,7 @@ from dossr_video.jobs.resources import write_errors
 from dossr_video.jobs.run import run_job
 from dossr_video.library.catalogue import Catalogue, Entry, has_catalogue
 from dossr_video.library.files import Library
+from dossr_video.library.pages import write_library_index, write_page, write_report
 from dossr_video.settings import Settings
 
 POLL = 5.0  # seconds between two scans of a watched folder; a file that grew in between is not ready
@@ -59,7 +60,8 @@ class Batch:
         """Do every file that is new, has changed, failed before or was done with other settings.
 
         The catalogue in the results' folder remembers; several processes may share a library, each taking what no
-        other works on. With `watch`, files that appear later are done too, until `cancelled` says so.
+        other works on. A report and a page are left beside each result, an index of all in their folder. With `watch`,
+        files that appear later are done too, until `cancelled` says so.
 
         Returns the outcome of each file. Raises Interrupted when `cancelled` leaves files to do, TargetError when the
         results' folder cannot be used, ModelError when the model cannot be loaded.
@@ -76,6 +78,10 @@ class Batch:
             show = _about(item, on_progress)
             outcomes[source] = outcome = self._file(source, catalogue, executor, show, cancelled)
             on_outcome(outcome)
+            if outcome.verdict in ("done", "unchanged"):
+                write_page(source, outcome.target, show, cancelled)
+            if outcome.verdict != "busy":
+                write_library_index(self.library.results, catalogue, show)
         return list(outcomes.values())
 
     def to_do(self) -> Iterator[Path]:
@@ -140,6 +146,7 @@ class Batch:
             failed = replace(entry, error=shown(message), hint=shown(hint))
             catalogue.put(replace(failed, state="failed", finished=time.time(), result_size=ours))
             return replace(outcome("failed"), error=message, hint=hint)
+        write_report(report, target, on_progress)
         catalogue.put(
             replace(entry, state="done", finished=time.time(), frames=report.frames, result_size=report.target.size)
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from itertools import dropwhile
 from pathlib import Path
 
@@ -67,11 +68,13 @@ def enlarged(picture: Picture, to: Picture) -> Picture:
 
 def frames_from(start: float, reader: VideoReader) -> Iterator[Frame]:
     """From `start` seconds after the first frame on."""
+    # The decimal number that was given: the float nearest to 0.4 lies behind the frame at 0.4 s.
+    wanted = Fraction(str(start))
     origin: list[int] = []
 
     def earlier(frame: Frame) -> bool:
         origin.append(frame.pts)
-        return (frame.pts - origin[0]) * reader.time_base < start
+        return (frame.pts - origin[0]) * reader.time_base < wanted
 
     return dropwhile(earlier, reader.frames())
 

@@ -52,7 +52,9 @@ def verdicts(outcomes: list[Outcome]) -> dict[str, str]:
 
 
 def tree(folder: Path) -> list[str]:
-    return sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file() and p.name[0] != ".")
+    """The results; their reports and pages are left out."""
+    files = (p for p in folder.rglob("*") if p.is_file() and p.suffix not in (".html", ".json"))
+    return sorted(p.relative_to(folder).as_posix() for p in files if p.name[0] != ".")
 
 
 def test_does_a_library_and_mirrors_its_tree(
@@ -167,6 +169,7 @@ def test_names_of_any_kind_are_done_and_remembered(
     assert "has 250 bytes; 249 are allowed" in str(first[names[5]].error)
     assert "has 256 bytes; 249 are allowed" in str(first[names[6]].error)
     assert all((tmp_path / "out" / os.fsdecode(name)).exists() for name in names[:5])
+    assert all((tmp_path / "out" / os.fsdecode(name + b".html")).exists() for name in names[:5])
     assert sorted(o.verdict for o in work.run(executor=executor)) == ["failed"] * 2 + ["unchanged"] * 5
     stored = {entry.source for entry in Catalogue(tmp_path / "out").entries()}
     assert {"caf\\xe9.mp4", "two\\nlines.mp4"} <= stored

@@ -1,0 +1,106 @@
+"""What a library leaves to look at: a report and a page beside each result, and an index of all."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from urllib.parse import quote as quoted
+
+from dossr_video.errors import DossrError, Interrupted
+from dossr_video.jobs import durable
+from dossr_video.jobs.names import shown
+from dossr_video.jobs.progress import OnProgress, Progress
+from dossr_video.jobs.report import Report
+from dossr_video.jobs.resources import readable, write_errors
+from dossr_video.library.catalogue import Catalogue, Entry
+from dossr_video.report.index import Row, write_index
+from dossr_video.report.plots import clock
+
+INDEX = "dossr-video.html"  # in the folder of the results
+
+
+def report_of(target: Path) -> Path:
+    return target.with_name(target.name + ".json")
+
+
+def page_of(target: Path) -> Path:
+    return target.with_name(target.name + ".html")
+
+
+def write_report(report: Report, target: Path, on_progress: OnProgress) -> None:
+    """Beside a new result; the page of an older one goes away. A failure is a warning: the result is complete."""
+    try:
+        with write_errors(target.parent):
+            page_of(target).unlink(missing_ok=True)
+            durable.write(report_of(target), report.dumps().encode())
+    except DossrError as error:
+        on_progress(Progress("reporting", warnings=(f"{shown(target)} has no report: {error.message}",)))
+
+
+def write_page(source: Path, target: Path, on_progress: OnProgress, cancelled: Callable[[], bool]) -> None:
+    """The page of a result that has a report and no page yet. A failure is a warning: the result is complete.
+
+    It is left to the next run of the library when `cancelled` says so.
+    """
+    from dossr_video.report.run import run_page  # what draws plots takes a second to import
+
+    if page_of(target).exists() or (report := read_report(target)) is None:
+        return
+
+    def count(frames: int) -> None:
+        if cancelled():
+            raise Interrupted("stopped while a page was written", hint="the next run writes it")
+        on_progress(Progress("reporting", frames, report.frames))
+
+    try:
+        run_page(report, source, target, page_of(target), on_frame=count)
+    except Interrupted:
+        return
+    except DossrError as error:
+        on_progress(Progress("reporting", warnings=(f"{shown(target)} has no page: {error.message}",)))
+
+
+def write_library_index(results: Path, catalogue: Catalogue, on_progress: OnProgress) -> None:
+    """The index of all files that the catalogue knows. A failure is a warning."""
+    try:
+        rows = [_row(results, entry) for entry in catalogue.entries()]
+        write_index(results / INDEX, rows, title=shown(results.resolve().name))
+    except DossrError as error:
+        on_progress(Progress("reporting", unit="files", warnings=(error.message,)))
+
+
+def read_report(target: Path) -> Report | None:
+    """None where a result has none, or one of another version."""
+    try:
+        return Report.model_validate_json(report_of(target).read_bytes())
+    except (OSError, ValueError):
+        return None
+
+
+def _row(results: Path, entry: Entry) -> Row:
+    if entry.state != "done":
+        found = [line for line in (entry.error, entry.hint) if line]
+        return Row(entry.source, entry.state, found=found)
+    target = results / entry.target
+    report = read_report(target)
+    page = quoted(os.fsencode(page_of(Path(entry.target)))) if page_of(target).exists() else ""
+    size = readable(entry.result_size or 0)
+    if report is None:
+        return Row(entry.source, "done", page, frames=str(entry.frames), size=size)
+    found = [
+        *(f"not kept: {line}" for line in report.lost),
+        *(f"damaged {place}" for place in report.damage),
+        *report.warnings,
+    ]
+    video = report.settings.video
+    return Row(
+        entry.source,
+        "done",
+        page,
+        f"{video.width}x{video.height}",
+        str(report.frames),
+        size,
+        clock(report.seconds),
+        found,
+    )

@@ -1,0 +1,34 @@
+"""The page of a library: a row for each file, with the way to its own page."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from dossr_video.jobs import durable
+from dossr_video.jobs.resources import write_errors
+from dossr_video.report.page import TEMPLATES
+
+
+@dataclass(frozen=True)
+class Row:
+    """One file of a library; what is not known is an empty text."""
+
+    source: str  # path below the library
+    state: str  # "done", "failed" or "running"
+    page: str = ""  # address of its page, from the index
+    picture: str = ""  # width and height of source and result
+    frames: str = ""
+    size: str = ""
+    time: str = ""
+    found: Sequence[str] = ()  # what went wrong, was lost or damaged, one line each
+
+
+def write_index(index: Path, rows: Sequence[Row], *, title: str) -> None:
+    """Write the page; TargetError when that is not possible."""
+    counts = Counter(row.state for row in rows)
+    text = TEMPLATES.get_template("index.html").render(title=title, rows=rows, counts=dict(sorted(counts.items())))
+    with write_errors(index.parent):
+        durable.write(index, text.encode())

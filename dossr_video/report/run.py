@@ -1,0 +1,82 @@
+"""The page of a run: its pictures and figures, and everything that its report tells."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from dossr_video.jobs.names import shown
+from dossr_video.jobs.report import Report
+from dossr_video.report.page import Details, Passed, Version, write_page
+from dossr_video.report.plots import clock
+from dossr_video.video.read.pyav import PyavReader
+from dossr_video.video.read.reader import open_reader
+
+LONG = 200  # characters of a value; a mixed film has hundreds of spans of fields
+
+
+def run_page(
+    report: Report, source: Path, target: Path, page: Path, *, on_frame: Callable[[int], None] = lambda count: None
+) -> None:
+    """Write the page of a finished run.
+
+    Args:
+        report: What the run did.
+        source: What it read.
+        target: What it made.
+        page: The HTML file; overwritten.
+        on_frame: Called with the number of frames that are measured.
+
+    Raises:
+        SourceError: A file cannot be read.
+        TargetError: The page cannot be written.
+    """
+    read = report.settings.read
+    with open_reader(source, read) as before, PyavReader(target, max_pixels=read.max_pixels) as after:
+        versions = [Version("source", before), Version("result", after)]
+        details = _details(report)
+        write_page(page, versions, title=shown(target.name), details=details, start=read.start, on_frame=on_frame)
+
+
+def _details(report: Report) -> Details:
+    start = report.settings.read.start
+    return Details(
+        checks=[Passed(check.name, check.passed, check.found) for check in report.proof.checks],
+        lost=report.lost,
+        warnings=report.warnings,
+        damage=[(damage.seconds - start, damage.what) for damage in report.damage],
+        plan=report.processing,
+        tables={
+            "Run": {
+                "started": report.started,
+                "finished": report.finished,
+                "frames": f"{report.frames}, {report.duplicates} of them duplicates",
+                "segments": f"{report.segments}, {report.resumed} of them from an earlier run",
+                **{f"time {stage}": clock(seconds, places=True) for stage, seconds in report.stages.items()},
+                "time in all": clock(report.seconds, places=True),
+            },
+            "Machine and versions": {**report.machine, **report.versions},
+            **{f"Settings: {name}": _rows(group) for name, group in _groups(report.settings.as_json()).items()},
+            "SHA-256": {"source": report.source.sha256, "result": report.target.sha256},
+        },
+    )
+
+
+def _groups(settings: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """The settings' own groups; what stands alone joins the last."""
+    groups = {name: value for name, value in settings.items() if isinstance(value, dict)}
+    alone = {name: value for name, value in settings.items() if name not in groups}
+    return {**groups, "other": alone} if alone else groups
+
+
+def _rows(group: Mapping[str, Any]) -> dict[str, str]:
+    """Plain text; groups within take part in the names."""
+    rows: dict[str, str] = {}
+    for name, value in group.items():
+        if isinstance(value, dict):
+            rows |= {f"{name} {key}": text for key, text in _rows(value).items()}
+        else:
+            text = "none" if value is None or value == [] else str(value)
+            rows[name.replace("_", " ")] = text if len(text) <= LONG else text[:LONG] + " …"
+    return rows
