@@ -28,7 +28,7 @@ from dossr_video.video.read.frame import Frame
 from dossr_video.video.read.pyav import VideoReader
 from dossr_video.video.read.reader import ReadSpec, open_reader
 
-FORMAT = 5  # of plan.json; raised when an older program could not read it
+FORMAT = 6  # of plan.json; raised when an older program could not read it
 
 PIECE = 150
 """Frames per segment of a long shot: a minute or two of work at one or two frames per second, and more than the 100
@@ -45,6 +45,7 @@ class Plan:
     fingerprint: Fingerprint
     segments: tuple[Segment, ...]
     damage: tuple[Damage, ...] = ()  # found in the input while it was analysed, in the order of time
+    side_data: tuple[str, ...] = ()  # names of the side data of its video, as in video/mux/inventory.py
 
     @property
     def frames(self) -> int:
@@ -66,6 +67,7 @@ class Plan:
                 "fingerprint": self.fingerprint.as_json(),
                 "segments": [segment.as_json() for segment in self.segments],
                 "damage": [asdict(damage) for damage in self.damage],
+                "side_data": self.side_data,
             }
         ).encode()
 
@@ -80,6 +82,7 @@ class Plan:
                 Fingerprint.of_json(data["fingerprint"]),
                 tuple(map(Segment.of_json, data["segments"])),
                 tuple(Damage(**damage) for damage in data["damage"]),
+                tuple(data["side_data"]),
             )
         except (ValueError, KeyError, TypeError, IndexError) as error:
             raise JobError(
@@ -120,6 +123,7 @@ def make_plan(source: SourceInfo, spec: RunSpec, *, on_frame: Callable[[int], No
     with open_reader(source, spec.read) as reader:
         starts = list(find_shots(lumas(reader)))
         damage = tuple(sorted(reader.damage, key=lambda found: found.seconds))
+        side_data = tuple(sorted(reader.side_data))
     if not pts:
         raise SourceError(f"{source.path} has no frames after {spec.read.start} s", hint="lower --start")
     video, switching = source.video, sample_content(source, max_pixels=spec.read.max_pixels).switching
@@ -127,7 +131,7 @@ def make_plan(source: SourceInfo, spec: RunSpec, *, on_frame: Callable[[int], No
         picture_area(_common(borders[start:stop]), switching, width=video.width, height=video.height)
         for start, stop in pairwise([*starts, len(pts)])
     ]
-    return Plan(fingerprint, cut_into_segments(pts, duplicates, starts, areas, lead_in=LEAD_IN), damage)
+    return Plan(fingerprint, cut_into_segments(pts, duplicates, starts, areas, lead_in=LEAD_IN), damage, side_data)
 
 
 def _common(borders: Sequence[Borders | None]) -> Borders:

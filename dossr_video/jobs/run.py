@@ -12,7 +12,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from dossr_video.errors import Interrupted, JobError, SourceError, TargetError
+from dossr_video.errors import Interrupted, JobError, SettingsError, SourceError, TargetError
 from dossr_video.jobs import durable
 from dossr_video.jobs.execute.executor import Callbacks, Executor, Task
 from dossr_video.jobs.execute.local import LocalExecutor
@@ -31,6 +31,7 @@ from dossr_video.segments import SegmentResult
 from dossr_video.settings import Settings
 from dossr_video.video.info import SourceInfo
 from dossr_video.video.inspect.processing import ProcessingPlan, analyse
+from dossr_video.video.mux.inventory import side_data_losses
 from dossr_video.video.read.probe import probe
 from dossr_video.video.write.writer import check_target
 
@@ -163,9 +164,18 @@ class _Job:
     def run(self) -> Report:
         """Make the result in the folder, and the report beside it."""
         plan = self._agreed_plan()
+        if found := self._lost_later(plan):
+            if self.request.settings.strict:
+                raise SettingsError(f"--strict: {found[0]}", hint="leave out --strict")
+            self.progress(Progress("analysing", plan.frames, warnings=tuple(f"not kept: {loss}" for loss in found)))
         resumed = len(self.folder.finished())
         self._finish_segments(plan)
         return self._join(plan, resumed=resumed)
+
+    def _lost_later(self, plan: Plan) -> tuple[str, ...]:
+        """Losses that only the analysis of all frames has found."""
+        found = side_data_losses(plan.side_data, self.source.video.codec, self.spec.video.encoding)
+        return tuple(loss for loss in found if loss not in self.processing.lost)
 
     def _agreed_plan(self) -> Plan:
         """The plan of an earlier run where it is still the one to follow, else a new one."""
@@ -266,7 +276,7 @@ class _Job:
             resumed=resumed,
             kept=proof.summary,
             proof=proof,
-            lost=self.processing.lost,
+            lost=(*self.processing.lost, *self._lost_later(plan)),
             damage=plan.damage,
             warnings=(*outcome.warnings, *(warning for result in results for warning in result.warnings)),
         )

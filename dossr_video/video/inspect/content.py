@@ -20,6 +20,7 @@ from dossr_video.video.read.deinterlace import FieldCounts, measure_pair, thinne
 from dossr_video.video.read.frame import luma_of
 from dossr_video.video.read.probe import open_source, picture_stream
 from dossr_video.video.read.pyav import PyavReader, decoder_of
+from dossr_video.video.read.side_data import frame_side_data, packet_side_data
 
 SAMPLE_PLACES = 3  # places of the file that are sampled, spread evenly
 SAMPLE_FRAMES = 48  # consecutive frames at each
@@ -35,6 +36,7 @@ class ContentAnalysis:
     borders: Borders  # black in every frame that is not all black
     switching: int  # lines of head-switching noise at the bottom
     flicker: float  # relative deviation of a frame's exposure from its neighbours'
+    side_data: frozenset[str]  # names, as in mux/inventory.py
 
 
 @dataclass(frozen=True)
@@ -82,10 +84,11 @@ def _sample(source: SourceInfo, max_pixels: int) -> ContentAnalysis:
         count = SAMPLE_FRAMES
     fields, borders, switching = FieldCounts(), None, HeadSwitching()
     exposures: list[list[float]] = []  # of each place
+    side_data: set[str] = set()
     for place in places:
         before = None
         exposures.append([])
-        for frame in _frames_at(source.path, place, count, max_pixels):
+        for frame in _frames_at(source.path, place, count, max_pixels, side_data):
             if (frame.width, frame.height) != (source.video.width, source.video.height):
                 continue  # the reader scales it to the first size
             luma = luma_of(frame)
@@ -98,7 +101,7 @@ def _sample(source: SourceInfo, max_pixels: int) -> ContentAnalysis:
                 borders = black if borders is None else borders & black
                 switching.add(luma[: luma.shape[0] - black.bottom])
             before = thin
-    return ContentAnalysis(fields, borders or Borders(), switching.lines, flicker(exposures))
+    return ContentAnalysis(fields, borders or Borders(), switching.lines, flicker(exposures), frozenset(side_data))
 
 
 def flicker(exposures: Iterable[Sequence[float]]) -> float:
@@ -111,8 +114,11 @@ def flicker(exposures: Iterable[Sequence[float]]) -> float:
     return float(np.median(unrest)) / NORMAL if len(unrest) else 0.0
 
 
-def _frames_at(path: Path, start: Fraction, count: int, max_pixels: int) -> Iterator[Any]:
-    """Up to `count` consecutive frames, from about `start` seconds of the file's clock on."""
+def _frames_at(path: Path, start: Fraction, count: int, max_pixels: int, side_data: set[str]) -> Iterator[Any]:
+    """Up to `count` consecutive frames, from about `start` seconds of the file's clock on.
+
+    Names of their side data are added to `side_data`.
+    """
     with open_source(path, max_pixels=max_pixels) as container:
         stream = picture_stream(container, path, max_pixels=max_pixels)
         decoder = decoder_of(stream)
@@ -124,6 +130,7 @@ def _frames_at(path: Path, start: Fraction, count: int, max_pixels: int) -> Iter
                 decoded: list[Any] = []
                 with contextlib.suppress(av.FFmpegError):
                     decoded = decoder.decode(packet)
+                side_data |= packet_side_data(packet).union(*map(frame_side_data, decoded))
                 yield from decoded[:count]
                 count -= len(decoded)
                 if count <= 0:

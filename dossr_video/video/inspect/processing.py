@@ -12,6 +12,7 @@ from dossr_video.settings import Settings, TargetSettings
 from dossr_video.video.info import SourceInfo, VideoInfo
 from dossr_video.video.inspect.content import ContentAnalysis, sample_content
 from dossr_video.video.inspect.fields import field_spans
+from dossr_video.video.mux.inventory import side_data_kept, side_data_losses
 from dossr_video.video.mux.streams import describe, losses, map_streams
 from dossr_video.video.mux.trial import trial
 from dossr_video.video.read.deinterlace import FieldSpan
@@ -70,6 +71,7 @@ def analyse(
     if read.reader == "decord":
         open_reader(source, read).close()  # SourceError before anything else is done
     _, shape = _shape(source.video, settings, container)
+    content = sample_content(source, max_pixels=settings.max_pixels)
     video: VideoSpec | None = None
     lost: tuple[str, ...] = ()
     if target is not None and container is not None:
@@ -77,12 +79,12 @@ def analyse(
         video = make_spec(source.video, fields, settings, target, width=width, height=height)
         video, changed = trial(source, video, container, cut=read.is_cut)
         lost = losses(source, container, cut=read.is_cut) + picture_losses(source.video, video.encoding) + changed
+        lost += side_data_losses(content.side_data, source.video.codec, video.encoding)
     if lost and settings.strict:
         raise SettingsError(
             f"--strict: {lost[0]}" + (f" ({len(lost)} losses in all)" if len(lost) > 1 else ""),
             hint="name the target .mkv, which supports most, or leave out --strict",
         )
-    content = sample_content(source, max_pixels=settings.max_pixels)
     findings = (
         Finding("interlacing", found, done),
         *shape,
@@ -90,6 +92,7 @@ def analyse(
         *_light(content, deflicker=settings.deflicker),
         *_colour(source.video),
         *_time(source),
+        *(() if video is None else _side_data(content, source.video, video)),
         *(() if container is None else _streams(source, container, cut=read.is_cut)),
     )
     return ProcessingPlan(read, video, findings, lost)
@@ -184,6 +187,11 @@ def _time(source: SourceInfo) -> list[Finding]:
         *found,
         Finding("time", f"timestamps start at {float(source.start):.3f} s", "rebased to zero, in all streams"),
     ]
+
+
+def _side_data(content: ContentAnalysis, source: VideoInfo, video: VideoSpec) -> list[Finding]:
+    kept = side_data_kept(content.side_data, source.codec, video.encoding)
+    return [Finding("metadata", what, "copied to the frames of the result") for what in kept]
 
 
 def _streams(source: SourceInfo, container: Container, *, cut: bool) -> list[Finding]:

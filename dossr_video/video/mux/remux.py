@@ -19,7 +19,9 @@ from dossr_video.errors import JobError, TargetError
 from dossr_video.heap import give_back_memory
 from dossr_video.video.info import SourceInfo
 from dossr_video.video.mux.chapters import fitted_to_mp4, moved_chapters
+from dossr_video.video.mux.inventory import copies_sei
 from dossr_video.video.mux.packets import Clock, PacketSelector, PacketWriter, TimedPacket, add_output_stream
+from dossr_video.video.mux.sei import SeiCopier
 from dossr_video.video.mux.streams import MP4_KEYS, TECHNICAL_KEYS, describe, is_muxed, losses, lost_keys, map_streams
 from dossr_video.video.mux.timecode import relabelled
 from dossr_video.video.pixels import has_alpha
@@ -261,6 +263,8 @@ class _Join:
         segment_unit = ENCODERS[self._spec.encoding.encoder].segment_unit(unit)
         last_dts: int | None = None
         header: bytes | None = None
+        copies = copies_sei(self._source.video.codec, self._spec.encoding)
+        sei = SeiCopier(self._source, self._spec.encoding.encoder) if copies else None
         for number, segment in enumerate(self._segments):
             with av.open(str(segment.path)) as part:
                 stream = part.streams.video[0]
@@ -270,12 +274,15 @@ class _Join:
                         f"{segment.path} has other codec parameters than the first segment",
                         hint="begin anew with --restart",
                     )
+                assert stream.time_base is not None
+                shift = (segment.first_pts - origin) * unit
+                scale = stream.time_base * (unit / segment_unit)
                 packets = [packet for packet in part.demux(stream) if packet.pts is not None]
+                if sei is not None:
+                    begin = segment.first_pts * unit
+                    packets = sei(packets, [(packet.pts or 0) * scale + begin for packet in packets])
                 for packet in packets:
                     assert packet.pts is not None
-                    assert stream.time_base is not None
-                    shift = (segment.first_pts - origin) * unit
-                    scale = stream.time_base * (unit / segment_unit)
                     pts = round((packet.pts * scale + shift) / out.time_base)
                     dts = round(((packet.pts if packet.dts is None else packet.dts) * scale + shift) / out.time_base)
                     if (
@@ -289,6 +296,8 @@ class _Join:
                     packet.stream = out
                     yield float(dts * out.time_base), packet
             give_back_memory()  # the muxer's index grows by doubling and fragments the heap
+        if sei is not None:
+            sei.close()
 
     def _others(self, given: InputContainer, writers: dict[int, PacketWriter]) -> Iterator[tuple[float, Packet[Any]]]:
         """Packets of the other streams in file order, up to a read error, which is a warning."""

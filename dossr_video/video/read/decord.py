@@ -39,6 +39,7 @@ class DecordReader(VideoReader):
         self.time_base = self.info.video.time_base
         self.frame_rate = self.info.video.frame_rate
         self.damage: list[Damage] = []
+        self.side_data: set[str] = set()  # decord gives none
         self._pts, hidden = _packet_times(self.info)
         reason = refusal(self.info) or ("an edit list hides part of it" if hidden else None)
         if reason is not None:

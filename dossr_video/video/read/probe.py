@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import av
-from av.sidedata.sidedata import Type as SideDataType
 from av.stream import Discard
 
 from dossr_video.errors import SourceError
 from dossr_video.heap import give_back_memory
 from dossr_video.video import pixels
 from dossr_video.video.info import Chapter, HdrInfo, SourceInfo, StreamInfo, VideoInfo
+from dossr_video.video.read.side_data import frame_side_data
 from dossr_video.video.tags import MATRICES, PRIMARIES, RANGES, TRANSFERS, ColorInfo
 
 if TYPE_CHECKING:
@@ -151,8 +151,8 @@ def _first_frame(container: InputContainer, stream: VideoStream, path: Path, *, 
 def _video_info(stream: VideoStream, frame: av.VideoFrame) -> VideoInfo:
     context = stream.codec_context
     assert stream.time_base is not None  # every demuxer sets it
-    side_data: Any = frame.side_data
-    matrix = side_data.get(SideDataType.DISPLAYMATRIX)
+    side_data = frame_side_data(frame)
+    matrix = side_data.get("DISPLAYMATRIX")
     pix_fmt = frame.format.name
     if hides_alpha(stream):
         pix_fmt = "yuva420p"  # only libvpx, which the reader takes for these, decodes the alpha
@@ -165,9 +165,9 @@ def _video_info(stream: VideoStream, frame: av.VideoFrame) -> VideoInfo:
         frame_rate=stream.guessed_rate or stream.average_rate or Fraction(25),
         pix_fmt=pix_fmt,
         color=_color(stream, frame),
-        hdr=_hdr(frame),
+        hdr=_hdr(side_data),
         sample_aspect_ratio=stream.sample_aspect_ratio or None,
-        display_matrix=None if matrix is None else struct.unpack("9i", bytes(matrix)),
+        display_matrix=None if matrix is None else struct.unpack("9i", matrix),
         rotation=frame.rotation % 360,
         field_order=FIELD_ORDERS.get(context.field_order),
         interlaced=frame.interlaced_frame,
@@ -212,15 +212,14 @@ def _chroma_location(codec: str) -> str:
     return "center" if codec in ("mjpeg", "mpeg1video", "vp8") else "left"
 
 
-def _hdr(frame: av.VideoFrame) -> HdrInfo:
-    data: Any = frame.side_data
+def _hdr(side_data: Mapping[str, bytes]) -> HdrInfo:
     mastering = light = None
-    if SideDataType.MASTERING_DISPLAY_METADATA in data:
-        numbers = struct.unpack("20i2i", bytes(data[SideDataType.MASTERING_DISPLAY_METADATA]))
+    if (content := side_data.get("MASTERING_DISPLAY_METADATA")) is not None:
+        numbers = struct.unpack("20i2i", content)
         if numbers[20] and numbers[21]:  # both the primaries and the luminance are present
             mastering = tuple(Fraction(n, d or 1) for n, d in zip(numbers[0:20:2], numbers[1:20:2], strict=True))
-    if SideDataType.CONTENT_LIGHT_LEVEL in data:
-        light = struct.unpack("2I", bytes(data[SideDataType.CONTENT_LIGHT_LEVEL])[:8])
+    if (content := side_data.get("CONTENT_LIGHT_LEVEL")) is not None:
+        light = struct.unpack("2I", content[:8])
     return HdrInfo(mastering=mastering, light_level=light)
 
 

@@ -22,6 +22,7 @@ from dossr_video.video.read.damage import Damage, Steps, note
 from dossr_video.video.read.deinterlace import WARM_UP, FieldFilter, FieldSpan, clock_of
 from dossr_video.video.read.frame import Frame
 from dossr_video.video.read.probe import MAX_PIXELS, check_size, hides_alpha, open_source, picture_stream, probe
+from dossr_video.video.read.side_data import frame_side_data, packet_side_data
 from dossr_video.video.read.timeline import Rebaser, parts_of
 
 if TYPE_CHECKING:
@@ -43,6 +44,7 @@ class VideoReader(Protocol):
     time_base: Fraction  # seconds per tick of the frames' pts
     frame_rate: Fraction  # frames per second, nominal
     damage: list[Damage]  # grows while frames are read
+    side_data: set[str]  # names of the side data found, as in mux/inventory.py; grows likewise
 
     def frames(self, start_pts: int | None = None, stop_pts: int | None = None) -> Iterator[Frame]:
         """Frames from the one at `start_pts` (None: the first) up to before `stop_pts` (None: the last).
@@ -81,6 +83,7 @@ class PyavReader(VideoReader):
         self.fields = tuple(fields)
         self.time_base, self.frame_rate = clock_of(self.fields, self.info.video)
         self.damage: list[Damage] = []
+        self.side_data: set[str] = set()
         self._max_pixels = max_pixels
         self.parts = parts_of(self.info.path)
         self._to_rgb = pixels.ToRgb(self.info.video.resolved_color)
@@ -306,6 +309,7 @@ class _Pass:
             except av.FFmpegError as error:
                 self._note(packet.pts if packet.pts is not None else last, f"undecodable packet: {error.strerror}")
                 continue
+            self._reader.side_data |= packet_side_data(packet).union(*map(frame_side_data, frames))
             for frame in frames:
                 last = frame.pts if frame.pts is not None else last
                 yield frame

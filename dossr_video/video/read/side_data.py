@@ -1,0 +1,44 @@
+"""Side data: what decoded frames and packets carry beside their samples, by FFmpeg's names."""
+
+from __future__ import annotations
+
+import struct
+from typing import Any
+
+from av.sidedata.sidedata import Type
+
+UNKNOWN = "UNKNOWN"  # side data that PyAV has no name for, such as EXIF
+# UUIDs (ISO 14496-10 D.2.7) of the text that x264 and x265 write about themselves.
+ENCODER_UUIDS = frozenset(
+    {bytes.fromhex("dc45e9bde6d948b7962cd820d923eeef"), bytes.fromhex("2ca2de09b51747dbbb55a4fe7fc2fc4e")}
+)
+
+
+def frame_side_data(frame: Any) -> dict[str, bytes]:
+    """The side data of a decoded frame by name: `DISPLAYMATRIX`, `A53_CC`; without what has no content."""
+    try:
+        found = {entry.type.name: bytes(entry) for entry in frame.side_data}
+    except ValueError:  # PyAV gives none at all where it does not know one
+        return {UNKNOWN: b""}
+    return {name: content for name, content in found.items() if _says_something(name, content, frame)}
+
+
+def packet_side_data(packet: Any) -> frozenset[str]:
+    """Names of the side data of a packet: `skip_samples`, `dynamic_hdr10_plus`."""
+    return frozenset(entry.data_type for entry in packet.iter_sidedata())
+
+
+def _says_something(name: str, content: bytes, frame: Any) -> bool:
+    match name:
+        case Type.SEI_UNREGISTERED.name:
+            return content[:16] not in ENCODER_UUIDS
+        case Type.PANSCAN.name:  # id, width and height in sixteenths of a pixel
+            _, width, height = struct.unpack_from("3i", content)
+            return 0 < width < 16 * frame.width or 0 < height < 16 * frame.height
+        case Type.A53_CC.name:  # triplets: valid and kind, two bytes; null pairs fill the channel of line 21
+            triplets = zip(content[::3], content[1::3], content[2::3], strict=False)
+            return any(head & 4 and (one & 127 or two & 127) for head, one, two in triplets)
+        case Type.STEREO3D.name | Type.AFD.name:
+            return content[0] not in ((0,) if name == Type.STEREO3D.name else (0, 8))  # flat; the whole frame
+        case _:
+            return True
