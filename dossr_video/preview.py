@@ -17,10 +17,10 @@ from torch import Tensor
 from dossr_video.api import upscale_frames
 from dossr_video.errors import SettingsError, SourceError
 from dossr_video.frames import Area
-from dossr_video.jobs.names import shown
 from dossr_video.jobs.resources import write_errors
 from dossr_video.models.base import PictureModel
 from dossr_video.models.registry import load_model
+from dossr_video.names import shown
 from dossr_video.report.moments import Picture, frame_count
 from dossr_video.report.page import Details, check_page, render
 from dossr_video.report.picture import most_detailed

@@ -11,11 +11,12 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "dossr_video"
 
 # A room (a folder, or a file at the top) may import itself, the rooms its row names, and what everyone may.
-EVERYONE = {"frames", "errors", "settings"}
+EVERYONE = {"frames", "errors", "names", "settings"}
 VIDEO = {"video", "video.read", "video.write", "video.mux", "video.inspect"}
 ALLOWED = {
     "errors": set(),
     "frames": set(),
+    "names": set(),
     "arrays": set(),
     "settings": set(),
     "heap": set(),

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 import click
 
 from dossr_video.cli.compare import compare, preview
-from dossr_video.cli.console import failures, interruptible, progress_display, say
+from dossr_video.cli.console import failures, interruptible, progress_display, put, say
 from dossr_video.cli.library import batch, status
 from dossr_video.cli.options import (
     PATH,
@@ -159,15 +159,15 @@ def probe(source: Path, target: Path | None, *, settings: Settings, as_json: boo
         return
     video = info.video
     seconds = "unknown" if info.duration is None else f"{float(info.duration):.3f} s"
-    click.echo(f"{source}: {info.container}, {seconds}, {len(info.streams) + 1} streams")
-    click.echo(
+    put(f"{source}: {info.container}, {seconds}, {len(info.streams) + 1} streams")
+    put(
         f"picture: {video.codec}, {video.width}x{video.height}, {video.pix_fmt}, {float(video.frame_rate):.3f} frames/s"
     )
     for line in processing.explain():
-        click.echo(line)
+        put(line)
     if spec is not None:
         for name, value in spec.flat().items():
-            click.echo(f"{name} = {'none' if value is None else value}")
+            put(f"{name} = {'none' if value is None else value}")
 
 
 def _resolved(settings: Settings, info: SourceInfo, processing: ProcessingPlan, target: Path) -> RunSpec:

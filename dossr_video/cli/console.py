@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
+import click
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -22,8 +23,8 @@ from rich.progress import (
 from rich.progress import Progress as Bars
 
 from dossr_video.errors import DossrError
-from dossr_video.jobs.names import shown
 from dossr_video.jobs.progress import OnProgress, Progress
+from dossr_video.names import shown
 
 LINE_INTERVAL = 10.0  # seconds between two lines where there is no terminal
 
@@ -49,7 +50,7 @@ def _label(event: Progress) -> str:
     if event.item is None:
         return event.stage
     number = f"{event.item.number}/{event.item.count} " if event.item.count else ""
-    return f"{number}{event.item.name}: {event.stage}"
+    return shown(f"{number}{event.item.name}: {event.stage}")
 
 
 def _rate(per_second: float, unit: str) -> str:
@@ -120,6 +121,11 @@ def duration_text(seconds: float) -> str:
 def say(line: str) -> None:
     """One line for a person, whatever is in the names that it holds."""
     print(shown(line), file=sys.stderr, flush=True)
+
+
+def put(line: str) -> None:
+    """One line of what was asked for, whatever is in the names and tags that it holds."""
+    click.echo(shown(line))
 
 
 @contextmanager

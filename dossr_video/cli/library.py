@@ -12,10 +12,10 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from dossr_video.cli.console import duration_text, interruptible, progress_display, say
+from dossr_video.cli.console import duration_text, interruptible, progress_display, put, say
 from dossr_video.cli.options import PATH, GroupedCommand, debug_option, job_options, make_executor, with_settings
-from dossr_video.jobs.names import shown
 from dossr_video.jobs.progress import Progress
+from dossr_video.names import shown
 from dossr_video.settings import Settings
 
 if TYPE_CHECKING:
@@ -144,5 +144,5 @@ def _print_status(status: Status) -> None:
         owner = "" if job.owner is None else f" by process {job.owner.pid} on {job.owner.host}"
         click.echo(f"{job.state}{owner}: {shown(job.target)}: {job.stage} {job.done}/{job.total or '?'} frames{left}")
     for entry in status.failed:
-        click.echo(f"failed: {entry.source}: {shown(entry.error or '')}")
+        put(f"failed: {entry.source}: {entry.error or ''}")
     click.echo(f"{len(status.jobs)} in work, {len(status.done)} done, {len(status.failed)} failed")

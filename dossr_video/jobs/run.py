@@ -19,13 +19,13 @@ from dossr_video.jobs.execute.local import LocalExecutor
 from dossr_video.jobs.fingerprint import Fingerprint, SourceMark
 from dossr_video.jobs.folder import JobFolder
 from dossr_video.jobs.join import join_segments
-from dossr_video.jobs.names import shown
 from dossr_video.jobs.plan import Plan, make_plan
 from dossr_video.jobs.progress import OnProgress, Progress, Reporter, no_progress
 from dossr_video.jobs.report import FileRecord, Report, machine, versions
 from dossr_video.jobs.resolve import resolve, worker_spec
 from dossr_video.jobs.resources import least_bytes, require_space, write_errors
 from dossr_video.jobs.urls import cached, exists, fetched, is_url, uploaded
+from dossr_video.names import shown
 from dossr_video.runspec import RunSpec
 from dossr_video.segments import SegmentResult
 from dossr_video.settings import Settings

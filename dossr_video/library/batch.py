@@ -13,7 +13,6 @@ from dossr_video.jobs.execute.executor import Executor
 from dossr_video.jobs.execute.local import LocalExecutor
 from dossr_video.jobs.fingerprint import SourceMark
 from dossr_video.jobs.lock import HeldError
-from dossr_video.jobs.names import shown
 from dossr_video.jobs.progress import Item, OnProgress, no_progress
 from dossr_video.jobs.resolve import resolve_sampling, worker_spec
 from dossr_video.jobs.resources import write_errors
@@ -21,6 +20,7 @@ from dossr_video.jobs.run import run_job
 from dossr_video.library.catalogue import Catalogue, Entry, has_catalogue
 from dossr_video.library.files import Library
 from dossr_video.library.pages import write_library_index, write_page, write_report
+from dossr_video.names import shown
 from dossr_video.settings import Settings
 
 POLL = 5.0  # seconds between two scans of a watched folder; a file that grew in between is not ready

@@ -10,12 +10,12 @@ from pathlib import Path
 from dossr_video.errors import DossrError, Interrupted
 from dossr_video.jobs.execute.executor import Executor
 from dossr_video.jobs.execute.local import LocalExecutor
-from dossr_video.jobs.names import shown
 from dossr_video.jobs.progress import Item, OnProgress, Progress, no_progress
 from dossr_video.jobs.resolve import worker_spec
 from dossr_video.jobs.run import run_job
 from dossr_video.jobs.scratch import Scratch
 from dossr_video.library.batch import Batch
+from dossr_video.names import shown
 from dossr_video.settings import Settings
 from dossr_video.video.inspect.fields import quick_spans
 from dossr_video.video.inspect.processing import output_size

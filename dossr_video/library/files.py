@@ -8,7 +8,7 @@ from fnmatch import fnmatch
 from pathlib import Path
 
 from dossr_video.errors import SourceError, TargetError
-from dossr_video.jobs.names import shown
+from dossr_video.names import shown
 from dossr_video.video.write.containers import CONTAINERS
 
 VIDEO_SUFFIXES = frozenset(

@@ -9,11 +9,11 @@ from urllib.parse import quote as quoted
 
 from dossr_video.errors import DossrError, Interrupted
 from dossr_video.jobs import durable
-from dossr_video.jobs.names import shown
 from dossr_video.jobs.progress import OnProgress, Progress
 from dossr_video.jobs.report import Report
 from dossr_video.jobs.resources import readable, write_errors
 from dossr_video.library.catalogue import Catalogue, Entry
+from dossr_video.names import shown
 from dossr_video.report.index import Row, write_index
 from dossr_video.report.plots import clock
 

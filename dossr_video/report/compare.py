@@ -8,7 +8,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from dossr_video.errors import SettingsError
-from dossr_video.jobs.names import shown
+from dossr_video.names import shown
 from dossr_video.report.page import Version, check_page, write_page
 from dossr_video.settings import SourceSettings
 from dossr_video.video.inspect.fields import field_spans

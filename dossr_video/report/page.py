@@ -13,8 +13,8 @@ from markupsafe import Markup
 
 from dossr_video.errors import TargetError
 from dossr_video.jobs import durable
-from dossr_video.jobs.names import shown
 from dossr_video.jobs.resources import write_errors
+from dossr_video.names import shown
 from dossr_video.report.measure import Measured, measure
 from dossr_video.report.plots import LEFT, RIGHT, clock, line_plot, time_end
 from dossr_video.report.stills import FULL, Still, choose, colored, shape, take

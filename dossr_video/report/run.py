@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from dossr_video.jobs.names import shown
 from dossr_video.jobs.report import Report
+from dossr_video.names import shown
 from dossr_video.report.page import Details, Passed, Version, write_page
 from dossr_video.report.plots import clock
 from dossr_video.video.read.pyav import PyavReader

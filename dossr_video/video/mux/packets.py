@@ -6,12 +6,12 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import av
 from av.stream import Disposition
 
+from dossr_video.video.files import path_of
 from dossr_video.video.info import SourceInfo
 from dossr_video.video.mux.languages import written_in_quicktime
 from dossr_video.video.mux.streams import COVER_TYPES, StreamMapping, is_cover, is_muxed
@@ -154,7 +154,7 @@ def _attach(made: OutputContainer, stream: Any, name: str, mimetype: str, conten
 
 
 def _first_packet(stream: Any) -> bytes:
-    with open_source(Path(stream.container.name)) as container:
+    with open_source(path_of(stream.container.name)) as container:
         return next((bytes(packet) for packet in container.demux(container.streams[stream.index]) if packet.size), b"")
 
 

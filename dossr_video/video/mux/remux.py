@@ -17,6 +17,7 @@ import av
 
 from dossr_video.errors import JobError, TargetError
 from dossr_video.heap import give_back_memory
+from dossr_video.video.files import open_input, open_output
 from dossr_video.video.info import SourceInfo
 from dossr_video.video.mux.chapters import fitted_to_mp4, moved_chapters
 from dossr_video.video.mux.inventory import copies_sei
@@ -103,10 +104,8 @@ def join(
     try:
         with ExitStack() as stack:
             given = stack.enter_context(open_source(source.path))
-            made = stack.enter_context(
-                av.open(str(target), "w", format=container.format, container_options=_options(source, spec, container))
-            )
-            first = stack.enter_context(av.open(str(segments[0].path)))
+            made = stack.enter_context(open_output(target, container.format, _options(source, spec, container)))
+            first = stack.enter_context(open_input(segments[0].path, {}))
             return _Join(segments, source, spec, container, cut, on_frame, packets).run(given, made, first)
     except av.FFmpegError as error:
         target.unlink(missing_ok=True)
@@ -266,7 +265,7 @@ class _Join:
         copies = copies_sei(self._source.video.codec, self._spec.encoding)
         sei = SeiCopier(self._source, self._spec.encoding.encoder) if copies else None
         for number, segment in enumerate(self._segments):
-            with av.open(str(segment.path)) as part:
+            with open_input(segment.path, {}) as part:
                 stream = part.streams.video[0]
                 header = stream.codec_context.extradata if number == 0 else header
                 if stream.codec_context.extradata != header:

@@ -8,6 +8,7 @@ from typing import Literal
 
 import av
 
+from dossr_video.names import shown
 from dossr_video.video.info import SourceInfo, StreamInfo
 from dossr_video.video.mux.languages import written_in_quicktime
 from dossr_video.video.read.probe import CHAPTER_TEXT
@@ -100,7 +101,7 @@ def is_cover(stream: StreamInfo) -> bool:
 def describe(stream: StreamInfo) -> str:
     """A short description of a stream: `audio stream 2 (ac3, fra)`."""
     details = ", ".join(part for part in (stream.codec, stream.language, stream.metadata.get("filename")) if part)
-    return f"{stream.kind} stream {stream.index}" + (f" ({details})" if details else "")
+    return shown(f"{stream.kind} stream {stream.index}" + (f" ({details})" if details else ""))
 
 
 def _map_stream(stream: StreamInfo, source: SourceInfo, container: Container, *, cut: bool) -> StreamMapping:

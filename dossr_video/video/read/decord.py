@@ -14,6 +14,7 @@ import av
 
 from dossr_video.errors import SourceError
 from dossr_video.video import pixels
+from dossr_video.video.files import name_of
 from dossr_video.video.info import SourceInfo
 from dossr_video.video.read.damage import Damage
 from dossr_video.video.read.frame import Frame
@@ -49,7 +50,7 @@ class DecordReader(VideoReader):
         except ImportError as error:
             raise SourceError("decord is not installed", hint="pip install 'dossr-video[decord]'") from error
         try:
-            self._frames: Any = decord.VideoReader(str(path), num_threads=1)
+            self._frames: Any = decord.VideoReader(name_of(self.info.path), num_threads=1)
         except decord.DECORDError as error:
             raise refused(path, "it cannot open the file") from error
         self._to_rgb = pixels.ToRgb(ColorInfo(matrix="gbr", range="pc"))

@@ -15,6 +15,7 @@ from av.stream import Discard
 from dossr_video.errors import SourceError
 from dossr_video.heap import give_back_memory
 from dossr_video.video import pixels
+from dossr_video.video.files import open_input
 from dossr_video.video.info import Chapter, HdrInfo, SourceInfo, StreamInfo, VideoInfo
 from dossr_video.video.read.side_data import frame_side_data
 from dossr_video.video.tags import MATRICES, PRIMARIES, RANGES, TRANSFERS, ColorInfo
@@ -77,6 +78,11 @@ def open_source(path: Path, *, max_pixels: int = MAX_PIXELS) -> InputContainer:
             f"{path} asks for more streams, or for larger tables, than any video has",
             hint="the file is damaged or made to do harm; if neither, copy the streams you need into a new one",
         ) from error
+    except av.ArgumentError as error:
+        raise SourceError(
+            f"{path} is not a video, or it is a list of other files: {error.strerror}",
+            hint="name the video file itself; lists (ffconcat, HLS, DASH) are not followed",
+        ) from error
     except (av.FFmpegError, OSError, ValueError) as error:
         raise SourceError(
             f"{path} is not a video, or is cut before its index: {getattr(error, 'strerror', None) or error}",
@@ -88,11 +94,11 @@ def open_source(path: Path, *, max_pixels: int = MAX_PIXELS) -> InputContainer:
 
 def _open(path: Path, options: dict[str, str]) -> InputContainer:
     """Open a file; where audio begins late, search farther for its parameters."""
-    container = av.open(str(path), metadata_errors="replace", options=options)
+    container = open_input(path, options)
     if all(stream.codec_context is None or stream.codec_context.sample_rate for stream in container.streams.audio):
         return container
     container.close()
-    return av.open(str(path), metadata_errors="replace", options={**options, **FAR})
+    return open_input(path, {**options, **FAR})
 
 
 def picture_stream(container: InputContainer, path: Path, *, max_pixels: int) -> VideoStream:

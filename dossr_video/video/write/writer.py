@@ -17,6 +17,7 @@ from torch import Tensor
 from dossr_video.errors import SettingsError, TargetError
 from dossr_video.settings import TargetSettings
 from dossr_video.video import pixels
+from dossr_video.video.files import open_output
 from dossr_video.video.info import HdrInfo, VideoInfo
 from dossr_video.video.read.deinterlace import FieldSpan, clock_of
 from dossr_video.video.tags import MATRICES, PRIMARIES, RANGES, TRANSFERS, ColorInfo, code_point
@@ -184,7 +185,7 @@ class VideoWriter:
         self.spec = spec
         self._color = spec.resolved_color
         encoder = ENCODERS[spec.encoding.encoder]
-        self._container = av.open(str(path), "w", format=encoder.muxer)
+        self._container = open_output(path, encoder.muxer)
         self._stream: Any = self._container.add_stream(spec.encoding.encoder, rate=spec.frame_rate)
         self._written = 0
         self._unit = encoder.segment_unit(spec.time_base)
