@@ -36,6 +36,7 @@ class WorkerSpec:
 class WorkerInfo:
     """What a worker has loaded, and on what."""
 
+    model: str  # name or path; never `auto`
     weights: str  # sha256 of the weights of all networks
     dtype: str  # that the networks compute in
     device: str
@@ -49,7 +50,7 @@ class WorkerInfo:
 class ModelSpec:
     """The networks."""
 
-    name: str  # name or path of the model
+    name: str  # name or path of the model; never `auto`
     reason: str  # why this model
     weights: str  # sha256 of the weights of all networks
     dtype: str

@@ -29,7 +29,9 @@ class ModelSettings(BaseModel):
     """Model and sampler"""
 
     model: str = Field(
-        "compact", description="compact, large, bicubic, a DoSSR checkpoint, or a folder made by `convert`"
+        "auto",
+        description="auto (large on an accelerator, compact on a CPU), compact, large, bicubic, or a file: a DoSSR "
+        "checkpoint, a folder made by `convert`, or another super-resolution network",
     )
     steps: int | None = Field(None, ge=1, le=499, description="network calls; default: the model's own")
     order: Literal[1, 2, 3] | None = Field(None, description="order of the solver; default: the model's own")

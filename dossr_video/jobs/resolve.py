@@ -51,7 +51,7 @@ def resolve(
     return RunSpec(
         read=processing.read,
         model=_model(settings, worker),
-        sampling=resolve_sampling(settings, worker.defaults, model=settings.model),
+        sampling=resolve_sampling(settings, worker.defaults, model=worker.model),
         temporal=resolve_temporal(settings, seed=settings.seed),
         machine=MachineSpec(
             device=worker.device,
@@ -125,15 +125,23 @@ def resolve_temporal(settings: TimeSettings, *, seed: int) -> TemporalSpec:
 
 
 def _model(settings: ModelSettings, worker: WorkerInfo) -> ModelSpec:
-    reads_text = settings.model not in BUILT_IN and worker.defaults is not None  # DoSSR
+    reads_text = worker.model not in BUILT_IN and worker.defaults is not None  # DoSSR
     prompt = DEFAULT_PROMPT if settings.prompt is None else settings.prompt
     negative_prompt = EMPTY_PROMPT if settings.negative_prompt is None else settings.negative_prompt
     return ModelSpec(
-        name=settings.model,
-        reason="named in the options" if "model" in settings.model_fields_set else "the default",
+        name=worker.model,
+        reason=_reason(settings, worker),
         weights=worker.weights,
         dtype=worker.dtype,
         prompt=prompt if reads_text else None,
         negative_prompt=negative_prompt if reads_text else None,
         cfg_scale=settings.cfg_scale,
     )
+
+
+def _reason(settings: ModelSettings, worker: WorkerInfo) -> str:
+    if settings.model != "auto":
+        return "named in the options"
+    if worker.device == "cpu":
+        return "auto, on a CPU, where large takes about twenty times as long"
+    return f"auto, on the accelerator {worker.device}"

@@ -268,7 +268,7 @@ class _Job:
             seconds=time.monotonic() - request.began,
             stages=self.progress.seconds(),
             work_seconds=sum(result.seconds for result in results),
-            processing=tuple(self.processing.explain()),
+            processing=(f"model: {self.spec.model.name} ({self.spec.model.reason})", *self.processing.explain()),
             frames=plan.frames,
             duplicates=plan.duplicates,
             shots=plan.shots,

@@ -69,7 +69,7 @@ class Batch:
         outcomes: dict[Path, Outcome] = {}
         files = _arrivals(self.library, cancelled) if watch else self.library.files()
         executor = executor or LocalExecutor(worker_spec(self.settings))
-        resolve_sampling(self.settings, executor.info.defaults, model=self.settings.model)  # refused once, not per file
+        resolve_sampling(self.settings, executor.info.defaults, model=executor.info.model)  # refused once, not per file
         catalogue = Catalogue(_made(self.library.results))
         for number, source in enumerate(files, start=1):
             if cancelled() and not watch:

@@ -30,9 +30,9 @@ def load_model(
     negative_prompt: str | None = None,
     cfg_scale: float = 1.0,
 ) -> PictureModel:
-    """A model of the package by its name, or one from a file.
+    """A model of the package by its name, or one from a file; `auto` is `large` on an accelerator, `compact` on a CPU.
 
-    That is DoSSR from its checkpoint or from a folder made by `convert`, or any network for single pictures that
+    A file is DoSSR from its checkpoint or from a folder made by `convert`, or any network for single pictures that
     spandrel knows (Real-ESRGAN, SwinIR, SPAN, DAT, ...), which then is the restorer of the pipeline.
 
     Prompts and guidance are for DoSSR alone. Raises ModelError for weights that cannot be read, SettingsError for a
@@ -40,6 +40,8 @@ def load_model(
     """
     place = resolve_device(device)
     kind = resolve_dtype(dtype, place)
+    if name == "auto":
+        name = auto_model(place)
     if name not in BUILT_IN:
         path = Path(name)
         if not path.exists():
@@ -65,6 +67,11 @@ def load_model(
         return load_network(Path(name), device=place, dtype=kind)
     model: PictureModel = resolve_name(BUILT_IN[name])(device=place, dtype=kind)
     return model
+
+
+def auto_model(device: torch.device) -> str:
+    """The model that `auto` stands for: on a CPU large takes about twenty times as long as compact."""
+    return "compact" if device.type == "cpu" else "large"
 
 
 def resolve_device(name: str) -> torch.device:

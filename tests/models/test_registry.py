@@ -10,7 +10,7 @@ import torch
 from dossr_video.errors import ModelError, SettingsError
 from dossr_video.frames import Motion
 from dossr_video.models.base import DomainShiftModel
-from dossr_video.models.registry import load_model, resolve_device, resolve_dtype
+from dossr_video.models.registry import auto_model, load_model, resolve_device, resolve_dtype
 
 
 def test_bicubic_is_opencvs_and_samples_nothing():
@@ -22,6 +22,11 @@ def test_bicubic_is_opencvs_and_samples_nothing():
         torch.testing.assert_close(ours.permute(1, 2, 0), torch.from_numpy(theirs), rtol=0, atol=1e-5)
     assert restored.hidden is None
     assert not isinstance(model, DomainShiftModel)
+
+
+def test_auto_is_large_where_an_accelerator_makes_it_quick() -> None:
+    assert [auto_model(torch.device(kind)) for kind in ("cpu", "cuda", "mps", "xpu")] == ["compact", *["large"] * 3]
+    assert load_model("auto", device="cpu").name == "compact"
 
 
 def test_folders_made_by_convert_are_models(folder):

@@ -50,6 +50,7 @@ class Worker:
         self._reader: VideoReader | None = None
         self._read: tuple[Path, int, int, ReadSpec] | None = None  # path, bytes, date of what the reader reads, and how
         self.info = WorkerInfo(
+            model=model.name,
             weights=_digest(model, flow),
             dtype=str(model.dtype).removeprefix("torch."),
             device=str(model.device),
