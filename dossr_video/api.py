@@ -26,6 +26,8 @@ from dossr_video.models.raft import load_flow
 from dossr_video.models.registry import load_model
 from dossr_video.pipeline.memory import MemoryBudget
 from dossr_video.pipeline.segment import Read, chunk_length, upscaled, with_motion
+from dossr_video.restoration.native import measure_detail
+from dossr_video.restoration.spec import resolve_restoration
 from dossr_video.settings import Settings
 from dossr_video.temporal.flow import FlowEstimator, luma
 from dossr_video.temporal.shots import SIZE, split_shots
@@ -136,8 +138,8 @@ def upscale_stream(
 ) -> Iterator[Any]:
     """`upscale_frames` for frames that stream by: the same results, bit for bit, in bounded memory.
 
-    A chunk of frames and three more are read ahead. Arguments and errors are those of `upscale_frames`; `frames` are
-    single ones.
+    A chunk of frames and three more are read ahead; `native="auto"` measures the first frame alone. Arguments and
+    errors are those of `upscale_frames`; `frames` are single ones.
 
     Returns:
         An iterator of the enlarged frames, each of the kind that came.
@@ -170,12 +172,13 @@ def _streamed(
         settings, model.defaults if isinstance(model, DomainShiftModel) else None, model=model.name
     )
     temporal = resolve_temporal(settings, seed=settings.seed)
+    restoration = resolve_restoration(settings, detail=measure_detail([first[0]]))  # the others are not here yet
     length = settings.chunk or chunk_length(width, height, scale=model.scale)
     budget = MemoryBudget(model, flow, frames=length, tile=settings.tile)
     indices = count()
     for shot, inside in enumerate(split_shots(chain([first], pictures), _small_luma)):
-        work = with_motion(_chunks(inside, indices, length), budget, _ignore, temporal)
-        for result in upscaled(work, budget, _ignore, sampling, temporal, size, shot=shot):
+        work = with_motion(_chunks(inside, indices, length), budget, _ignore, temporal, restoration)
+        for result in upscaled(work, budget, _ignore, sampling, temporal, restoration, size, shot=shot):
             for i, picture in enumerate(result.pictures):
                 yield kind.write(picture, None if result.alpha is None else result.alpha[i])
 

@@ -12,6 +12,7 @@ from typing import Any, Literal
 from pydantic import TypeAdapter
 
 from dossr_video.models.base import SamplerDefaults
+from dossr_video.restoration.spec import RestorationSpec
 from dossr_video.video.read.reader import ReadSpec
 from dossr_video.video.write.writer import VideoSpec
 
@@ -104,6 +105,7 @@ class RunSpec:
     model: ModelSpec
     sampling: SamplingSpec | None  # None: the model samples nothing
     temporal: TemporalSpec
+    restoration: RestorationSpec
     machine: MachineSpec
     video: VideoSpec
     container: str  # FFmpeg's muxer

@@ -11,7 +11,7 @@ import json
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from dossr_video.errors import SettingsError
 
@@ -22,6 +22,16 @@ def _device_name(value: str) -> str:
     kind, _, index = value.partition(":")
     if kind not in ("auto", "cpu", "cuda", "mps", "xpu") or (index and not index.isdigit()):
         raise ValueError("must be auto, cpu, mps, xpu, cuda or cuda:N")
+    return value
+
+
+def _native_ratio(value: str) -> str:
+    try:
+        ratio = 1.0 if value in ("auto", "off") else float(value)
+    except ValueError:
+        ratio = 0.0
+    if not 0.5 <= ratio <= 1:
+        raise ValueError("must be auto, off or a number from 0.5 to 1")
     return value
 
 
@@ -66,6 +76,19 @@ class TimeSettings(BaseModel):
         description="optical flow: ultrafast, fast, medium or fine, or a file with weights of torchvision's RAFT",
     )
     dedupe: bool = Field(False, description="also skip frames that differ from the one before by codec noise only")
+
+
+class RestorationSettings(BaseModel):
+    """Restoration"""
+
+    native: Annotated[str, BeforeValidator(str), AfterValidator(_native_ratio)] = Field(
+        "auto",
+        description="restore a soft source at the size that its detail fills: auto measures it, a number is the share "
+        "of its width and height; the size of the result stays",
+    )
+    strength: float = Field(
+        1.0, ge=0.0, le=1.0, description="of what the model invents; 0: the restorer's output, or plain enlargement"
+    )
 
 
 class MachineSettings(BaseModel):
@@ -119,7 +142,7 @@ NOT_IN_RESULT = frozenset({"chunk", "device", "threads", "max_pixels"})
 """Options that the result does not depend on."""
 
 
-class Settings(ModelSettings, TimeSettings, MachineSettings, SourceSettings, TargetSettings):
+class Settings(ModelSettings, TimeSettings, RestorationSettings, MachineSettings, SourceSettings, TargetSettings):
     """What decides how a result looks, and so what a resumed run must share with the run before.
 
     Raises SettingsError through `Settings.of`; pydantic.ValidationError through the plain constructor.
@@ -149,4 +172,11 @@ class Settings(ModelSettings, TimeSettings, MachineSettings, SourceSettings, Tar
         return hashlib.sha256(json.dumps(lasting, sort_keys=True).encode()).hexdigest()
 
 
-GROUPS: tuple[type[BaseModel], ...] = (ModelSettings, TimeSettings, MachineSettings, SourceSettings, TargetSettings)
+GROUPS: tuple[type[BaseModel], ...] = (
+    ModelSettings,
+    TimeSettings,
+    RestorationSettings,
+    MachineSettings,
+    SourceSettings,
+    TargetSettings,
+)

@@ -34,9 +34,19 @@ ALLOWED = {
     "video.read": {"heap", "video"},
     "video.write": {"video", "video.read"},
     "video.mux": {"heap", "video", "video.read", "video.write"},
-    "video.inspect": {"temporal", "video", "video.read", "video.write", "video.mux"},
-    "runspec": {"models", "video.read", "video.write"},
-    "pipeline": {"color", "diffusion", "models", "runspec", "segments", "temporal", "video.read", "video.write"},
+    "video.inspect": {"restoration", "temporal", "video", "video.read", "video.write", "video.mux"},
+    "runspec": {"models", "restoration", "video.read", "video.write"},
+    "pipeline": {
+        "color",
+        "diffusion",
+        "models",
+        "restoration",
+        "runspec",
+        "segments",
+        "temporal",
+        "video.read",
+        "video.write",
+    },
     # Of jobs it takes what knows nothing of executors; see BELOW_EXECUTORS.
     "jobs.execute": {"heap", "jobs", "models", "pipeline", "runspec", "segments", "temporal"}
     | {"video", "video.read", "video.write"},
@@ -45,7 +55,7 @@ ALLOWED = {
     "report": {"jobs", "temporal", "video", "video.inspect", "video.read"},
     "quality": {"temporal", "video.write"},
     "training": {"color", "diffusion", "models.compact", "models.dossr", "temporal", "quality", "video.write"},
-    "api": {"arrays", "jobs.execute", "jobs", "models", "pipeline", "temporal"},
+    "api": {"arrays", "jobs.execute", "jobs", "models", "pipeline", "restoration", "temporal"},
     "cli": {"heap", "jobs", "jobs.execute", "library", "models", "models.dossr", "presets", "preview", "report"}
     | {"runspec", "temporal", "video", "video.inspect", "video.read"},
     "preview": {"api", "jobs", "models", "report", "video", "video.inspect", "video.read"},

@@ -25,6 +25,9 @@ from dossr_video.settings import GROUPS, Settings
         ({"duration": 0.0}, "--duration 0"),
         ({"blend_strength": 2}, "--blend-strength 2"),
         ({"seed": -1}, "--seed -1"),
+        ({"native": 0.4}, "--native 0.4 must be auto, off or a number from 0.5 to 1"),
+        ({"native": "half"}, "--native half must be auto, off or a number"),
+        ({"strength": 1.5}, "--strength 1.5"),
         ({"color": "red"}, "--color is not an option"),
     ],
 )

@@ -53,6 +53,7 @@ def resolve(
         model=_model(settings, worker),
         sampling=resolve_sampling(settings, worker.defaults, model=worker.model),
         temporal=resolve_temporal(settings, seed=settings.seed),
+        restoration=processing.restoration,
         machine=MachineSpec(
             device=worker.device,
             workers=workers,

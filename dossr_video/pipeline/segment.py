@@ -23,6 +23,8 @@ from dossr_video.frames import Area, Chunk, Motion
 from dossr_video.models.base import PictureModel
 from dossr_video.pipeline.memory import CHUNK, MemoryBudget, is_out_of_memory
 from dossr_video.pipeline.shot import ShotState, letterboxed, needs_motion, resize, upscale_chunk
+from dossr_video.restoration.native import to_native
+from dossr_video.restoration.spec import RestorationSpec
 from dossr_video.runspec import RunSpec, SamplingSpec, TemporalSpec
 from dossr_video.segments import Segment, SegmentResult
 from dossr_video.temporal.exposure import ExposureState, even_out
@@ -99,8 +101,10 @@ def run_segment(
     size, warn = (writer.spec.height, writer.spec.width), warnings.append
     chunks = read_chunks(segment, reader, spec.machine.chunk)
     with (
-        prefetched(with_motion(chunks, budget, warn, spec.temporal)) as work,
-        prefetched(upscaled(work, budget, warn, spec.sampling, spec.temporal, size, shot=segment.shot)) as results,
+        prefetched(with_motion(chunks, budget, warn, spec.temporal, spec.restoration)) as work,
+        prefetched(
+            upscaled(work, budget, warn, spec.sampling, spec.temporal, spec.restoration, size, shot=segment.shot)
+        ) as results,
     ):
         for result in results:
             for i, times in enumerate(result.shown):
@@ -136,13 +140,18 @@ def read_chunks(segment: Segment, reader: VideoReader, length: int) -> Iterator[
 
 
 def with_motion(
-    chunks: Iterable[Read], budget: MemoryBudget, warn: Callable[[str], None], temporal: TemporalSpec
+    chunks: Iterable[Read],
+    budget: MemoryBudget,
+    warn: Callable[[str], None],
+    temporal: TemporalSpec,
+    restoration: RestorationSpec,
 ) -> Iterator[Work]:
-    """The chunks of one shot with the motion between their frames, and with an even exposure where that is wanted."""
+    """The chunks of one shot as the model gets them: on their native grid, with motion, in an even exposure."""
     previous: Tensor | None = None
     exposure = ExposureState()
     needed = needs_motion(budget.model, temporal)
     for chunk, shown, alpha, uncropped in chunks:
+        chunk = replace(chunk, frames=to_native(chunk.frames, restoration.native))
         while (moved := _motion(previous, chunk.frames, budget.flow if needed else None)) is None:
             warn(budget.shrink_flow(chunk))
         frames = chunk.frames
@@ -183,6 +192,7 @@ def upscaled(
     warn: Callable[[str], None],
     sampling: SamplingSpec | None,
     temporal: TemporalSpec,
+    restoration: RestorationSpec,
     size: tuple[int, int],
     *,
     shot: int,
@@ -193,7 +203,7 @@ def upscaled(
         start = 0
         while start < len(item.chunk):
             part = item.part(start, start + budget.frames)
-            done = _attempt(budget.model, part, state, sampling, temporal, shot=shot)
+            done = _attempt(budget.model, part, state, sampling, temporal, shot=shot, strength=restoration.strength)
             if done is None:
                 warn(budget.shrink(part.chunk))
                 continue
@@ -214,10 +224,11 @@ def _attempt(
     temporal: TemporalSpec,
     *,
     shot: int,
+    strength: float,
 ) -> tuple[Tensor, ShotState] | None:
     """None when memory ran out. The exception dies here: its traceback would keep the tensors alive."""
     try:
-        return upscale_chunk(model, work.chunk, work.motion, state, sampling, temporal, shot=shot)
+        return upscale_chunk(model, work.chunk, work.motion, state, sampling, temporal, shot=shot, strength=strength)
     except RuntimeError as error:
         if not is_out_of_memory(error):
             raise

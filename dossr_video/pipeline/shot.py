@@ -50,8 +50,12 @@ def upscale_chunk(
     temporal: TemporalSpec,
     *,
     shot: int,
+    strength: float = 1.0,
 ) -> tuple[Tensor, ShotState]:
     """Pictures (T, 3, s H, s W) float32 in [0, 1] on the model's device, s the model's scale; and the state after them.
+
+    `strength` in [0, 1] goes from what the model starts from to what it invents: from the restorer's output to the
+    denoised one, or from plain enlargement to the output of a model without latents.
 
     The result depends on the frames before through `state` alone, not on how they were cut into chunks.
     """
@@ -59,11 +63,16 @@ def upscale_chunk(
     frames = pad(chunk.frames.to(model.device), model.multiple)
     motion = Motion(*(pad(part.to(model.device), model.multiple) for part in (motion.flow, motion.confidence)))
     restored = model.restore(frames, motion, state.hidden)
-    pictures, state = restored.pictures.clamp(0, 1), replace(state, hidden=restored.hidden)
-    if isinstance(model, DomainShiftModel):
+    plain, state = restored.pictures.clamp(0, 1), replace(state, hidden=restored.hidden)
+    pictures = plain
+    if isinstance(model, DomainShiftModel) and strength > 0:
         assert sampling is not None, "resolved for a model without latents"
         restored = replace(restored, pictures=pictures)
         pictures, state = _sample(model, restored, motion, chunk.indices, state, sampling, temporal, shot)
+    elif not isinstance(model, DomainShiftModel) and model.blended and strength < 1:
+        plain = resize(frames, *pictures.shape[-2:])
+    if strength < 1:
+        pictures = plain.lerp(pictures, strength)
     if model.blended and temporal.blend == "pixel":
         # Of what is seen: a lossy codec is passed once, and its landing noise is blended too.
         pictures = blend_pictures(pictures, state.blend.picture, motion, strength=temporal.blend_strength)

@@ -14,20 +14,20 @@ import torch.nn.functional as F
 from kornia.filters import gaussian_blur2d
 from torch import Tensor
 
-from dossr_video.frames import Motion
-from dossr_video.temporal.flow import luma, resize_flow
+from dossr_video.temporal.flow import luma
 
 RATIOS = (0.5, 0.6, 0.7, 0.8, 0.9)  # of the grid that are tried, rising
 LOST = 0.15  # of the contrast of an edge may be lost on the way to a smaller grid and back
-SHARP = 0.85  # of the grid and more: the source is left as it is
+SHARP = 0.88  # of the grid and more: the source is left as it is
 BLOCK = 8  # pixels a side
 SHARPEST = 0.8  # quantile of the regions with edges: what is out of focus says nothing of the source
 FLAT = 0.3  # of a frame's blocks; what is left in the flattest ones is noise
 BLACK, WHITE = 20 / 255, 235 / 255
 CLEAR = 8.0  # times the noise's energy that an edge must have
 CONTRAST = 3 / 255  # and its deviation at least
+STRONG = 0.9  # quantile of a frame's blocks whose edges are looked at
 REGION = 8  # blocks a side
-ENOUGH = 6  # blocks with edges that a region must have to be looked at
+ENOUGH = 6  # blocks with edges in a region, and regions in all, or nothing is known
 
 
 def measure_detail(frames: Iterable[Tensor]) -> float | None:
@@ -63,14 +63,15 @@ def _losses(picture: Tensor) -> Tensor:
         return torch.zeros(0, len(RATIOS))
     soft, softer = (gaussian_blur2d(picture, (size, size), (sigma, sigma)) for size, sigma in ((9, 1.4), (17, 2.8)))
     edges = _energy(soft - softer)
-    count = max(1, int(FLAT * edges.numel()))
     level = F.avg_pool2d(picture, BLOCK)
     clipped = (level < BLACK) | (level > WHITE)  # there noise is cut off
-    flat = edges.where(~clipped, edges + 1).flatten().topk(count, largest=False).indices
-    clear = (edges > max(CLEAR * float(edges.flatten()[flat].mean()), CONTRAST**2)).float()
+    flat = edges <= edges[~clipped].quantile(FLAT) if not clipped.all() else clipped
+    flat &= ~clipped | clipped.all()
+    strong = float(edges.flatten().quantile(STRONG))  # weak edges drown in what a codec leaves around them
+    clear = (edges > max(strong, CLEAR * float(edges[flat].mean()), CONTRAST**2)).float()
 
     def over_noise(energy: Tensor) -> Tensor:
-        return energy - energy.flatten()[flat].mean()
+        return energy - energy[flat].mean()
 
     clear = _regions(clear)
     enough = clear.sum(1) >= ENOUGH
@@ -106,14 +107,6 @@ def to_native(frames: Tensor, ratio: float) -> Tensor:
     """Frames (T, 3, H, W) in [0, 1] on `ratio` of their grid, by a cubic filter that does not alias; 1: as they are."""
     size = _grid(frames, ratio)
     return frames if size == tuple(frames.shape[-2:]) else _resized(frames, size).clamp(0, 1)
-
-
-def motion_to_native(motion: Motion, ratio: float) -> Motion:
-    """The same motion on `ratio` of the grid, in its pixels."""
-    size = _grid(motion.flow, ratio)
-    if size == tuple(motion.flow.shape[-2:]):
-        return motion
-    return Motion(resize_flow(motion.flow, size), F.interpolate(motion.confidence, size, mode="area"))
 
 
 def _grid(pictures: Tensor, ratio: float) -> tuple[int, int]:

@@ -70,7 +70,7 @@ class CoarseFlow:
         height, width = source.shape[-2:]
         size = (-(-height // self.fraction), -(-width // self.fraction))
         small = (F.interpolate(images, size, mode="area") for images in (source, target))
-        return resize_flow(self.estimator(*small), (height, width))
+        return _resize_flow(self.estimator(*small), (height, width))
 
 
 def luma(frames: Tensor) -> Tensor:
@@ -94,7 +94,7 @@ def warp(images: Tensor, flow: Tensor, *, mode: Literal["bilinear", "bicubic"] =
     """
     h, w = images.shape[-2:]
     # In float32: half precision is too coarse for coordinates in a large image.
-    flow = resize_flow(flow.float(), (h, w))
+    flow = _resize_flow(flow.float(), (h, w))
     y = torch.arange(h, device=images.device, dtype=torch.float32).view(1, h, 1)
     x = torch.arange(w, device=images.device, dtype=torch.float32).view(1, 1, w)
     moved: Tensor = remap(
@@ -103,7 +103,7 @@ def warp(images: Tensor, flow: Tensor, *, mode: Literal["bilinear", "bicubic"] =
     return moved.to(images)
 
 
-def resize_flow(flow: Tensor, size: tuple[int, int]) -> Tensor:
+def _resize_flow(flow: Tensor, size: tuple[int, int]) -> Tensor:
     """Flow (T, 2, H, W) in pixels of H x W -> (T, 2, *size) in pixels of the new size."""
     h, w = flow.shape[-2:]
     if (h, w) == size:

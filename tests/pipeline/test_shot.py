@@ -21,6 +21,7 @@ from dossr_video.models.tiled import TiledModel
 from dossr_video.pipeline.memory import MemoryBudget
 from dossr_video.pipeline.segment import Work, chunk_length, upscaled, with_motion
 from dossr_video.pipeline.shot import pad, resize
+from dossr_video.restoration.spec import RestorationSpec
 from dossr_video.settings import Settings
 from dossr_video.temporal.flow import CoarseFlow, DisFlow, motion
 
@@ -41,7 +42,7 @@ def run(model: DomainShiftModel, frames: Tensor, length: int, warn: Callable[[st
     sampling = resolve_sampling(settings, model.defaults, model=model.name)
     temporal = resolve_temporal(settings, seed=settings.seed)
     budget = MemoryBudget(model, DisFlow(), frames=length, tile=settings.tile)
-    done = upscaled(work, budget, warn, sampling, temporal, SIZE, shot=0)
+    done = upscaled(work, budget, warn, sampling, temporal, RestorationSpec(), SIZE, shot=0)
     return torch.cat([result.pictures for result in done])
 
 
@@ -138,7 +139,8 @@ def test_out_of_memory_in_the_optical_flow_goes_on_with_smaller_pictures(moving:
     warnings: list[str] = []
     budget = MemoryBudget(model, CrampedFlow(100), frames=8, tile=None)
     chunk = Chunk(large, (0, 1, 2), (0, 1, 2))
-    (work,) = with_motion([(chunk, ((),) * 3, None, None)], budget, warnings.append, resolve_temporal(settings, seed=0))
+    temporal = resolve_temporal(settings, seed=0)
+    (work,) = with_motion([(chunk, ((),) * 3, None, None)], budget, warnings.append, temporal, RestorationSpec())
     assert [line.partition(";")[0] for line in warnings] == [
         "memory ran out for the optical flow at frame 0: going on with pictures of 1/2 of the size",
         "memory ran out for the optical flow at frame 0: going on with pictures of 1/4 of the size",

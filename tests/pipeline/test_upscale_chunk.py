@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -9,13 +10,17 @@ import cv2
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from _pytest.outcomes import Failed
+from kornia.filters import gaussian_blur2d
 from torch import Tensor
 
 from dossr_video import Settings, upscale_frames
 from dossr_video.errors import SettingsError
-from dossr_video.models.base import PictureModel
+from dossr_video.frames import Motion
+from dossr_video.models.base import HiddenState, PictureModel, Restored
 from dossr_video.models.bicubic import Bicubic
+from dossr_video.models.compact.model import CompactModel
 from dossr_video.models.dossr.model import load_dossr
 from dossr_video.models.registry import load_model
 from dossr_video.temporal.flow import box_mean
@@ -92,6 +97,14 @@ def test_a_model_without_latents_is_blended_too(tile: int | None) -> None:
     )
     assert blended.diff(dim=0).square().mean() < 0.25 * off.diff(dim=0).square().mean()
     assert torch.allclose(blended, cut, atol=1e-5)
+
+
+class Sharper(Plain):
+    """One that invents."""
+
+    def restore(self, frames: Tensor, motion: Motion, hidden: HiddenState) -> Restored:
+        pictures = super().restore(frames, motion, hidden).pictures
+        return Restored(pictures + 2 * (pictures - box_mean(pictures)))
 
 
 def no_flow(source: Tensor, target: Tensor) -> Tensor:
@@ -173,3 +186,59 @@ def test_the_full_model_has_no_seams_either(blend: str) -> None:
     assert (whole != off)[1:].float().mean() > 0.1
     assert (whole - cut).abs().max() <= 1
     assert (whole != cut).float().mean() <= 1e-3
+
+
+@pytest.mark.parametrize("blend", ["pixel", "off"])
+@pytest.mark.parametrize("latents", [True, False], ids=["compact", "plain"])
+def test_strength_goes_from_the_restorer_to_the_model(compact: PictureModel, latents: bool, blend: str) -> None:
+    model = compact if latents else Sharper(device=torch.device("cpu"), dtype=torch.float32)
+    frames = grainy(3, 3)
+
+    def result(strength: float) -> Tensor:
+        return upscale_frames(frames, model=model, settings=Settings(blend=blend, strength=strength))
+
+    full = upscale_frames(frames, model=model, settings=Settings(blend=blend))
+    results = [result(strength) for strength in (0, 0.25, 0.5, 0.75, 1)]
+    assert torch.equal(results[-1], full)
+    away = [float((picture - results[0]).abs().mean()) for picture in results]
+    left = [float((picture - full).abs().mean()) for picture in results]
+    assert away[0] == left[-1] == 0
+    assert all(a < b for a, b in pairwise(away))
+    assert all(a > b for a, b in pairwise(left))
+    if blend == "off":
+        assert torch.allclose(results[2], (results[0] + full) / 2, atol=2e-3)
+
+
+def test_no_strength_is_the_restorer_alone(compact: CompactModel) -> None:
+    frames = grainy(3, 1)
+    still = Motion(torch.zeros(1, 2, 32, 40), torch.zeros(1, 1, 32, 40))
+    restored = compact.restore(frames, still, None).pictures
+    result = upscale_frames(frames, model=compact, settings=Settings(strength=0))
+    assert torch.allclose(result, restored.clamp(0, 1), atol=1e-6)
+
+
+def test_a_soft_source_becomes_sharper_on_its_own_grid(compact: PictureModel) -> None:
+    truth = torch.zeros(1, 3, 192, 256)
+    for x in range(12, 240, 24):
+        truth[..., 20:172, x : x + 12] = 0.7
+    soft = F.interpolate(gaussian_blur2d(truth, (33, 33), (4.0, 4.0)), scale_factor=0.5, mode="area").repeat(2, 1, 1, 1)
+
+    def edges(**options: Any) -> float:
+        result = upscale_frames(soft, model=compact, settings=Settings(**options))
+        assert result.shape == (2, 3, 384, 512)
+        return float(result.diff(dim=3).abs().amax(3).mean())
+
+    assert edges(native=0.5) > 1.15 * edges(native="off")
+
+
+def test_auto_measures_frames_in_memory() -> None:
+    model = Bicubic(device=torch.device("cpu"), dtype=torch.float32)
+    blocks = torch.rand(1, 3, 12, 12, generator=torch.Generator().manual_seed(0))
+    squares = F.interpolate(blocks, scale_factor=27, mode="nearest")
+    soft = gaussian_blur2d(squares, (25, 25), (3.0, 3.0))
+    for frames, ratio in ((soft, 0.5), (squares, 1)):
+        auto, given = (upscale_frames(frames, model=model, settings=Settings(native=n)) for n in ("auto", ratio))
+        assert torch.equal(auto, given)
+        assert (frames is soft) == (
+            not torch.equal(auto, upscale_frames(frames, model=model, settings=Settings(native="off")))
+        )

@@ -8,9 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from dossr_video.frames import Motion
-from dossr_video.restoration.native import measure_detail, motion_to_native, native_ratio, to_native
-from dossr_video.temporal.flow import warp
+from dossr_video.restoration.native import measure_detail, native_ratio, to_native
 
 H, W = 256, 320
 
@@ -38,7 +36,7 @@ def test_a_sharp_source_is_left_as_it_is(noise: float) -> None:
     assert native_ratio(measure_detail(drawing(0, noise=noise))) == 1
 
 
-@pytest.mark.parametrize("noise", [0, 3, 8])
+@pytest.mark.parametrize("noise", [0, 4])
 @pytest.mark.parametrize(("sigma", "least", "most"), [(1.3, 0.55, 0.78), (2.2, 0.5, 0.75)])
 def test_grain_and_noise_are_no_detail(sigma: float, noise: float, least: float, most: float) -> None:
     assert least <= native_ratio(measure_detail(drawing(sigma, noise=noise))) <= most
@@ -71,18 +69,4 @@ def test_never_below_half() -> None:
 
 def test_a_ratio_of_one_changes_nothing() -> None:
     frames = torch.stack(drawing(0))
-    motion = Motion(torch.ones(2, 2, H, W), torch.ones(2, 1, H, W))
     assert to_native(frames, 1.0) is frames
-    assert motion_to_native(motion, 1.0) is motion
-
-
-def test_frames_and_motion_shrink_alike() -> None:
-    frame = torch.stack(drawing(2, frames=1))
-    flow = torch.tensor([6.0, -4.0]).view(1, 2, 1, 1).expand(1, 2, H, W)
-    moved = warp(frame, flow)
-    motion = motion_to_native(Motion(flow, torch.ones(1, 1, H, W)), 0.5)
-    small = to_native(frame, 0.5)
-    assert small.shape == (1, 3, H // 2, W // 2)
-    again = warp(small, motion.flow)
-    assert (again - to_native(moved, 0.5))[..., 8:-8, 8:-8].abs().max() < 0.02
-    assert motion.confidence.shape == (1, 1, H // 2, W // 2)

@@ -12,7 +12,10 @@ from typing import Any
 
 import av
 import numpy as np
+import torch
+from torch import Tensor
 
+from dossr_video.restoration.native import measure_detail
 from dossr_video.temporal.shots import find_shots
 from dossr_video.video.info import SourceInfo
 from dossr_video.video.inspect.borders import Borders, HeadSwitching, black_borders
@@ -24,6 +27,8 @@ from dossr_video.video.read.side_data import frame_side_data, packet_side_data
 
 SAMPLE_PLACES = 3  # places of the file that are sampled, spread evenly
 SAMPLE_FRAMES = 48  # consecutive frames at each
+STILL_EVERY = 24  # frames; those that detail is measured in
+MIDDLE = 960  # pixels a side, at most, that it is measured in
 SHORT = 10  # seconds; shorter files are sampled from the beginning
 NORMAL = 0.826  # median of |x1 - (x0 + x2) / 2| for independent normal x of deviation 1
 
@@ -37,6 +42,7 @@ class ContentAnalysis:
     switching: int  # lines of head-switching noise at the bottom
     flicker: float  # relative deviation of a frame's exposure from its neighbours'
     side_data: frozenset[str]  # names, as in mux/inventory.py
+    detail: float | None  # share of the pixel grid that holds detail; None: too little to tell
 
 
 @dataclass(frozen=True)
@@ -85,14 +91,17 @@ def _sample(source: SourceInfo, max_pixels: int) -> ContentAnalysis:
     fields, borders, switching = FieldCounts(), None, HeadSwitching()
     exposures: list[list[float]] = []  # of each place
     side_data: set[str] = set()
+    stills: list[Tensor] = []
     for place in places:
         before = None
         exposures.append([])
-        for frame in _frames_at(source.path, place, count, max_pixels, side_data):
+        for i, frame in enumerate(_frames_at(source.path, place, count, max_pixels, side_data)):
             if (frame.width, frame.height) != (source.video.width, source.video.height):
                 continue  # the reader scales it to the first size
             luma = luma_of(frame)
             thin = thinned(luma)
+            if i % STILL_EVERY == 0:
+                stills.append(_middle(luma))
             exposures[-1].append(float(luma.mean()))
             fields += FieldCounts(frames=1, flagged=int(frame.interlaced_frame))
             fields += FieldCounts() if before is None else measure_pair(before, thin)
@@ -101,7 +110,20 @@ def _sample(source: SourceInfo, max_pixels: int) -> ContentAnalysis:
                 borders = black if borders is None else borders & black
                 switching.add(luma[: luma.shape[0] - black.bottom])
             before = thin
-    return ContentAnalysis(fields, borders or Borders(), switching.lines, flicker(exposures), frozenset(side_data))
+    return ContentAnalysis(
+        fields,
+        borders or Borders(),
+        switching.lines,
+        flicker(exposures),
+        frozenset(side_data),
+        measure_detail(stills),
+    )
+
+
+def _middle(luma: Any) -> Tensor:
+    """(1, h, w) in [0, 1]: the middle of a frame's luma, where it is large."""
+    top, left = (max(0, (side - MIDDLE) // 2) for side in luma.shape)
+    return torch.from_numpy(luma[top : top + MIDDLE, left : left + MIDDLE].astype(np.float32) / 255)[None]
 
 
 def flicker(exposures: Iterable[Sequence[float]]) -> float:

@@ -8,6 +8,8 @@ from fractions import Fraction
 from pathlib import Path
 
 from dossr_video.errors import SettingsError
+from dossr_video.restoration.native import native_ratio
+from dossr_video.restoration.spec import RestorationSpec, resolve_restoration
 from dossr_video.settings import Settings, TargetSettings
 from dossr_video.video.info import SourceInfo, VideoInfo
 from dossr_video.video.inspect.content import ContentAnalysis, sample_content
@@ -29,7 +31,9 @@ FLICKER = 0.007  # of exposure; steady clips measure up to 0.003, film that pump
 class Finding:
     """One property of the source, and how it is processed."""
 
-    topic: str  # "interlacing", "borders", "light", "colour", "shape", "depth", "alpha", "time", "streams", "damage"
+    topic: (
+        str  # "interlacing", "borders", "light", "detail", "colour", "shape", "depth", "alpha", "time", "streams" ...
+    )
     found: str  # the property
     done: str  # the processing
 
@@ -40,6 +44,7 @@ class ProcessingPlan:
 
     read: ReadSpec  # how the file is read
     video: VideoSpec | None  # how the picture is written; None without a target
+    restoration: RestorationSpec  # what is done to the frames before and after the model
     findings: tuple[Finding, ...]
     lost: tuple[str, ...]  # what the target cannot keep, one line each; empty without a target
 
@@ -85,17 +90,19 @@ def analyse(
             f"--strict: {lost[0]}" + (f" ({len(lost)} losses in all)" if len(lost) > 1 else ""),
             hint="name the target .mkv, which supports most, or leave out --strict",
         )
+    restoration = resolve_restoration(settings, detail=content.detail)
     findings = (
         Finding("interlacing", found, done),
         *shape,
         *_borders(content),
         *_light(content, deflicker=settings.deflicker),
+        *_detail(content, restoration),
         *_colour(source.video),
         *_time(source),
         *(() if video is None else _side_data(content, source.video, video)),
         *(() if container is None else _streams(source, container, cut=read.is_cut)),
     )
-    return ProcessingPlan(read, video, findings, lost)
+    return ProcessingPlan(read, video, restoration, findings, lost)
 
 
 def output_size(video: VideoInfo, settings: TargetSettings, target: Path) -> tuple[int, int]:
@@ -159,6 +166,15 @@ def _light(content: ContentAnalysis, *, deflicker: bool) -> list[Finding]:
         return []
     found = f"exposure flickers by about {100 * content.flicker:.1f} % from frame to frame"
     return [Finding("light", found, "evened out" if deflicker else "kept; --deflicker evens it out")]
+
+
+def _detail(content: ContentAnalysis, restoration: RestorationSpec) -> list[Finding]:
+    if content.detail is None:
+        return []
+    done = f"restored at {restoration.native:g} of its size, then enlarged" if restoration.native < 1 else "kept"
+    if done == "kept" and native_ratio(content.detail) < 1:
+        done = "kept; --native auto restores it at that size, sharper and in less time"
+    return [Finding("detail", f"detail to about {content.detail:.2f} of the pixel grid", done)]
 
 
 def _colour(video: VideoInfo) -> list[Finding]:

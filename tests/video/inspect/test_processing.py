@@ -148,3 +148,19 @@ def test_exposure_that_flickers_is_told(media, tmp_path, change, told):
     assert ("--deflicker evens it out" in text) == told
     evened = "\n".join(analyse(probe(clip), Settings.of({"deflicker": True})).explain())
     assert ("from frame to frame; evened out" in evened) == told
+
+
+@pytest.mark.parametrize(
+    ("soften", "size"),
+    [("gblur=sigma=2.5:steps=6", "0."), ("null", "kept"), ("noise=alls=12:allf=t", "kept")],
+    ids=["soft", "sharp", "grainy"],
+)
+def test_a_soft_source_is_told_and_restored_at_its_own_size(media, tmp_path, soften, size):
+    clip = tmp_path / "clip.mkv"
+    media.ffmpeg("-f", "lavfi", "-i", f"testsrc2=size=320x240:rate=25,format=yuv420p,{soften}", "-t", 2, clip)
+    off, auto = (analyse(probe(clip), Settings.of({"native": native})) for native in ("off", "auto"))
+    assert off.restoration.native == 1
+    assert f"; restored at {size}" in "\n".join(auto.explain()) or size == "kept"
+    assert (auto.restoration.native < 1) == (size != "kept")
+    assert ("--native auto restores it at that size" in "\n".join(off.explain())) == (size != "kept")
+    assert "of the pixel grid; " in "\n".join(off.explain())

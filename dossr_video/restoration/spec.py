@@ -1,0 +1,30 @@
+"""What is done to the frames before and after the model, decided once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from dossr_video.restoration.native import native_ratio
+from dossr_video.settings import RestorationSettings
+
+
+@dataclass(frozen=True)
+class RestorationSpec:
+    """What is done to the frames before and after the model; the default does nothing."""
+
+    native: float = 1.0  # share of the source's grid, across and down, that the model gets
+    strength: float = 1.0  # of what the model invents
+
+
+def resolve_restoration(settings: RestorationSettings, *, detail: float | None) -> RestorationSpec:
+    """What the settings mean for one source.
+
+    Args:
+        settings: What the user asked for.
+        detail: What `measure_detail` found in the source.
+    """
+    if settings.native == "auto":
+        native = native_ratio(detail)
+    else:
+        native = 1.0 if settings.native == "off" else float(settings.native)
+    return RestorationSpec(native=round(native, 2), strength=settings.strength)
