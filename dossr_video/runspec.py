@@ -109,6 +109,7 @@ class RunSpec:
     machine: MachineSpec
     video: VideoSpec
     container: str  # FFmpeg's muxer
+    provenance: str | None  # written into the metadata: what made the picture; None: nothing is written
 
     def as_json(self) -> dict[str, Any]:
         """Groups of plain values, as the report's `settings`."""

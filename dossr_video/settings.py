@@ -135,6 +135,7 @@ class TargetSettings(BaseModel):
         False, description="resample to square pixels; default: the aspect is signalled in metadata"
     )
     strict: bool = Field(False, description="refuse to begin when the target cannot keep everything of the source")
+    provenance: bool = Field(True, description="note in the metadata which program and model made the picture")
     pix_fmt: str | None = Field(None, description="default: the source's as far as the encoder supports it")
 
 

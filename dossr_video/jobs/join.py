@@ -17,6 +17,7 @@ from dossr_video.runspec import RunSpec
 from dossr_video.video.info import SourceInfo
 from dossr_video.video.mux.proof import Proof, prove, small_pictures
 from dossr_video.video.mux.remux import Cut, JoinReport, SegmentFile, join
+from dossr_video.video.mux.streams import provenance_entry
 from dossr_video.video.read.reader import open_reader
 from dossr_video.video.write.containers import container_of
 
@@ -35,11 +36,22 @@ def join_segments(
         on_progress(Progress(stage, 0, total))
         return lambda frames: on_progress(Progress(stage, frames, total))
 
+    added = provenance_entry(source, spec.provenance)
     give_back_memory()  # what the pictures took, for the index of the result
     with open_reader(source, spec.read) as reader:
         report = join(
-            segments, source, target, spec=video, container=container, cut=cut, on_frame=count("joining", plan.frames)
+            segments,
+            source,
+            target,
+            spec=video,
+            container=container,
+            cut=cut,
+            on_frame=count("joining", plan.frames),
+            added=added,
         )
+        if spec.provenance is not None and not added:
+            unwritten = f"no metadata entry is free for the note: {spec.provenance}"
+            report = replace(report, warnings=(*report.warnings, unwritten))
         if report.warnings:
             on_progress(Progress("joining", plan.frames, plan.frames, warnings=report.warnings))
         pts = array("q", (pts for segment in plan.segments for pts in segment.pts[segment.lead_in :]))

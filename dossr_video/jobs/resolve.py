@@ -63,6 +63,7 @@ def resolve(
         ),
         video=processing.video,
         container=container_of(target).format,
+        provenance=_provenance(settings.model, worker) if settings.provenance else None,
     )
 
 
@@ -123,6 +124,12 @@ def resolve_temporal(settings: TimeSettings, *, seed: int) -> TemporalSpec:
         flow=settings.flow,
         dedupe=settings.dedupe,
     )
+
+
+def _provenance(model: str, worker: WorkerInfo) -> str:
+    """For archives and their users: a picture that was made up in part must say so."""
+    how = "enlarged by interpolation" if model == "bicubic" else "restored by a neural network"
+    return f"{how}: dossr-video {worker.version}, model {Path(model).name}, weights {worker.weights[:12]}"
 
 
 def _model(settings: ModelSettings, worker: WorkerInfo) -> ModelSpec:

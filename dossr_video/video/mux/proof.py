@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from fractions import Fraction
 from itertools import zip_longest
@@ -119,7 +119,7 @@ def prove(
         _tags(result, spec),
         _description(planned, result, container),
         _chapters(joined, result),
-        _metadata(source, result, lost_keys(source, container)),
+        _metadata(source, result, lost_keys(source, container), joined.added),
         *_packets(source, target, planned, result, clock),
     ]
     return Proof(tuple(checks), joined.kept)
@@ -228,12 +228,12 @@ def _chapters(joined: JoinReport, result: SourceInfo) -> Check:
     return Check("chapters", same, f"{len(found)} of {len(joined.chapters)}")
 
 
-def _metadata(source: SourceInfo, result: SourceInfo, lost: frozenset[str]) -> Check:
+def _metadata(source: SourceInfo, result: SourceInfo, lost: frozenset[str], added: Mapping[str, str]) -> Check:
     def plain(metadata: Any) -> dict[str, str]:
         return {key.lower(): value for key, value in metadata.items() if key.lower() not in TECHNICAL_KEYS}
 
     found = plain(result.metadata)
-    wanted = plain({key: value for key, value in source.metadata.items() if key not in lost})
+    wanted = plain({key: value for key, value in source.metadata.items() if key not in lost}) | dict(added)
     missing = [key for key, value in wanted.items() if not _alike(key, value, found.get(key))]
     return Check("metadata", not missing, f"missing: {', '.join(missing)}" if missing else "all entries")
 

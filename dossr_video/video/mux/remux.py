@@ -5,9 +5,9 @@ from __future__ import annotations
 import errno
 import math
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence, Set
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from itertools import islice
 from pathlib import Path
@@ -23,7 +23,16 @@ from dossr_video.video.mux.chapters import fitted_to_mp4, moved_chapters
 from dossr_video.video.mux.inventory import copies_sei
 from dossr_video.video.mux.packets import Clock, PacketSelector, PacketWriter, TimedPacket, add_output_stream
 from dossr_video.video.mux.sei import SeiCopier
-from dossr_video.video.mux.streams import MP4_KEYS, TECHNICAL_KEYS, describe, is_muxed, losses, lost_keys, map_streams
+from dossr_video.video.mux.streams import (
+    MOV_KEYS,
+    MP4_KEYS,
+    TECHNICAL_KEYS,
+    describe,
+    is_muxed,
+    losses,
+    lost_keys,
+    map_streams,
+)
 from dossr_video.video.mux.timecode import relabelled
 from dossr_video.video.pixels import has_alpha
 from dossr_video.video.read.probe import open_source
@@ -71,6 +80,7 @@ class JoinReport:
     chapters: tuple[tuple[float, str | None], ...]  # start in seconds of the result, title
     lost: tuple[str, ...]  # what the target cannot keep, one line each
     warnings: tuple[str, ...]  # streams that were converted or could not be read to the end, one line each
+    added: Mapping[str, str] = field(default_factory=dict)  # metadata entries that the source does not have
     empty: Set[int] = frozenset()  # streams of the source left out because they have no packets in this part
 
     @property
@@ -94,19 +104,22 @@ def join(
     cut: Cut | None = None,
     on_frame: Callable[[int], None] = lambda count: None,
     packets: int | None = None,
+    added: Mapping[str, str] | None = None,
 ) -> JoinReport:
     """Write `target` (of the format of `container`) from the segments in order and the source's other streams.
 
     The time of a frame is its pts plus first_pts, minus the start of the cut, or minus the start time of the source
     where that is arbitrary (MPEG-TS, MPEG-PS). Raises JobError for segments that do not belong together, and
     TargetError when the file cannot be written; a partial file is removed. `on_frame` gets the count of frames so far.
+    `added` are metadata entries that the source does not have.
     """
+    added = added or {}
     try:
         with ExitStack() as stack:
             given = stack.enter_context(open_source(source.path))
-            made = stack.enter_context(open_output(target, container.format, _options(source, spec, container)))
+            made = stack.enter_context(open_output(target, container.format, _options(source, spec, container, added)))
             first = stack.enter_context(open_input(segments[0].path, {}))
-            return _Join(segments, source, spec, container, cut, on_frame, packets).run(given, made, first)
+            return _Join(segments, source, spec, container, cut, on_frame, packets, added).run(given, made, first)
     except av.FFmpegError as error:
         target.unlink(missing_ok=True)
         full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO)
@@ -138,6 +151,7 @@ class _Join:
         cut: Cut | None,
         on_frame: Callable[[int], None],
         packets: int | None,
+        added: Mapping[str, str],
     ) -> None:
         self._segments = segments
         self._source = source
@@ -145,6 +159,7 @@ class _Join:
         self._container = container
         self._on_frame = on_frame
         self._packets = packets
+        self._added = added
         self._clock = clock_of(source, cut)
         self._warnings: list[str] = []
         self._filled: set[int] = set()  # streams of which something was written
@@ -184,6 +199,7 @@ class _Join:
             + picture_losses(self._source.video, self._spec.encoding),
             warnings=tuple(self._warnings),
             empty=empty,
+            added=self._added,
         )
 
     def _add_picture(self, made: OutputContainer, first: InputContainer) -> Any:
@@ -230,7 +246,7 @@ class _Join:
         )
         dropped = lost_keys(self._source, self._container)
         kept = {k: v for k, v in self._source.metadata.items() if k.lower() not in technical and k not in dropped}
-        made.metadata.update(kept)
+        made.metadata.update({**kept, **self._added})
         self._chapters = moved_chapters(given.chapters(), self._clock)
         if self._container.format in ("mp4", "mov"):
             self._chapters, changes = fitted_to_mp4(self._chapters)
@@ -328,13 +344,14 @@ class _Join:
         return counts
 
 
-def _options(source: SourceInfo, spec: VideoSpec, container: Container) -> dict[str, str]:
+def _options(source: SourceInfo, spec: VideoSpec, container: Container, added: Mapping[str, str]) -> dict[str, str]:
     if container.format not in ("mp4", "mov"):
         # The muxer would shift all streams by the priming of AAC; Matroska can store negative timestamps.
         return {"avoid_negative_ts": "disabled"}
     flags = "+faststart"
-    names = {key.lower() for key in source.metadata}
-    if not names <= MP4_KEYS | TECHNICAL_KEYS and not lost_keys(source, container):
+    names = {key.lower() for key in (*source.metadata, *added)}
+    stored = MP4_KEYS if container.format == "mp4" else MOV_KEYS
+    if not names <= stored | TECHNICAL_KEYS and not lost_keys(source, container):
         flags += "+use_metadata_tags"
     # Edit lists use this timescale: it must express audio samples and video ticks.
     unit = math.lcm(spec.time_base.denominator, *source.sample_rates)

@@ -23,6 +23,10 @@ MP4_KEYS = frozenset(
         "season_number", "episode_sort", "keywords",
     }
 )  # fmt: skip
+# What the mov muxer stores without its flag for any keys.
+MOV_KEYS = frozenset(
+    {"title", "artist", "album", "date", "comment", "genre", "copyright", "creation_time", "location", "encoder"}
+)
 # Written anew by every muxer, the timecode by this project: not a loss.
 TECHNICAL_KEYS = frozenset(
     {
@@ -91,6 +95,13 @@ def lost_keys(source: SourceInfo, container: Container) -> frozenset[str]:
     if container.format != "mp4" or not covered:
         return frozenset()
     return frozenset(key for key in source.metadata if key.lower() not in MP4_KEYS | TECHNICAL_KEYS)
+
+
+def provenance_entry(source: SourceInfo, provenance: str | None) -> dict[str, str]:
+    """The metadata entry that tells what made the picture, under a key that the source leaves free; {} for none."""
+    used = {key.lower() for key in source.metadata}
+    free = [key for key in ("comment", "description", "synopsis") if key not in used]
+    return {free[0]: provenance} if free and provenance is not None else {}
 
 
 def is_cover(stream: StreamInfo) -> bool:
