@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
 from importlib.metadata import version
@@ -12,6 +13,7 @@ from typing import Any
 
 from dossr_video.runspec import RunSpec
 from dossr_video.settings import NOT_IN_RESULT
+from dossr_video.video.files import SourceFile
 
 BLOCK = 1 << 16  # bytes
 BLOCKS = 16  # read of a file, the first and the last among them
@@ -32,7 +34,7 @@ class SourceMark:
     def of(cls, path: Path) -> SourceMark:
         status = path.stat()
         digest = hashlib.sha256()
-        with path.open("rb") as file:
+        with closing(SourceFile(path)) as file:
             for i in range(BLOCKS):
                 file.seek(max(status.st_size - BLOCK, 0) * i // (BLOCKS - 1))
                 digest.update(file.read(BLOCK))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import platform
+from contextlib import closing
 from importlib.metadata import version
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import torch
 from pydantic import BaseModel, ConfigDict
 
 from dossr_video.runspec import RunSpec
+from dossr_video.video.files import SourceFile
 from dossr_video.video.info import SourceInfo
 from dossr_video.video.mux.proof import Proof
 from dossr_video.video.mux.streams import describe
@@ -101,7 +103,7 @@ def machine(device: str) -> dict[str, str]:
 
 def sha256(path: Path) -> str:
     digest = hashlib.sha256()
-    with path.open("rb") as file:
+    with closing(SourceFile(path)) as file:
         while block := file.read(1 << 20):
             digest.update(block)
     return digest.hexdigest()
