@@ -28,7 +28,7 @@ from dossr_video.pipeline.memory import MemoryBudget
 from dossr_video.pipeline.segment import Read, chunk_length, upscaled, with_motion
 from dossr_video.restoration.native import measure_detail
 from dossr_video.restoration.spec import resolve_restoration
-from dossr_video.settings import Settings
+from dossr_video.settings import SIZES, Settings
 from dossr_video.temporal.flow import FlowEstimator, luma
 from dossr_video.temporal.shots import SIZE, split_shots
 
@@ -212,6 +212,9 @@ def _settings(settings: Settings | Mapping[str, Any] | None, options: Mapping[st
 
 def _target_size(width: int, height: int, settings: Settings) -> tuple[int, int]:
     """Height and width of the result of width x height frames; a side that is not given keeps the aspect."""
+    if settings.size is not None:
+        factor = min(wide / side for wide, side in zip(SIZES[settings.size], (width, height), strict=True))
+        return round(height * factor / 2) * 2, round(width * factor / 2) * 2
     if settings.width is not None or settings.height is not None:
         new_width = settings.width or round(width * settings.height / height / 2) * 2  # type: ignore[operator]
         new_height = settings.height or round(height * new_width / width / 2) * 2

@@ -13,6 +13,7 @@ from pydantic import TypeAdapter
 
 from dossr_video.models.base import SamplerDefaults
 from dossr_video.restoration.spec import RestorationSpec
+from dossr_video.video.info import fps
 from dossr_video.video.read.reader import ReadSpec
 from dossr_video.video.write.writer import VideoSpec
 
@@ -110,6 +111,23 @@ class RunSpec:
     video: VideoSpec
     container: str  # FFmpeg's muxer
     provenance: str | None  # written into the metadata: what made the picture; None: nothing is written
+
+    def describe(self) -> str:
+        """What is written, one line."""
+        video = self.video
+        quality = "" if video.encoding.crf is None else f" crf {video.encoding.crf:g}"
+        return (
+            f"{self.container}: {video.encoding.encoder}{quality}, {video.width}x{video.height}, "
+            f"{video.encoding.pix_fmt}, {fps(video.frame_rate)}"
+        )
+
+    def describe_model(self) -> str:
+        """What the frames go through, one line."""
+        steps = self.sampling.steps if self.sampling is not None else 0
+        calls = "" if not steps else ", 1 network call" if steps == 1 else f", {steps} network calls"
+        where = f"{self.model.dtype} on {self.machine.device}"
+        workers = f", {self.machine.workers} workers" if self.machine.workers > 1 else ""
+        return f"model {self.model.name} ({self.model.reason}){calls}, {where}{workers}"
 
     def as_json(self) -> dict[str, Any]:
         """Groups of plain values, as the report's `settings`."""

@@ -8,12 +8,16 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from dossr_video.errors import SettingsError
+
+MODELS = ("auto", "compact", "large", "bicubic")
+"""Names of the models in the package."""
 
 Encoder = Literal["libx264", "libx265", "libsvtav1", "libvpx-vp9", "ffv1", "prores_ks"]
 
@@ -33,6 +37,28 @@ def _native_ratio(value: str) -> str:
     if not 0.5 <= ratio <= 1:
         raise ValueError("must be auto, off or a number from 0.5 to 1")
     return value
+
+
+def _seconds(value: object) -> object:
+    """Seconds of `90`, `1:30` or `0:01:30.5`."""
+    if not isinstance(value, str):
+        return value
+    total, parts = 0.0, value.split(":")
+    for number, part in enumerate(parts):
+        try:
+            amount = float(part)
+        except ValueError:
+            amount = math.nan
+        if len(parts) > 3 or not 0 <= amount < math.inf or (number and amount >= 60):
+            raise ValueError("must be seconds or h:mm:ss, such as 90, 1:30 or 0:01:30.5")
+        total = 60 * total + amount
+    return total
+
+
+Seconds = Annotated[float, BeforeValidator(_seconds)]
+
+SIZES = {"720p": (1280, 720), "1080p": (1920, 1080), "1440p": (2560, 1440), "4k": (3840, 2160), "8k": (7680, 4320)}
+"""Width and height of the frames that `size` names."""
 
 
 class ModelSettings(BaseModel):
@@ -94,7 +120,9 @@ class RestorationSettings(BaseModel):
 class MachineSettings(BaseModel):
     """The machine"""
 
-    device: Annotated[str, AfterValidator(_device_name)] = Field("auto", description="auto, cuda, cuda:N, mps or cpu")
+    device: Annotated[str, AfterValidator(_device_name)] = Field(
+        "auto", description="auto, cuda, cuda:N, mps, xpu or cpu"
+    )
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field("auto", description="what the networks compute in")
     chunk: int | None = Field(
         None, ge=1, le=4096, description="frames sampled at once; default: by their size; the result stays the same"
@@ -106,8 +134,9 @@ class MachineSettings(BaseModel):
 class SourceSettings(BaseModel):
     """What is read"""
 
-    start: float = Field(0.0, ge=0.0, description="seconds to skip")
-    duration: float | None = Field(None, gt=0.0, description="seconds to process")
+    start: Seconds = Field(0.0, ge=0.0, lt=math.inf, description="where to begin, seconds or h:mm:ss")
+    end: Seconds | None = Field(None, gt=0.0, lt=math.inf, description="where to end, seconds or h:mm:ss")
+    duration: Seconds | None = Field(None, gt=0.0, lt=math.inf, description="how much to process, in place of --end")
     max_pixels: int = Field(8192 * 8192, ge=1, description="larger input frames are refused")
     reader: Literal["pyav", "decord"] = Field(
         "pyav", description="decord: random access, with coarser chroma; refused where it loses frames or timestamps"
@@ -120,11 +149,27 @@ class SourceSettings(BaseModel):
         "auto", description="inverse telecine (3:2 pulldown): 24 frames per second"
     )
 
+    @property
+    def length(self) -> float | None:
+        """Seconds to process, by `duration` or `end`; None: to the end of the file."""
+        return self.duration if self.end is None else round(self.end - self.start, 9)
+
+    @model_validator(mode="after")
+    def _one_end(self) -> SourceSettings:
+        if self.end is not None and self.duration is not None:
+            raise ValueError("--end and --duration were both given; leave one away")
+        if self.end is not None and self.end <= self.start:
+            raise ValueError(f"--end {self.end:g} must be after --start {self.start:g}")
+        return self
+
 
 class TargetSettings(BaseModel):
     """What is written"""
 
     scale: Literal[2, 3, 4] = Field(4, description="output side / input side")
+    size: Literal["720p", "1080p", "1440p", "4k", "8k"] | None = Field(
+        None, description="as large as fits into such a frame, in place of --scale"
+    )
     width: int | None = Field(None, ge=2, le=32768, description="pixels; with one side alone the aspect is kept")
     height: int | None = Field(None, ge=2, le=32768, description="pixels")
     encoder: Encoder | None = Field(None, description="default: libx264")
@@ -137,6 +182,12 @@ class TargetSettings(BaseModel):
     strict: bool = Field(False, description="refuse to begin when the target cannot keep everything of the source")
     provenance: bool = Field(True, description="note in the metadata which program and model made the picture")
     pix_fmt: str | None = Field(None, description="default: the source's as far as the encoder supports it")
+
+    @model_validator(mode="after")
+    def _one_size(self) -> TargetSettings:
+        if self.size is not None and (self.width is not None or self.height is not None):
+            raise ValueError("--size and --width or --height were both given; leave one away")
+        return self
 
 
 NOT_IN_RESULT = frozenset({"chunk", "device", "threads", "max_pixels"})
@@ -158,13 +209,16 @@ class Settings(ModelSettings, TimeSettings, RestorationSettings, MachineSettings
             return cls(**options)
         except ValidationError as error:
             first = error.errors()[0]
+            if not first["loc"]:  # of several options together
+                message = first["msg"].removeprefix("Value error, ")
+                raise SettingsError(message, hint="`dossr-video upscale --help-all` explains every option") from error
             option = "--" + str(first["loc"][0]).replace("_", "-")
             reason = first["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
             raise SettingsError(
                 f"{option} {first['input']} must be {reason.removeprefix('must be ')}"
                 if first["type"] != "extra_forbidden"
                 else f"{option} is not an option",
-                hint="`dossr-video upscale --help` lists the options and their limits",
+                hint="`dossr-video upscale --help-all` lists the options and their limits",
             ) from error
 
     def digest(self) -> str:

@@ -35,7 +35,7 @@ ALLOWED = {
     "video.write": {"video", "video.read"},
     "video.mux": {"heap", "video", "video.read", "video.write"},
     "video.inspect": {"restoration", "temporal", "video", "video.read", "video.write", "video.mux"},
-    "runspec": {"models", "restoration", "video.read", "video.write"},
+    "runspec": {"models", "restoration", "video", "video.read", "video.write"},
     "pipeline": {
         "color",
         "diffusion",

@@ -29,6 +29,15 @@ from dossr_video.settings import GROUPS, Settings
         ({"native": "half"}, "--native half must be auto, off or a number"),
         ({"strength": 1.5}, "--strength 1.5"),
         ({"color": "red"}, "--color is not an option"),
+        ({"start": "1:90"}, "--start 1:90 must be seconds or h:mm:ss"),
+        ({"start": "1:2:3:4"}, "--start 1:2:3:4"),
+        ({"start": "-1"}, "--start -1"),
+        ({"start": "inf"}, "--start inf"),
+        ({"duration": float("inf")}, "--duration inf"),
+        ({"start": 5, "end": 3}, "--end 3 must be after --start 5"),
+        ({"end": 3, "duration": 3}, "--end and --duration were both given"),
+        ({"size": "4k", "width": 300}, "--size and --width or --height were both given"),
+        ({"size": "5k"}, "--size 5k must be '720p'"),
     ],
 )
 def test_a_wrong_option_is_named(options: dict[str, Any], named: str) -> None:
@@ -103,3 +112,14 @@ def test_the_config_file_holds_options(config: Path) -> None:
     config.mkdir()
     (config / "config.yaml").write_text("blend-strength: 0.5\ncrf: {value: 12, why: film}\n")
     assert load_config() == {"blend_strength": 0.5, "crf": 12}
+
+
+@pytest.mark.parametrize(("text", "seconds"), [("90", 90), ("1:30", 90), ("1:02:03.5", 3723.5), (12.5, 12.5)])
+def test_times_are_seconds_or_hours_minutes_and_seconds(text: Any, seconds: float) -> None:
+    assert Settings.of({"start": text}).start == seconds
+
+
+def test_an_end_is_a_duration_from_the_start() -> None:
+    assert Settings.of({"start": 0.1, "end": 0.4}).length == 0.3
+    assert Settings.of({"duration": 2}).length == 2
+    assert Settings.of({}).length is None

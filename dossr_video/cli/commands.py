@@ -13,17 +13,19 @@ import sys
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import click
+from click.shell_completion import get_completion_class
 
 from dossr_video.cli.compare import compare, preview
-from dossr_video.cli.console import failures, interruptible, progress_display, put, say
+from dossr_video.cli.console import failures, interruptible, progress_display, put, say, warn
 from dossr_video.cli.library import batch, status
 from dossr_video.cli.options import (
     PATH,
     DefaultCommand,
     GroupedCommand,
+    complete_files,
     debug_option,
     job_options,
     make_executor,
@@ -49,13 +51,14 @@ def app() -> None:
 
     \b
     dossr-video IN OUT [options]     the same as `dossr-video upscale IN OUT`
-    dossr-video upscale --help       all options
+    dossr-video upscale --help       the options that most people need
+    dossr-video upscale --help-all   all options
     """
 
 
 @app.command(cls=GroupedCommand)
-@click.argument("source")
-@click.argument("target")
+@click.argument("source", shell_complete=complete_files)
+@click.argument("target", shell_complete=complete_files)
 @with_settings
 @job_options
 @click.option("--json-report", type=PATH, metavar="FILE", help="write what was done and found as JSON")
@@ -70,6 +73,7 @@ def upscale(
     restart: bool,
     cluster: str | None,
     quiet: bool,
+    progress: Literal["auto", "json"],
     json_report: Path | None,
     page: Path | None,
     before_after: Path | None,
@@ -82,7 +86,7 @@ def upscale(
 
     if page is not None:
         _check_page(page, source, target, force=force)
-    with interruptible() as cancelled, progress_display(quiet=quiet) as on_progress:
+    with interruptible() as cancelled, progress_display(quiet=quiet, kind=progress) as on_progress:
         report = run_job(
             source,
             target,
@@ -110,7 +114,7 @@ def upscale(
 
         draw(Path(source), Path(target), before_after, read=report.settings.read)
     for place in report.damage:
-        say(f"warning: the source is damaged {place}")
+        warn(f"the source is damaged {place}")
     if not quiet:
         say(f"result: {target}")
         if before_after is not None:
@@ -160,9 +164,7 @@ def probe(source: Path, target: Path | None, *, settings: Settings, as_json: boo
     video = info.video
     seconds = "unknown" if info.duration is None else f"{float(info.duration):.3f} s"
     put(f"{source}: {info.container}, {seconds}, {len(info.streams) + 1} streams")
-    put(
-        f"picture: {video.codec}, {video.width}x{video.height}, {video.pix_fmt}, {float(video.frame_rate):.3f} frames/s"
-    )
+    put(f"picture: {video.describe()}")
     for line in processing.explain():
         put(line)
     if spec is not None:
@@ -218,6 +220,16 @@ def shots(source: Path, *, as_json: bool) -> None:
     else:
         for start, stop, seconds in rows:
             click.echo(f"{start}\t{stop}\t{seconds:.3f}")
+
+
+@app.command()
+@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+@debug_option
+def completion(shell: str) -> None:
+    """Print what makes Tab complete commands, options and files: `eval "$(dossr-video completion bash)"`."""
+    kind = get_completion_class(shell)
+    assert kind is not None
+    click.echo(kind(app, {}, "dossr-video", "_DOSSR_VIDEO_COMPLETE").source())
 
 
 app.add_command(batch)

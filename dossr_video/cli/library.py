@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import click
 from rich.console import Console
@@ -48,6 +48,7 @@ def batch(
     restart: bool,
     cluster: str | None,
     quiet: bool,
+    progress: Literal["auto", "json"],
 ) -> int:
     """Do every video of the folder SOURCES into the folder RESULTS, which mirrors it.
 
@@ -59,14 +60,14 @@ def batch(
 
     work = Batch(Library(sources, results, recursive, include, exclude), settings, force, restart)
     if dry_run:
-        with interruptible() as cancelled, progress_display(quiet=quiet) as show:
+        with interruptible() as cancelled, progress_display(quiet=quiet, kind=progress) as show:
             executor = make_executor(settings, cluster)
             found = estimate(work, executor=executor, on_progress=show, cancelled=cancelled)
         _print_estimate(found)
         return 0
     outcomes: dict[Path, Outcome] = {}
     try:
-        with interruptible() as cancelled, progress_display(quiet=quiet) as show:
+        with interruptible() as cancelled, progress_display(quiet=quiet, kind=progress) as show:
 
             def take(outcome: Outcome) -> None:
                 outcomes[outcome.source] = outcome

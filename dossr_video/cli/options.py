@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import functools
 import types
 import typing
@@ -11,10 +12,13 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 from click.core import ParameterSource
+from click.shell_completion import CompletionItem
+from pydantic import BeforeValidator
 from pydantic.fields import FieldInfo
 
-from dossr_video.presets import load_config, load_preset
-from dossr_video.settings import GROUPS, Settings
+from dossr_video.cli.console import log_to
+from dossr_video.presets import load_config, load_preset, preset_names
+from dossr_video.settings import GROUPS, MODELS, Settings
 
 if TYPE_CHECKING:
     from dossr_video.jobs.execute.executor import Executor
@@ -22,8 +26,28 @@ if TYPE_CHECKING:
 
 PATH = click.Path(path_type=Path)
 
+
+def _log_to(ctx: click.Context, parameter: click.Parameter, path: Path | None) -> None:
+    if path is not None:
+        log_to(path)
+
+
 debug_option = click.option("--debug", is_flag=True, expose_value=False, help="show the traceback of an error")
 quiet_option = click.option("--quiet", is_flag=True, help="no progress; errors and warnings only")
+progress_option = click.option(
+    "--progress",
+    type=click.Choice(["auto", "json"]),
+    default="auto",
+    help="json: a line of JSON on stdout for each event, for other programs  [auto]",
+)
+log_option = click.option(
+    "--log",
+    type=PATH,
+    metavar="FILE",
+    expose_value=False,
+    callback=_log_to,
+    help="append everything that is said to a file",
+)
 force_option = click.option("--force", is_flag=True, help="overwrite results that exist")
 restart_option = click.option(
     "--restart", is_flag=True, help="drop what an interrupted run has finished and begin anew"
@@ -34,8 +58,16 @@ ray_option = click.option(
 
 
 def job_options(function: Callable[..., Any]) -> Callable[..., Any]:
-    """What every command has that does a job: --force, --restart, --ray, --quiet and --debug."""
-    for option in (debug_option, quiet_option, ray_option, restart_option, force_option):
+    """What every command has that does a job: --force, --restart, --ray, --quiet, --progress, --log and --debug."""
+    for option in (
+        debug_option,
+        log_option,
+        progress_option,
+        quiet_option,
+        ray_option,
+        restart_option,
+        force_option,
+    ):
         function = option(function)
     return function
 
@@ -45,23 +77,61 @@ class DefaultCommand(click.Group):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         own = {"--help", "--version", "-h"}
+        if not args and not ctx.resilient_parsing:
+            args = ["--help"]
+        if len(args) == 1 and not args[0].startswith("-") and args[0] not in self.commands:
+            self._suggest(ctx, args[0])
         if args and args[0] not in self.commands and args[0] not in own:
             args = ["upscale", *args]
         return super().parse_args(ctx, args)
 
+    def _suggest(self, ctx: click.Context, word: str) -> None:
+        """A single word that is no file may be a command, mistyped."""
+        near = difflib.get_close_matches(word, self.commands, n=1, cutoff=0.6)
+        if near and not ctx.resilient_parsing and not Path(word).exists():
+            raise click.UsageError(f"there is no command {word!r}; did you mean {near[0]!r}?", ctx)
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        return [*super().shell_complete(ctx, incomplete), CompletionItem(incomplete, type="file")]
+
 
 class GroupedCommand(click.Command):
-    """A command whose help shows the settings in their groups."""
+    """A command whose help shows its own options, and with --help-all the settings in their groups as well."""
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        everything = ctx.meta.get(ALL, False)
         sections: dict[str, list[tuple[str, str]]] = {}
+        hidden = 0
         for parameter in self.get_params(ctx):
             record = parameter.get_help_record(ctx)
-            if record is not None:
-                sections.setdefault(getattr(parameter, "section", "The run"), []).append(record)
+            setting = isinstance(parameter, SettingOption)
+            if record is None:
+                continue
+            # The settings are explained once, where a run is.
+            if setting and not everything and (self.name != "upscale" or parameter.name not in COMMON):
+                hidden += 1
+                continue
+            sections.setdefault(getattr(parameter, "section", "The run"), []).append(record)
         for heading, records in sections.items():
             with formatter.section(heading):
                 formatter.write_dl(records)
+        if hidden:
+            formatter.write_paragraph()
+            formatter.write_text(f"{hidden} more options: {ctx.command_path} --help-all")
+
+
+ALL = "dossr_video.help_all"
+COMMON = frozenset(
+    {"model", "scale", "size", "encoder", "crf", "pix_fmt", "strict", "deinterlace", "deflicker", "start", "end"}
+    | {"blend_strength", "device", "seed", "preset"}
+)
+
+
+def _print_all(ctx: click.Context, parameter: click.Parameter, wanted: bool) -> None:
+    if wanted:
+        ctx.meta[ALL] = True
+        click.echo(ctx.get_help())
+        ctx.exit()
 
 
 class SettingOption(click.Option):
@@ -71,20 +141,48 @@ class SettingOption(click.Option):
         option, flag, default = "--" + name.replace("_", "-"), field.annotation is bool, ""
         if field.default is True:
             option += f"/--no-{name.replace('_', '-')}"
-        elif field.default not in (None, "", False):
+        elif field.default is not None and field.default is not False and field.default != "":
             default = f"  [{field.default}]"
-        kind = None if flag else _click_type(field.annotation)
+        kind = None if flag else _click_type(field)
         help_text = (field.description or "") + default
         envvar = f"DOSSR_VIDEO_{name.upper()}"
         super().__init__([option], default=None, type=kind, is_flag=flag, help=help_text, envvar=envvar)
         self.section = section
+        self.setting = name
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        items = super().shell_complete(ctx, incomplete)
+        if self.setting == "model":
+            names = [CompletionItem(name) for name in MODELS if name.startswith(incomplete)]
+            return [*names, CompletionItem(incomplete, type="file")]
+        return items
 
 
-def _click_type(annotation: Any) -> Any:
-    """The click type of a field's annotation; limits are checked by Settings, which words them better."""
+def _complete_preset(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    names = [CompletionItem(name) for name in preset_names() if name.startswith(incomplete)]
+    return [*names, CompletionItem(incomplete, type="file")]
+
+
+def complete_files(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Files, for arguments that may also be URLs."""
+    return [CompletionItem(incomplete, type="file")]
+
+
+def _click_type(field: FieldInfo) -> Any:
+    """The click type of a field; limits are checked by Settings, which words them better."""
+    # A type with a check of its own, such as h:mm:ss, takes text.
+    return click.STRING if _has_check(field) else _type_of(field.annotation)
+
+
+def _has_check(field: FieldInfo) -> bool:
+    kinds = [*field.metadata, *(part for arm in typing.get_args(field.annotation) for part in typing.get_args(arm))]
+    return any(isinstance(kind, BeforeValidator) for kind in kinds)
+
+
+def _type_of(annotation: Any) -> Any:
     members = [a for a in typing.get_args(annotation) if a is not type(None)]
     if typing.get_origin(annotation) in (typing.Union, types.UnionType):
-        return _click_type(members[0])
+        return _type_of(members[0])
     if typing.get_origin(annotation) is Literal:
         return click.Choice(members)
     return {bool: click.BOOL, int: click.INT, float: click.FLOAT}.get(annotation, click.STRING)
@@ -116,7 +214,15 @@ def with_settings(function: Callable[..., Any]) -> Callable[..., Any]:
         )
         return function(*args, settings=settings, **rest)
 
-    click.option("--preset", metavar="NAME|FILE", help="options by name: see `dossr-video presets`")(wrapper)
+    click.option(
+        "--preset",
+        metavar="NAME|FILE",
+        help="options by name: see `dossr-video presets`",
+        shell_complete=_complete_preset,
+    )(wrapper)
+    click.option(
+        "--help-all", is_flag=True, is_eager=True, expose_value=False, callback=_print_all, help="explain every option"
+    )(wrapper)
     wrapper.__dict__.setdefault("__click_params__", []).extend(reversed(list(_setting_options())))
     return wrapper
 

@@ -31,6 +31,7 @@ class Progress:
         unit: What is counted: "frames" or "files".
         item: The file that the event is about, where a run has several; None: the only one.
         warnings: What went wrong since the event before without ending the run, one line each.
+        notes: What a person should know of the run, one line each.
     """
 
     stage: str
@@ -39,6 +40,7 @@ class Progress:
     unit: str = "frames"
     item: Item | None = None
     warnings: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 OnProgress = Callable[[Progress], None]

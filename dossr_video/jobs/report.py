@@ -12,6 +12,7 @@ from pathlib import Path
 import torch
 from pydantic import BaseModel, ConfigDict
 
+from dossr_video.jobs.resources import readable
 from dossr_video.runspec import RunSpec
 from dossr_video.video.files import SourceFile
 from dossr_video.video.info import SourceInfo
@@ -38,15 +39,12 @@ class FileRecord(BaseModel):
     def of(cls, info: SourceInfo, path: str) -> FileRecord:
         """Reads the whole file for its hash."""
         video = info.video
-        picture = (
-            f"{video.codec}, {video.width}x{video.height}, {video.pix_fmt}, {float(video.frame_rate):.3f} frames/s"
-        )
         return cls(
             path=path,
             size=info.path.stat().st_size,
             sha256=sha256(info.path),
             container=info.container,
-            streams=(f"video stream {video.stream.index} ({picture})", *map(describe, info.streams)),
+            streams=(f"video stream {video.stream.index} ({video.describe()})", *map(describe, info.streams)),
         )
 
 
@@ -84,7 +82,11 @@ class Report(BaseModel):
     def summary(self) -> str:
         """The last line a person sees."""
         resumed = f", {self.resumed} of {self.segments} segments from an earlier run" if self.resumed else ""
-        return f"{self.frames} frames in {self.seconds:.1f} s{resumed}; {self.kept}"
+        speed = f"{self.frames / self.seconds:.2f} fps" if self.seconds else ""
+        return (
+            f"{self.settings.describe()}, {readable(self.target.size)}; {self.frames} frames in {self.seconds:.1f} s, "
+            f"{speed}{resumed}; {self.kept}"
+        )
 
 
 def versions() -> dict[str, str]:

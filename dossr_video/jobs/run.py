@@ -216,7 +216,7 @@ class _Job:
         ]
         done = recorded = plan.frames - sum(len(task.segment) for task in tasks)
         written = sum(folder.file_of(index).stat().st_size for index in finished)
-        self.progress(Progress("upscaling", done, plan.frames))
+        self.progress(Progress("upscaling", done, plan.frames, notes=self._notes(plan, len(finished))))
         # A bound from below before hours of work; what the result really takes is known from the first segment on.
         require_space(folder.path, least_bytes(video, 2 * plan.frames - done), what="the job")
 
@@ -242,6 +242,14 @@ class _Job:
             raise Interrupted(
                 f"stopped with {recorded} of {plan.frames} frames finished", hint="give the same command again to go on"
             )
+
+    def _notes(self, plan: Plan, finished: int) -> tuple[str, ...]:
+        """What is about to be done, told before hours of work."""
+        before = f", {finished} of {len(plan.segments)} segments from an earlier run" if finished else ""
+        return (
+            f"{self.source.video.describe()} -> {self.spec.describe()}",
+            f"{self.spec.describe_model()}; {plan.frames} frames in {plan.shots} shots{before}",
+        )
 
     def _join(self, plan: Plan, *, resumed: int) -> Report:
         results = [result for _, result in sorted(self.folder.finished().items())]

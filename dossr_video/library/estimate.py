@@ -119,7 +119,7 @@ def _piece(source: Path, target: Path, settings: Settings) -> _Piece | None:
     if seconds is None:
         return None
     left = max(Fraction(0), seconds - Fraction(settings.start))
-    left = left if settings.duration is None else min(left, Fraction(settings.duration))
+    left = left if settings.length is None else min(left, Fraction(settings.length))
     width, height = output_size(video, settings, target)
     _, rate = clock_of(fields, video)  # after deinterlacing or inverse telecine
     return _Piece(source, round(left * rate), float(1 / rate), video.width * video.height, width * height)

@@ -18,6 +18,7 @@ from dossr_video.names import shown
 from dossr_video.report.measure import Measured, measure
 from dossr_video.report.plots import LEFT, RIGHT, clock, line_plot, time_end
 from dossr_video.report.stills import FULL, Still, choose, colored, shape, take
+from dossr_video.video.info import fps
 from dossr_video.video.read.pyav import VideoReader
 
 TEMPLATES = Environment(
@@ -185,7 +186,7 @@ def _file(version: Version) -> dict[str, str]:
         "path": shown(info.path),
         "size": f"{info.size:,} bytes",
         "picture": f"{video.width}x{video.height}",
-        "kind": f"{video.codec}, {video.pix_fmt}, {float(video.frame_rate):.3f} frames/s",
+        "kind": f"{video.codec}, {video.pix_fmt}, {fps(video.frame_rate)}",
         "container": info.container,
         "length": "unknown" if info.duration is None else f"{float(info.duration):.3f} s",
     }

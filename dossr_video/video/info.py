@@ -78,6 +78,15 @@ class VideoInfo:
         """The colour tags, those that are missing filled in as players do."""
         return self.color.resolved(width=self.width, height=self.height)
 
+    def describe(self) -> str:
+        """One line: codec, size, pixel format and rate."""
+        return f"{self.codec}, {self.width}x{self.height}, {self.pix_fmt}, {fps(self.frame_rate)}"
+
+
+def fps(rate: Fraction) -> str:
+    """A frame rate for people: 25 fps, 23.976 fps."""
+    return f"{float(rate):.3f}".rstrip("0").rstrip(".") + " fps"
+
 
 @dataclass(frozen=True)
 class SourceInfo:

@@ -13,8 +13,11 @@ from pathlib import Path
 
 import av
 import pytest
+from click.shell_completion import get_completion_class
+from click.testing import CliRunner
 
-from dossr_video.cli.commands import main
+from dossr_video.cli.commands import app, main
+from dossr_video.settings import MODELS, Settings
 
 COMMAND = [sys.executable, "-m", "dossr_video"]
 
@@ -244,3 +247,64 @@ def test_the_second_ctrl_c_ends_at_once_and_tells_how_to_go_on(
     signal.signal(signal.SIGINT, previous)
     assert stop.value.code == 130
     assert "give the same command again to go on" in capsys.readouterr().err
+
+
+def test_the_bare_command_prints_help() -> None:
+    result = CliRunner().invoke(app, [])
+    assert result.exit_code == 0
+    assert "Commands:" in result.output
+
+
+def test_a_mistyped_command_is_named() -> None:
+    result = CliRunner().invoke(app, ["prob"])
+    assert result.exit_code == 2
+    assert "did you mean 'probe'?" in result.output
+
+
+def test_help_shows_what_most_people_need_and_help_all_everything() -> None:
+    brief, everything = (
+        CliRunner().invoke(app, ["upscale", option], prog_name="dossr-video").output
+        for option in ("--help", "--help-all")
+    )
+    assert "--crf" in brief
+    assert "--corrected-third-order" not in brief
+    assert "more options: dossr-video upscale --help-all" in brief
+    for name in Settings.model_fields:
+        assert f"--{name.replace('_', '-')}" in everything
+    assert "--crf" not in CliRunner().invoke(app, ["probe", "--help"]).output
+
+
+def test_defaults_of_zero_are_shown() -> None:
+    everything = CliRunner().invoke(app, ["upscale", "--help-all"]).output
+    assert "of all noise  [0]" in everything
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion_prints_a_script(shell: str) -> None:
+    result = CliRunner().invoke(app, ["completion", shell])
+    assert result.exit_code == 0
+    assert "_DOSSR_VIDEO_COMPLETE" in result.output
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("dossr-video pr", {"presets", "preview", "probe"}),
+        ("dossr-video in.mp4 out.mp4 --cr", {"--crf"}),
+        ("dossr-video in.mp4 out.mp4 --preset vh", {"vhs"}),
+        ("dossr-video in.mp4 out.mp4 --model bi", {"bicubic"}),
+        ("dossr-video in.mp4 out.mp4 --encoder ff", {"ffv1"}),
+    ],
+)
+def test_tab_completes_commands_options_and_values(line: str, expected: set[str]) -> None:
+    words = line.split()
+    complete = get_completion_class("bash")
+    assert complete is not None
+    found = complete(app, {}, "dossr-video", "_DOSSR_VIDEO_COMPLETE").get_completions(words[1:-1], words[-1])
+    assert {item.value for item in found if item.type == "plain"} == expected
+
+
+def test_the_names_of_the_models_are_those_of_the_registry() -> None:
+    from dossr_video.models.registry import BUILT_IN
+
+    assert set(MODELS) == {"auto", *BUILT_IN}

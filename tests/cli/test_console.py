@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pty
+import re
 import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 TERMINAL = {**os.environ, "TERM": "xterm", "COLUMNS": "120"}
 
 
-def at_a_terminal(*arguments: str | Path) -> tuple[int, str]:
+def at_a_terminal(*arguments: str | Path, columns: int = 120) -> tuple[int, str]:
     """Exit code and screen of the command."""
     ours, theirs = pty.openpty()
     command = [sys.executable, "-m", "dossr_video", *map(str, arguments)]
-    with subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=theirs, env=TERMINAL) as process:
+    with subprocess.Popen(
+        command, stdin=theirs, stdout=theirs, stderr=theirs, env={**TERMINAL, "COLUMNS": str(columns)}
+    ) as process:
         os.close(theirs)
         screen = b""
         try:
@@ -35,7 +41,52 @@ def test_a_bar_is_drawn_from_the_first_moment_whatever_the_name(tmp_path: Path, 
     code, screen = at_a_terminal("batch", *options)
     assert code == 0, screen
     assert "starting" in screen
-    assert "0/?" in screen
-    assert "5/5" in screen
+    assert "0/? frames" in screen
+    assert "5/5 frames" in screen
     assert "1/1 [restored] [b].mp4: upscaling" in screen
     assert "1 done" in screen
+
+
+@pytest.mark.parametrize("columns", [40, 80, 140])
+def test_no_line_is_wider_than_the_terminal(tmp_path: Path, sample: Path, columns: int) -> None:
+    source = tmp_path / ("a very long name of a tape " * 3 + ".mp4")
+    source.write_bytes(sample.read_bytes())
+    (tmp_path / "in").mkdir()
+    source.rename(tmp_path / "in" / source.name)
+    options = ("batch", tmp_path / "in", tmp_path / "out", "--model", "bicubic", "--duration", "0.2")
+    code, screen = at_a_terminal(*options, columns=columns)
+    assert code == 0, screen
+    lines = [re.sub(r"\x1b\[[0-9;]*m", "", line) for line in re.split(r"[\r\n]|\x1b\[[0-9;?]*[A-Za-ln-z]", screen)]
+    plain = [line for line in lines if re.search(r"\d+%", line)]
+    assert plain
+    assert max(map(len, plain)) <= columns
+    assert any("100%" in line for line in plain)
+
+
+def test_json_lines_are_the_events_of_a_run(tmp_path: Path, sample: Path) -> None:
+    command = [sys.executable, "-m", "dossr_video", sample, tmp_path / "out.mp4", "--model", "bicubic", "--end", "0.2"]
+    done = subprocess.run([*map(str, command), "--progress", "json"], capture_output=True, text=True, check=True)
+    events = [json.loads(line) for line in done.stdout.splitlines()]
+    last = [event for event in events if event["stage"] == "upscaling"][-1]
+    assert (last["done"], last["total"], last["unit"]) == (5, 5, "frames")
+    assert next(note for event in events for note in event["notes"]).endswith("25 fps")
+    assert {"analysing", "upscaling", "verifying"} <= {event["stage"] for event in events}
+
+
+def test_a_log_holds_what_was_said_and_grows(tmp_path: Path, sample: Path) -> None:
+    command = [sys.executable, "-m", "dossr_video", sample, tmp_path / "out.mp4", "--model", "bicubic", "--end", "0.2"]
+    for _ in range(2):  # the second run finds the result
+        subprocess.run([*map(str, command), "--log", tmp_path / "log"], capture_output=True, check=False)
+    text = (tmp_path / "log").read_text()
+    assert "model bicubic (named in the options)" in text
+    assert "5 frames in 1 shots" in text
+    assert "result: " in text
+    assert "out.mp4 exists" in text
+
+
+def test_a_log_that_cannot_be_written_is_an_error_before_the_work(tmp_path: Path, sample: Path) -> None:
+    command = [sys.executable, "-m", "dossr_video", sample, tmp_path / "out.mp4", "--log", tmp_path / "no" / "log"]
+    done = subprocess.run(list(map(str, command)), capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "--log" in done.stderr
+    assert list(tmp_path.iterdir()) == []

@@ -10,7 +10,7 @@ from pathlib import Path
 from dossr_video.errors import SettingsError
 from dossr_video.restoration.native import native_ratio
 from dossr_video.restoration.spec import RestorationSpec, resolve_restoration
-from dossr_video.settings import Settings, TargetSettings
+from dossr_video.settings import SIZES, Settings, TargetSettings
 from dossr_video.video.info import SourceInfo, VideoInfo
 from dossr_video.video.inspect.content import ContentAnalysis, sample_content
 from dossr_video.video.inspect.fields import field_spans
@@ -71,7 +71,7 @@ def analyse(
     Raises SettingsError under `strict` when the target cannot keep something.
     """
     fields, (found, done) = field_spans(source, settings, on_frame)
-    read = ReadSpec(settings.reader, fields, settings.start, settings.duration, settings.max_pixels)
+    read = ReadSpec(settings.reader, fields, settings.start, settings.length, settings.max_pixels)
     container = container_of(target) if target is not None else None
     if read.reader == "decord":
         open_reader(source, read).close()  # SourceError before anything else is done
@@ -112,6 +112,10 @@ def output_size(video: VideoInfo, settings: TargetSettings, target: Path) -> tup
     shown = video.width * aspect if aspect > 1 else Fraction(video.width)
     tall = Fraction(video.height) if aspect >= 1 else video.height / aspect
     width, height = settings.width, settings.height
+    if settings.size is not None:
+        widest, tallest = SIZES[settings.size]
+        factor = min(widest / shown, tallest / tall)
+        return _sides(shown * factor, tall * factor, even=True)
     if width is None and height is None:
         return _sides(shown * settings.scale, tall * settings.scale, even=aspect != 1)
     if width is None:
