@@ -32,6 +32,7 @@ class StreamInfo:
     sample_rate: int | None = None  # of sound
     channels: int | None = None  # of sound
     sample_bits: int | None = None  # of decoded sound
+    decodable: bool = True  # whether sound may be decoded here
     layout: str | None = None  # FFmpeg's channel layout; None: unknown, or no audio
 
 

@@ -40,12 +40,12 @@ def bit_depth(pix_fmt: str) -> int:
 
 
 def has_alpha(pix_fmt: str) -> bool:
-    """Whether a pixel format carries transparency (palettes count: GIF and PNG have transparent entries)."""
-    return pix_fmt == "pal8" or any(component.is_alpha for component in av.VideoFormat(pix_fmt, 16, 16).components)
+    """Whether a pixel format carries transparency."""
+    return any(component.is_alpha for component in av.VideoFormat(pix_fmt, 16, 16).components)
 
 
 def is_rgb(pix_fmt: str) -> bool:
-    return pix_fmt == "pal8" or av.VideoFormat(pix_fmt, 16, 16).is_rgb
+    return av.VideoFormat(pix_fmt, 16, 16).is_rgb
 
 
 def is_grey(pix_fmt: str) -> bool:
@@ -58,6 +58,21 @@ def chroma_shift(pix_fmt: str) -> tuple[int, int]:
         return 0, 0
     components = av.VideoFormat(pix_fmt, 64, 64).components
     return (64 // components[1].width).bit_length() - 1, (64 // components[1].height).bit_length() - 1
+
+
+def decoded_format(frame: av.VideoFrame) -> str:
+    """The pixel format that a frame is worked on in: its own, but for palettes and single bits."""
+    name = frame.format.name
+    if name == "pal8":
+        transparent = np.frombuffer(memoryview(frame.planes[1]), np.uint32)[:256] < 0xFF000000
+        return "bgra" if transparent.any() else "bgr0"
+    return "gray" if name in ("monow", "monob") else name
+
+
+def unpacked(frame: av.VideoFrame) -> av.VideoFrame:
+    """A frame in its `decoded_format`."""
+    name = decoded_format(frame)
+    return frame if name == frame.format.name else frame.reformat(format=name, threads=1)
 
 
 class ToRgb:

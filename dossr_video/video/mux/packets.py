@@ -257,13 +257,13 @@ class _AudioTranscoder:
         rate = 48000 if mapping.codec == "libopus" else stream.codec_context.sample_rate
         self._out: Any = _describe(made, made.add_stream(str(mapping.codec), rate=rate), stream)
         encoder = self._out.codec_context
-        plain = LAYOUTS[stream.codec_context.channels - 1]  # Opus supports only these
+        plain = LAYOUTS[(mapping.stream.channels or 1) - 1]  # Opus supports only these
         encoder.layout = plain if mapping.codec == "libopus" else mapping.stream.layout or plain
         if mapping.codec == "flac" and (mapping.stream.sample_bits or 16) > 16:
             encoder.format = "s32"  # 24 bits of it; the default is 16
         encoder.time_base = self._out.time_base = Fraction(1, rate)
         if mapping.codec == "libopus":
-            encoder.bit_rate = 96000 * max(1, stream.codec_context.channels)
+            encoder.bit_rate = 96000 * max(1, mapping.stream.channels or 1)
         encoder.open()
         self._resampler = av.AudioResampler(encoder.format, encoder.layout, rate, encoder.frame_size or None)
         self._next: Fraction | None = None  # seconds in the source: where the last frame ended

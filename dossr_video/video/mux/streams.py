@@ -138,6 +138,9 @@ def _audio(stream: StreamInfo, container: Container) -> StreamMapping:
         return StreamMapping(stream, "drop", reason="it is declared, but empty: no packets were found")
     if _holds(container, stream.codec) and not (container.format == "mp4" and _misread_in_mp4(stream)):
         return StreamMapping(stream, "copy")
+    if not stream.decodable:
+        reason = f"{container.format} does not support {stream.codec} with unused channels, and it cannot be decoded"
+        return StreamMapping(stream, "drop", reason=f"{reason}; .mov and .mkv do")
     if (stream.channels or 0) > MOST_CHANNELS:
         reason = (
             f"{container.format} does not support {stream.codec}, and {stream.channels} channels cannot be converted"

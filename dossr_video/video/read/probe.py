@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import ctypes
 import re
 import struct
+from collections import Counter
 from collections.abc import Mapping
+from contextlib import suppress
 from fractions import Fraction
+from functools import lru_cache
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -43,6 +48,11 @@ def probe(path: str | Path, *, max_pixels: int = MAX_PIXELS) -> SourceInfo:
     with open_source(path, max_pixels=max_pixels) as container:
         stream = picture_stream(container, path, max_pixels=max_pixels)
         frame = _first_frame(container, stream, path, max_pixels=max_pixels)
+        if re.search(r"f(16|32)(le|be)?$", frame.format.name):
+            raise SourceError(
+                f"{path} has pictures in floating point ({frame.format.name}), which are not read",
+                hint="convert them to 16-bit integers with a transfer function first, for example with ffmpeg",
+            )
         clock = container.start_time if container.start_time is not None else 0
         unit = stream.time_base or Fraction(1, 90000)
         free = not FREE_CLOCKS.isdisjoint(container.format.name.split(","))
@@ -102,13 +112,20 @@ def _open(path: Path, options: dict[str, str]) -> InputContainer:
 
 
 def picture_stream(container: InputContainer, path: Path, *, max_pixels: int) -> VideoStream:
-    """The video stream to upscale: the first that is not cover art; SourceError for none, or for too large frames."""
+    """The video stream to upscale: the first that is no cover art and no still, else the first.
+
+    SourceError for none, or for too large frames.
+    """
     if len(container.streams) > MAX_STREAMS:
         raise SourceError(
             f"{path} has {len(container.streams)} streams; at most {MAX_STREAMS} are read",
             hint="copy the streams you need into a new file",
         )
-    stream = next((s for s in container.streams.video if not s.disposition & s.disposition.attached_pic), None)
+    streams = [s for s in container.streams.video if not s.disposition & s.disposition.attached_pic]
+    if len(streams) > 1:  # some files begin with a still
+        moving = _moving(path, path.stat().st_size, path.stat().st_mtime_ns)
+        streams.sort(key=lambda s: s.index not in moving)
+    stream = streams[0] if streams else None
     if stream is None:
         raise SourceError(f"{path} has no video stream", hint="only files with moving pictures can be upscaled")
     if stream.codec_context is None:
@@ -116,6 +133,18 @@ def picture_stream(container: InputContainer, path: Path, *, max_pixels: int) ->
     check_size(stream.codec_context.width, stream.codec_context.height, path, max_pixels=max_pixels)
     stream.codec_context.options = _decoder_limit(max_pixels)
     return stream
+
+
+@lru_cache(maxsize=64)
+def _moving(path: Path, size: int, modified: int) -> frozenset[int]:
+    """Video streams with more than one picture; `size` and `modified` tell a changed file from the old."""
+    counts: Counter[int] = Counter()
+    with open_source(path) as container, suppress(av.FFmpegError):
+        for packet in islice(container.demux(container.streams.video), FIRST_PACKETS):
+            counts[packet.stream.index] += packet.size > 0
+            if all(counts[stream.index] > 1 for stream in container.streams.video):
+                break
+    return frozenset(index for index, count in counts.items() if count > 1)
 
 
 def _decoder_limit(max_pixels: int) -> dict[str, str]:
@@ -159,7 +188,7 @@ def _video_info(stream: VideoStream, frame: av.VideoFrame) -> VideoInfo:
     assert stream.time_base is not None  # every demuxer sets it
     side_data = frame_side_data(frame)
     matrix = side_data.get("DISPLAYMATRIX")
-    pix_fmt = frame.format.name
+    pix_fmt = pixels.decoded_format(frame)
     if hides_alpha(stream):
         pix_fmt = "yuva420p"  # only libvpx, which the reader takes for these, decodes the alpha
     return VideoInfo(
@@ -203,7 +232,7 @@ def _color(stream: VideoStream, frame: av.VideoFrame) -> ColorInfo:
     def tag(table: Mapping[int, str], name: str) -> str | None:
         return table.get(getattr(frame, name)) or table.get(getattr(stream.codec_context, name))
 
-    pix_fmt = frame.format.name
+    pix_fmt = pixels.decoded_format(frame)
     full = pix_fmt.startswith("yuvj") or pixels.is_rgb(pix_fmt)
     return ColorInfo(
         primaries=tag(PRIMARIES, "color_primaries"),
@@ -243,7 +272,8 @@ def _data_codec(stream: Any) -> str | None:
 
 def _stream_info(stream: Any) -> StreamInfo:
     context = stream.codec_context
-    layout = getattr(getattr(context, "layout", None), "name", None)
+    channels, layout = _channel_layout(context)
+    custom = layout is not None and "(" in layout
     return StreamInfo(
         index=stream.index,
         kind=stream.type,
@@ -253,10 +283,24 @@ def _stream_info(stream: Any) -> StreamInfo:
         disposition=tuple(flag.name for flag in stream.disposition if flag.name),
         metadata=dict(stream.metadata),
         sample_rate=getattr(context, "sample_rate", None) or None,
-        channels=getattr(context, "channels", None) or None,
+        channels=channels,
         sample_bits=context.format.bits if stream.type == "audio" and context is not None and context.format else None,
-        layout=None if layout is None or layout.endswith("channels") else layout,
+        layout=None if layout is None or custom or layout.endswith("channels") else layout,
+        decodable=not custom,
     )
+
+
+def _channel_layout(context: Any) -> tuple[int | None, str | None]:
+    """How many channels, and FFmpeg's name of their places; None where there is no sound.
+
+    PyAV 18.1 frees a layout of custom order twice, which corrupts the heap: so the object is kept for ever, and sound
+    of such a layout is never decoded.
+    """
+    layout = getattr(context, "layout", None)
+    if layout is None:
+        return None, None
+    ctypes.pythonapi.Py_IncRef(ctypes.py_object(layout))
+    return layout.nb_channels or None, layout.name
 
 
 def ffmpeg_version() -> str:

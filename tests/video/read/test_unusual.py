@@ -1,0 +1,59 @@
+"""Files that other tools stumble over: unused sound channels, palettes, single bits, floating point, a still first."""
+
+from __future__ import annotations
+
+import pytest
+
+from dossr_video.errors import SourceError
+from dossr_video.jobs.run import run_job
+from dossr_video.video.read.probe import probe
+from dossr_video.video.read.pyav import PyavReader
+
+MOVING = ["-f", "lavfi", "-i", "testsrc2=size=96x64:rate=25:duration=0.2"]
+
+
+@pytest.mark.parametrize("layout", ["6.1", "7.1"])
+@pytest.mark.parametrize("suffix", [".mov", ".mkv", ".mp4"])
+def test_sound_with_unused_channels_is_copied_or_named(media, tmp_path, tiny, layout, suffix):
+    """The library that decodes it would corrupt the heap and abort the process."""
+    count = sum(map(int, layout.split(".")))
+    pan = f"pan={layout}|" + "|".join(f"c{i}=c0" for i in range(count))
+    source = tmp_path / "unused.mov"
+    tone = ["-f", "lavfi", "-i", "sine=duration=0.2"]
+    media.ffmpeg(*MOVING, *tone, "-af", pan, "-c:v", "libx264", "-c:a", "pcm_s16le", source)
+    for _ in range(20):
+        assert probe(source).streams[0].channels == count
+    report = run_job(source, tmp_path / f"result{suffix}", tiny)
+    assert report.frames == 5
+    lost = [line for line in report.lost if "audio" in line]
+    assert len(lost) == (suffix == ".mp4" and not probe(source).streams[0].decodable)
+
+
+@pytest.mark.parametrize("pix_fmt", ["pal8", "monob", "rgb24", "rgba64be", "gray16be", "ya8"])
+def test_pictures_of_few_or_many_bits_are_done(media, tmp_path, tiny, pix_fmt):
+    source = tmp_path / "picture.mov"
+    graph = "[0]split[a][b];[a]palettegen[p];[b][p]paletteuse" if pix_fmt == "pal8" else "[0]null"
+    media.ffmpeg(*MOVING, "-filter_complex", graph, "-c:v", "png", "-pix_fmt", pix_fmt, source)
+    report = run_job(source, tmp_path / "result.mkv", tiny)
+    assert report.frames == 5
+    with PyavReader(source) as before, PyavReader(tmp_path / "result.mkv") as after:
+        first, last = (next(reader.frames()).small((8, 6)).astype(int) for reader in (before, after))
+    assert abs(first - last).max() < 12
+
+
+def test_floating_point_is_refused_before_the_work(media, tmp_path):
+    source = tmp_path / "float.mkv"
+    media.ffmpeg(*MOVING, "-c:v", "exr", "-pix_fmt", "gbrpf32le", source)
+    with pytest.raises(SourceError, match="floating point"):
+        probe(source)
+
+
+@pytest.mark.parametrize("still", ["mjpeg", "png"])
+def test_the_film_is_taken_where_a_still_comes_first(media, tmp_path, tiny, still):
+    source = tmp_path / "still.mkv"
+    image = ["-f", "lavfi", "-t", 0.04, "-i", "color=red:size=32x32"]
+    media.ffmpeg(*image, *MOVING, "-map", 0, "-map", 1, "-c:v:0", still, "-c:v:1", "libx264", source)
+    report = run_job(source, tmp_path / "result.mkv", tiny)
+    assert report.frames == 5
+    assert probe(tmp_path / "result.mkv").video.width == 192
+    assert len(probe(tmp_path / "result.mkv").streams) + len(report.lost) == 1
