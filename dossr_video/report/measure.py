@@ -23,6 +23,7 @@ Plane = NDArray[np.float32]  # luma (H, W), 0 ... 255, full range
 Values = NDArray[np.float64]  # one per frame of the source; NaN where there is nothing to measure
 
 FINE = 1.2  # pixels: detail finer than this sigma counts as sharpness
+COARSE = 8  # pixels of the source that one of the coarse picture stands for: grain is averaged away
 MOTION = 16.0  # of 255: a pixel's share in flicker is cut here, or things that move would drown it
 
 
@@ -34,6 +35,7 @@ class Track:
     brightness: Values  # mean luma, 0 ... 255
     sharpness: Values  # mean absolute difference from the blurred luma, at the size of the largest file
     flicker: Values  # mean absolute second difference in time, at the source's size; NaN in a shot's first two frames
+    change: Values  # mean absolute difference from the frame before, of the coarse picture; NaN in a shot's first frame
     difference: Values  # mean absolute difference from the source, at the source's size; the source's own is 0
 
 
@@ -117,7 +119,7 @@ class _Follower:
         """None where the file has ended."""
         while self._next is not None and self._time(self._next) <= seconds + self._period / 4:
             self._now, self._next = self._next, next(self._frames, None)
-        ended = self._next is None and seconds > self._time(self._now) + self._period
+        ended = self._next is None and seconds > self._time(self._now) + 0.75 * self._period
         return None if ended else self._now
 
     def _time(self, frame: Frame) -> float:
@@ -131,7 +133,7 @@ class _Columns:
         self._size = size  # width, height of the largest file
         self._limited = reader.info.video.resolved_color.range == "tv"
         self._recent: list[Plane] = []  # of three frames, at the source's size
-        self._rows: list[tuple[float, float, float, float]] = []
+        self._rows: list[tuple[float, ...]] = []
         self._pts: list[int] = []
 
     @property
@@ -142,26 +144,33 @@ class _Columns:
         """`source`: the source's luma at this time; None for the source itself."""
         if frame is None:
             self._pts.append(-1)
-            self._rows.append((np.nan,) * 4)
+            self._rows.append((np.nan,) * 5)
             return
         plane = full_range(frame.luma(), limited=self._limited)
         small = plane if source is None else scaled(plane, (source.shape[1], source.shape[0]))
         self._recent = [*self._recent[-2:], small]
-        change = np.nan
+        flicker = change = np.nan
+        if len(self._recent) > 1:
+            change = float(np.abs(_coarse(small) - _coarse(self._recent[-2])).mean())
         if len(self._recent) == 3:
             before, now, after = self._recent
-            change = float(np.minimum(np.abs(after - 2 * now + before), MOTION).mean())
+            flicker = float(np.minimum(np.abs(after - 2 * now + before), MOTION).mean())
         large = scaled(plane, self._size)
         sharpness = float(np.abs(large - cv2.GaussianBlur(large, (0, 0), FINE)).mean())
         difference = 0.0 if source is None else float(np.abs(small - source).mean())
         self._pts.append(frame.pts)
-        self._rows.append((float(small.mean()), sharpness, change, difference))
+        self._rows.append((float(small.mean()), sharpness, flicker, change, difference))
 
     def track(self, starts: Sequence[int]) -> Track:
         rows = np.array(self._rows, np.float64)
         across = [frame for start in starts for frame in (start, start + 1) if frame < len(rows)]
-        rows[across, 2] = np.nan  # a second difference over a cut says nothing
+        rows[across, 2] = rows[starts, 3] = np.nan  # a difference over a cut says nothing
         return Track(np.array(self._pts, np.int64), *rows.T)
+
+
+def _coarse(plane: Plane) -> Plane:
+    size = max(1, plane.shape[1] // COARSE), max(1, plane.shape[0] // COARSE)
+    return scaled(plane, size)
 
 
 def full_range(luma: NDArray[np.uint8], *, limited: bool) -> Plane:

@@ -16,6 +16,7 @@ from dossr_video.jobs import durable
 from dossr_video.jobs.resources import write_errors
 from dossr_video.names import shown
 from dossr_video.report.measure import Measured, measure
+from dossr_video.report.places import Place, find_places
 from dossr_video.report.plots import LEFT, RIGHT, clock, line_plot, time_end
 from dossr_video.report.stills import FULL, Still, choose, colored, shape, take
 from dossr_video.video.info import fps
@@ -103,17 +104,20 @@ def write_page(
     details = details or Details()
     readers = [version.reader for version in versions]
     measured = measure(readers[0], readers[1:], start=start, on_frame=on_frame)
-    stills = take(measured, readers, choose(measured, details.damage))
+    names = [version.name for version in versions]
+    places = find_places(measured, names, details.damage)
+    marks = {place.frame: place.kind for place in places}
+    stills = take(measured, readers, choose(measured, places), marks)
     end = time_end(measured)
     render(
         page,
         title=title,
         summary=_summary(versions, measured),
-        names=[version.name for version in versions],
+        names=names,
         size=max((shape(reader.info.video) for reader in readers), key=lambda size: size[0] * size[1]),
         stills=stills,
         details=details,
-        damage=_damage(measured, stills, details.damage),
+        places=_places(measured, stills, places),
         files=[_file(version) for version in versions],
         plots=_plots(measured),
         shots=_shots(measured, stills, places=end < 10),
@@ -130,7 +134,7 @@ def render(
     size: tuple[int, int],
     stills: Sequence[Still],
     details: Details,
-    damage: Sequence[dict[str, Any]] = (),
+    places: Sequence[dict[str, Any]] = (),
     files: Sequence[dict[str, str]] = (),
     plots: Sequence[dict[str, Any]] = (),
     shots: Sequence[dict[str, Any]] = (),
@@ -146,7 +150,7 @@ def render(
         height=size[1],
         stills=stills,
         details=details,
-        damage=damage,
+        places=places,
         files=files,
         plots=plots,
         shots=shots,
@@ -228,12 +232,15 @@ def _labels(names: Sequence[str]) -> dict[str, str]:
     return files | {f"map-{number}": f"difference map of {name}" for number, name in enumerate(names) if number}
 
 
-def _damage(measured: Measured, stills: Sequence[Still], damage: Sequence[tuple[float, str]]) -> list[dict[str, Any]]:
+def _places(measured: Measured, stills: Sequence[Still], places: Sequence[Place]) -> list[dict[str, Any]]:
     shown = {still.anchor for still in stills}
-    anchors = [f"frame-{measured.frame_at(seconds)}" for seconds, _ in damage]
     return [
-        {"seconds": seconds, "what": what, "anchor": anchor if anchor in shown else None}
-        for (seconds, what), anchor in zip(damage, anchors, strict=True)
+        {
+            "seconds": float(measured.seconds[place.frame]),
+            "what": place.what,
+            "anchor": anchor if (anchor := f"frame-{place.frame}") in shown else None,
+        }
+        for place in places
     ]
 
 

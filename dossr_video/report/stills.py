@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -14,6 +14,7 @@ from PIL import Image
 
 from dossr_video.report.measure import Measured
 from dossr_video.report.moments import Picture, picture_of
+from dossr_video.report.places import Place
 from dossr_video.report.plots import clock, time_end
 from dossr_video.video.info import VideoInfo
 from dossr_video.video.read.pyav import VideoReader
@@ -23,7 +24,6 @@ BYTES = 5_500_000  # of all pictures of a page: as base64 a third more
 BYTES_PER_PIXEL = 0.12  # of WebP at the first quality, measured on film with grain
 QUALITIES = (88, 78, 68, 56, 44)  # of WebP: the first that fits
 THUMBNAIL = 160  # pixels wide
-DAMAGE = "damage"
 FULL = 32.0  # of 255: the difference that has the last colour of the map
 
 
@@ -44,19 +44,18 @@ class Still:
     label: str  # below the thumbnail
     caption: str  # below the pictures
     images: Images
-    damaged: bool = False
+    mark: str = ""  # why it should be looked at, in a word
 
 
-def choose(measured: Measured, damage: Iterable[tuple[float, str]]) -> dict[int, str]:
-    """Frames to show and why: the middle of every shot, and where the source is damaged.
+def choose(measured: Measured, places: Iterable[Place]) -> dict[int, str]:
+    """Frames to show and why: the middle of every shot, and places to look at.
 
     Of more than MOST shots, those are shown whose results differ most from the source.
     """
     chosen: dict[int, str] = {}
-    for seconds, what in damage:
-        chosen.setdefault(measured.frame_at(seconds), f"{DAMAGE}: {what}")
-        if len(chosen) == MOST // 2:
-            break
+    for place in places:
+        if place.frame in chosen or len(chosen) < MOST // 2:
+            chosen[place.frame] = "; ".join(filter(None, (chosen.get(place.frame), place.what)))
     largest = np.max([np.nan_to_num(track.difference) for track in measured.tracks], axis=0)
     by_difference = sorted(measured.shots, key=lambda shot: -float(largest[shot.start : shot.stop].mean()))
     for shot in by_difference[: MOST - len(chosen)]:
@@ -64,8 +63,10 @@ def choose(measured: Measured, damage: Iterable[tuple[float, str]]) -> dict[int,
     return dict(sorted(chosen.items()))
 
 
-def take(measured: Measured, readers: Sequence[VideoReader], chosen: dict[int, str]) -> list[Still]:
-    """The chosen frames of every file, the source's first, small enough for one page."""
+def take(
+    measured: Measured, readers: Sequence[VideoReader], chosen: dict[int, str], marks: Mapping[int, str]
+) -> list[Still]:
+    """The chosen frames of every file, the source's first, small enough for one page; `marks`: words by frame."""
     area = sum(reader.info.video.width * reader.info.video.height for reader in readers)
     shrink = fitting(len(chosen) * area)
     rows = []
@@ -81,7 +82,7 @@ def take(measured: Measured, readers: Sequence[VideoReader], chosen: dict[int, s
         seconds, shot = float(measured.seconds[frame]), measured.shot_of(frame) + 1
         label = f"shot {shot} · {clock(seconds, places=time_end(measured) < 10)}"
         caption = f"Shot {shot}, frame {frame}, {seconds:.3f} s: {reason}"
-        stills.append(Still(f"frame-{frame}", seconds, label, caption, images, reason.startswith(DAMAGE)))
+        stills.append(Still(f"frame-{frame}", seconds, label, caption, images, marks.get(frame, "")))
     return stills
 
 

@@ -19,6 +19,7 @@ from dossr_video.report import stills
 from dossr_video.report.compare import compare
 from dossr_video.report.measure import Measured, measure
 from dossr_video.report.page import Details, Passed, Version, write_page
+from dossr_video.report.places import Place, find_places
 from dossr_video.report.plots import clock, line_plot
 from dossr_video.report.stills import choose
 from dossr_video.video.read.pyav import PyavReader
@@ -97,7 +98,7 @@ def test_files_of_other_rates_and_lengths_are_held_against_the_same_time(source:
     held, short = measured(source, tmp_path / "held.mkv", tmp_path / "short.mkv").tracks[1:]
     assert [held.difference[t] < 0.2 for t in range(24)] == [t % 5 == 0 for t in range(24)]
     assert short.difference[:18].max() < 0.2
-    assert np.isnan(short.difference[19:]).all()
+    assert np.isnan(short.difference[18:]).all()
     cut = measured(source, tmp_path / "cut.mkv", start=0.4)  # the nearest float lies behind the frame at 0.4 s
     assert len(cut.seconds) == 14
     assert cut.tracks[1].difference.max() < 0.2
@@ -176,7 +177,7 @@ def test_the_page_holds_the_pictures_of_every_shot_and_of_the_damage(page: Page)
         assert difference.mean() < 20
     frames = [figure["id"] for figure in page.all("figure") if figure.get("class") == "still"]
     assert frames == ["frame-6", "frame-18", "frame-19"]
-    assert {link["href"] for link in page.all("a")} == {"#frame-6", "#frame-18", "#frame-19"}
+    assert {link["href"] for link in page.all("a")} == {"#frame-6", "#frame-18", "#frame-19", "#places"}
 
 
 def test_everything_can_be_reached_with_the_keyboard_and_has_a_name(page: Page) -> None:
@@ -211,9 +212,9 @@ def test_large_pages_lower_the_quality(
 def test_of_many_shots_those_that_differ_most_are_shown() -> None:
     frames = 10 * stills.MOST
     found = measured_like(frames, shots=2 * stills.MOST)
-    chosen = choose(found, [(3.0, "lost")])
+    chosen = choose(found, [Place(3, "damage", "lost")])
     assert len(chosen) == stills.MOST
-    assert chosen[3] == "damage: lost"
+    assert chosen[3] == "lost"
     assert min(frame for frame in chosen if frame != 3) >= frames // 2
 
 
@@ -222,7 +223,7 @@ def measured_like(frames: int, *, shots: int) -> Measured:
     from dossr_video.report.measure import Track
 
     values = np.arange(frames, dtype=np.float64)
-    track = Track(values.astype(np.int64), values, values, values, values)
+    track = Track(values.astype(np.int64), values, values, values, values, values)
     length = frames // shots
     return Measured(values, tuple(range(i * length, (i + 1) * length) for i in range(shots)), (track, track))
 
@@ -251,8 +252,9 @@ def test_a_page_of_three_results_tells_them_apart(source: Path, result: Path, tm
     names = ["source", "1: result.mkv", "2: result.mkv", "source.mkv"]
     assert all(name in page.text for name in names)
     pictures = page.pictures()
-    assert len(pictures["1"]) == len(pictures["3"]) == 2
+    assert len(pictures["1"]) == len(pictures["3"]) == 3
     assert len(pictures["2"]) == 1  # it ends before the second shot
+    assert "2: result.mkv ends 0.44 s before the source" in page.text
 
 
 def test_the_command_writes_a_page_and_never_over_another(source: Path, result: Path, tmp_path: Path) -> None:
@@ -277,3 +279,34 @@ def test_what_cannot_be_compared_is_told(source: Path, result: Path, tmp_path: P
         with pytest.raises(error):
             compare(source, results, page)
     assert [path.name for path in tmp_path.iterdir()] == ["text.mkv"]
+
+
+def test_faults_that_a_source_does_not_explain_are_told(tmp_path: Path) -> None:
+    """Each in a shot of its own, by its frame; and a result that is merely sharper and cleaner has none."""
+    rng = np.random.default_rng(3)
+    shots = [moving(24, 96, 128, seed=seed)[:12] + np.uint8(20 * (seed % 2)) for seed in range(6)]
+    grain = rng.integers(0, 7, (72, 96, 128, 1), np.uint8)
+    clean = np.concatenate(shots)
+    encode(clean + grain - np.uint8(3), tmp_path / "source.mkv", crf=None)
+    large = enlarged(clean)
+    encode(large, tmp_path / "good.mkv", crf=18)
+    large[3:5] = 0  # black
+    large[17:20] = large[16]  # frozen
+    large[24:36:2] += 14  # flickers
+    large[36:48] += 9  # brighter
+    large[53] = large[53, :, ::-1]  # another picture
+    encode(large, tmp_path / "bad.mkv", crf=None)
+    good, bad = tmp_path / "good.mkv", tmp_path / "bad.mkv"
+    found = measured(tmp_path / "source.mkv", good, bad)
+    assert [shot.start for shot in found.shots] == [0, 12, 24, 36, 48, 60]
+    places = [(place.frame, place.what) for place in find_places(found, ["source", "good", "bad"], [])]
+    assert [(frame, what.split(":")[0]) for frame, what in places] == [
+        (3, "bad is black, the source is not"),
+        (17, "bad stands still, the source moves"),
+        (30, "bad flickers"),
+        (30, "bad is 7.0 of 255 brighter in this shot"),
+        (42, "bad is 9.0 of 255 brighter in this shot"),
+        (53, "bad differs much more than in the rest of the shot"),
+    ]
+    assert places[0][1].endswith("2 frames")
+    assert places[1][1].endswith("3 frames")
