@@ -273,7 +273,7 @@ def _data_codec(stream: Any) -> str | None:
 def _stream_info(stream: Any) -> StreamInfo:
     context = stream.codec_context
     channels, layout = _channel_layout(context)
-    custom = layout is not None and "(" in layout
+    custom = layout is not None and " channels (" in layout  # not `5.1(side)`
     return StreamInfo(
         index=stream.index,
         kind=stream.type,
