@@ -23,7 +23,7 @@ from dossr_video.video import pixels
 from dossr_video.video.files import open_input
 from dossr_video.video.info import Chapter, HdrInfo, SourceInfo, StreamInfo, VideoInfo
 from dossr_video.video.read.side_data import frame_side_data
-from dossr_video.video.tags import MATRICES, PRIMARIES, RANGES, TRANSFERS, ColorInfo
+from dossr_video.video.tags import MATRICES, PRIMARIES, RANGES, TRANSFERS, UNSPECIFIED, ColorInfo
 
 if TYPE_CHECKING:
     from av.container import InputContainer
@@ -55,13 +55,12 @@ def probe(path: str | Path, *, max_pixels: int = MAX_PIXELS) -> SourceInfo:
             )
         clock = container.start_time if container.start_time is not None else 0
         unit = stream.time_base or Fraction(1, 90000)
-        free = not FREE_CLOCKS.isdisjoint(container.format.name.split(","))
         return SourceInfo(
             path=path,
             container=container.format.name,
             size=path.stat().st_size,
             # In whole ticks of the video, so that subtracting it is exact.
-            start=round(Fraction(clock, av.time_base) / unit) * unit if free else Fraction(0),
+            start=round(Fraction(clock, av.time_base) / unit) * unit if has_free_clock(container) else Fraction(0),
             begins=Fraction(clock, av.time_base),
             duration=None if container.duration is None else Fraction(container.duration, av.time_base),
             metadata=dict(container.metadata),
@@ -132,6 +131,10 @@ def picture_stream(container: InputContainer, path: Path, *, max_pixels: int) ->
         raise SourceError(f"{path}: nothing here decodes its video codec", hint="convert it with another tool first")
     check_size(stream.codec_context.width, stream.codec_context.height, path, max_pixels=max_pixels)
     stream.codec_context.options = _decoder_limit(max_pixels)
+    if has_free_clock(container):  # tags are in the frames, and opening may have taken them from later ones
+        context: Any = stream.codec_context
+        context.color_range, context.colorspace = 0, UNSPECIFIED
+        context.color_primaries = context.color_trc = UNSPECIFIED
     return stream
 
 
@@ -145,6 +148,11 @@ def _moving(path: Path, size: int, modified: int) -> frozenset[int]:
             if all(counts[stream.index] > 1 for stream in container.streams.video):
                 break
     return frozenset(index for index, count in counts.items() if count > 1)
+
+
+def has_free_clock(container: InputContainer) -> bool:
+    """Whether the timestamps of a file start anywhere: MPEG-TS, MPEG-PS, DV and raw streams."""
+    return not FREE_CLOCKS.isdisjoint(container.format.name.split(","))
 
 
 def _decoder_limit(max_pixels: int) -> dict[str, str]:

@@ -18,12 +18,22 @@ from av.stream import Discard
 from dossr_video.errors import SourceError
 from dossr_video.video import pixels
 from dossr_video.video.info import SourceInfo
+from dossr_video.video.read.changes import ColorWatch, Letterbox, Watch, color_of
 from dossr_video.video.read.damage import Damage, Steps, note
 from dossr_video.video.read.deinterlace import WARM_UP, FieldFilter, FieldSpan, clock_of
 from dossr_video.video.read.frame import Frame
-from dossr_video.video.read.probe import MAX_PIXELS, check_size, hides_alpha, open_source, picture_stream, probe
+from dossr_video.video.read.probe import (
+    MAX_PIXELS,
+    check_size,
+    has_free_clock,
+    hides_alpha,
+    open_source,
+    picture_stream,
+    probe,
+)
 from dossr_video.video.read.side_data import frame_side_data, packet_side_data
 from dossr_video.video.read.timeline import Rebaser, parts_of
+from dossr_video.video.tags import ColorInfo
 
 if TYPE_CHECKING:
     from av.container import InputContainer
@@ -86,7 +96,7 @@ class PyavReader(VideoReader):
         self.side_data: set[str] = set()
         self._max_pixels = max_pixels
         self.parts = parts_of(self.info.path)
-        self._to_rgb = pixels.ToRgb(self.info.video.resolved_color)
+        self._converters: dict[ColorInfo, pixels.ToRgb] = {}
         self._pass: _Pass | None = None
 
     def close(self) -> None:
@@ -199,6 +209,11 @@ class _Pass:
                 other.discard = Discard.all
         if seek_to is not None:
             container.seek(seek_to, stream=stream)
+        # Elsewhere the container has one aspect and one range for all frames.
+        self._watches = has_free_clock(container)
+        self._aspects: Watch[Fraction | None] = Watch()
+        self._ranges: Watch[int] = Watch()
+        self._letterbox = Letterbox(reader.info.video.sample_aspect_ratio or Fraction(1))
         self._rebase = Rebaser(reader.parts, stream.index)
         self._frames = self._decode()
         self._ahead: Frame | None = next(self._frames, None)
@@ -243,19 +258,32 @@ class _Pass:
         reader = self._reader
         ticks = (reader.info.video.time_base if source is None else source.time_base) / reader.time_base
         for picture in pictures:
-            yield Frame(picture, int(picture.pts * ticks), round((picture.duration or 0) * ticks), reader._to_rgb)
+            pts, duration = int(picture.pts * ticks), round((picture.duration or 0) * ticks)
+            aspect = self._other_aspect(pts * reader.time_base)
+            shown = picture if aspect is None else self._letterbox(picture, aspect, reader.time_base)
+            color = color_of(shown, reader.info.video.resolved_color)
+            if color not in reader._converters:
+                reader._converters[color] = pixels.ToRgb(color)
+            yield Frame(shown, pts, duration, reader._converters[color])
+
+    def _other_aspect(self, time: Fraction) -> Fraction | None:
+        """The pixel aspect of the frame at a time, where it is not that of the stream."""
+        first, aspect = self._reader.info.video.sample_aspect_ratio, self._aspects.at(time)
+        return aspect if first and aspect and aspect != first else None
 
     def _timed(self) -> Iterator[Any]:
         """Decoded frames with strictly rising pts, in the stream's time base."""
         video = self._reader.info.video
         period = round(1 / (video.frame_rate * video.time_base))
         pix_fmt: str | None = None
+        colors = ColorWatch(video.resolved_color)
         steps = Steps(period)
         last: int | None = None
         shift = 0  # sum of the discontinuities
         for raw in self._decoded():
             check_size(raw.width, raw.height, self._reader.info.path, max_pixels=self._reader._max_pixels)
-            pix_fmt = pix_fmt or raw.format.name
+            name = raw.format.name.replace("yuvj", "yuv")  # with J the range is full; the samples lie alike
+            pix_fmt = pix_fmt or name
             # AVI has no pts: with B-frames only the decoding order is reliable.
             pts = raw.dts if self._reader.info.container == "avi" else raw.pts
             pts = None if pts is None else pts + shift
@@ -273,8 +301,14 @@ class _Pass:
             elif last is not None and steps.gap(pts - last):
                 self._note(last, f"frames are missing for the next {float((pts - last) * video.time_base):.2f} s")
             raw.pts = last = pts
-            if (raw.width, raw.height, raw.format.name) != (video.width, video.height, pix_fmt):
-                shape = f"{raw.width}x{raw.height} {raw.format.name}"
+            if (own_range := self._ranges.at(pts * video.time_base)) is not None:
+                raw.color_range = own_range
+            if change := colors.change(raw):
+                self._note(pts, change)
+            if (aspect := self._other_aspect(pts * video.time_base)) is not None:
+                self._note(pts, f"the pixel aspect changes to {aspect}; fitted to the first with black borders")
+            if (raw.width, raw.height, name) != (video.width, video.height, pix_fmt):
+                shape = f"{raw.width}x{raw.height} {name}"
                 self._note(pts, f"frames change to {shape}; converted to the first size and format")
                 raw = raw.reformat(video.width, video.height, pix_fmt, interpolation="BICUBIC")
                 raw.pts = pts
@@ -309,6 +343,10 @@ class _Pass:
             except av.FFmpegError as error:
                 self._note(packet.pts if packet.pts is not None else last, f"undecodable packet: {error.strerror}")
                 continue
+            if packet.pts is not None and self._watches:
+                time = packet.pts * self._reader.info.video.time_base
+                self._aspects.note(time, self._decoder.sample_aspect_ratio)
+                self._ranges.note(time, self._decoder.color_range)
             self._reader.side_data |= packet_side_data(packet).union(*map(frame_side_data, frames))
             for frame in frames:
                 last = frame.pts if frame.pts is not None else last

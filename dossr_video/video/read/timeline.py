@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import av
 
-from dossr_video.video.read.probe import FREE_CLOCKS, MAX_PIXELS, open_source, picture_stream
+from dossr_video.video.read.probe import MAX_PIXELS, has_free_clock, open_source, picture_stream
 
 if TYPE_CHECKING:
     from av.packet import Packet
@@ -95,7 +95,7 @@ class _State:
 @lru_cache(maxsize=16)
 def _scan(path: Path, size: int, modified: int) -> tuple[Part, ...]:
     with open_source(path) as container:
-        if FREE_CLOCKS.isdisjoint(container.format.name.split(",")):
+        if not has_free_clock(container):
             return ()
         video = picture_stream(container, path, max_pixels=MAX_PIXELS)
         scan = _Scan(Fraction(1) / Fraction(video.guessed_rate or video.average_rate or 25))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import hashlib
 from pathlib import Path
 
@@ -61,6 +62,7 @@ def test_the_file_is_open_once_at_a_time(media, monkeypatch):
         assert not any(link.samefile(path) for link in Path("/proc/self/fd").iterdir() if link.exists())
         return open_source(path, **options)
 
+    gc.collect()  # readers that other tests have left
     with PyavReader(path) as reader:
         pts = [frame.pts for frame in reader.frames()]
         monkeypatch.setattr("dossr_video.video.read.pyav.open_source", open_counted)
