@@ -19,11 +19,13 @@ from dossr_video.restoration.native import measure_detail
 from dossr_video.temporal.shots import find_shots
 from dossr_video.video.info import SourceInfo
 from dossr_video.video.inspect.borders import Borders, HeadSwitching, black_borders
+from dossr_video.video.read.changes import color_of
 from dossr_video.video.read.deinterlace import FieldCounts, measure_pair, thinned
 from dossr_video.video.read.frame import luma_of
-from dossr_video.video.read.probe import open_source, picture_stream
+from dossr_video.video.read.probe import has_free_clock, open_source, picture_stream
 from dossr_video.video.read.pyav import PyavReader, decoder_of
 from dossr_video.video.read.side_data import frame_side_data, packet_side_data
+from dossr_video.video.tags import ColorInfo
 
 SAMPLE_PLACES = 3  # places of the file that are sampled, spread evenly
 SAMPLE_FRAMES = 48  # consecutive frames at each
@@ -42,6 +44,8 @@ class ContentAnalysis:
     switching: int  # lines of head-switching noise at the bottom
     flicker: float  # relative deviation of a frame's exposure from its neighbours'
     side_data: frozenset[str]  # names, as in mux/inventory.py
+    aspect_changes: bool  # whether sample frames differ in pixel aspect (MPEG-TS and MPEG-PS)
+    color_changes: bool  # whether they differ in matrix or range
     detail: float | None  # share of the pixel grid that holds detail; None: too little to tell
 
 
@@ -91,13 +95,16 @@ def _sample(source: SourceInfo, max_pixels: int) -> ContentAnalysis:
     fields, borders, switching = FieldCounts(), None, HeadSwitching()
     exposures: list[list[float]] = []  # of each place
     side_data: set[str] = set()
+    aspects: set[Fraction] = set()
+    colors: set[ColorInfo] = set()
     stills: list[Tensor] = []
     for place in places:
         before = None
         exposures.append([])
-        for i, frame in enumerate(_frames_at(source.path, place, count, max_pixels, side_data)):
+        for i, frame in enumerate(_frames_at(source.path, place, count, max_pixels, side_data, aspects)):
             if (frame.width, frame.height) != (source.video.width, source.video.height):
                 continue  # the reader scales it to the first size
+            colors.add(color_of(frame, source.video.resolved_color))
             luma = luma_of(frame)
             thin = thinned(luma)
             if i % STILL_EVERY == 0:
@@ -116,6 +123,8 @@ def _sample(source: SourceInfo, max_pixels: int) -> ContentAnalysis:
         switching.lines,
         flicker(exposures),
         frozenset(side_data),
+        len(aspects) > 1,
+        len(colors) > 1,
         measure_detail(stills),
     )
 
@@ -136,10 +145,13 @@ def flicker(exposures: Iterable[Sequence[float]]) -> float:
     return float(np.median(unrest)) / NORMAL if len(unrest) else 0.0
 
 
-def _frames_at(path: Path, start: Fraction, count: int, max_pixels: int, side_data: set[str]) -> Iterator[Any]:
+def _frames_at(
+    path: Path, start: Fraction, count: int, max_pixels: int, side_data: set[str], aspects: set[Fraction]
+) -> Iterator[Any]:
     """Up to `count` consecutive frames, from about `start` seconds of the file's clock on.
 
-    Names of their side data are added to `side_data`.
+    Names of their side data are added to `side_data`; their pixel aspects, where the stream alone says them, to
+    `aspects`.
     """
     with open_source(path, max_pixels=max_pixels) as container:
         stream = picture_stream(container, path, max_pixels=max_pixels)
@@ -152,6 +164,8 @@ def _frames_at(path: Path, start: Fraction, count: int, max_pixels: int, side_da
                 decoded: list[Any] = []
                 with contextlib.suppress(av.FFmpegError):
                     decoded = decoder.decode(packet)
+                if decoded and has_free_clock(container) and decoder.sample_aspect_ratio:
+                    aspects.add(decoder.sample_aspect_ratio)
                 side_data |= packet_side_data(packet).union(*map(frame_side_data, decoded))
                 yield from decoded[:count]
                 count -= len(decoded)

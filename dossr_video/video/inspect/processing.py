@@ -98,6 +98,7 @@ def analyse(
         *_light(content, deflicker=settings.deflicker),
         *_detail(content, restoration),
         *_colour(source.video),
+        *_changes(content),
         *_time(source),
         *(() if video is None else _side_data(content, source.video, video)),
         *(() if container is None else _streams(source, container, cut=read.is_cut)),
@@ -207,6 +208,16 @@ def _time(source: SourceInfo) -> list[Finding]:
         *found,
         Finding("time", f"timestamps start at {float(source.start):.3f} s", "rebased to zero, in all streams"),
     ]
+
+
+def _changes(content: ContentAnalysis) -> list[Finding]:
+    found = []
+    if content.aspect_changes:
+        done = "frames of another aspect are fitted to the first, with black borders"
+        found.append(Finding("shape", "the pixel aspect changes on the way", done))
+    if content.color_changes:
+        found.append(Finding("colour", "range or matrix change on the way", "every frame is converted with its own"))
+    return found
 
 
 def _side_data(content: ContentAnalysis, source: VideoInfo, video: VideoSpec) -> list[Finding]:

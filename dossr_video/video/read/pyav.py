@@ -241,6 +241,7 @@ class _Pass:
     def close(self) -> None:
         self._frames.close()
         self._container.close()
+        del self._frames, self._container, self._stream, self._decoder  # the file is closed with the last of them
 
     def _decode(self) -> Any:
         ahead = list(self._reader.fields)

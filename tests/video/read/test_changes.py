@@ -7,6 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from dossr_video.settings import Settings
+from dossr_video.video.inspect.processing import analyse
+from dossr_video.video.read.probe import probe
 from dossr_video.video.read.pyav import PyavReader
 
 CODECS = {
@@ -35,6 +38,7 @@ def test_frames_of_another_aspect_are_fitted_to_the_first(media, tmp_path, codec
     with PyavReader(source) as reader:
         frames = [(frame.pts, frame.digest(), frame.luma()) for frame in reader.frames()]
         assert [damage.what.split(";")[0] for damage in reader.damage if "aspect" in damage.what]
+    assert "the pixel aspect changes on the way" in "\n".join(analyse(probe(source), Settings.of({})).explain())
     assert len(frames) == 20
     assert all(luma.min() > 200 for _, _, luma in frames[:10])
     for _, _, luma in frames[10:]:
@@ -56,6 +60,7 @@ def test_every_frame_is_converted_by_its_own_range(media, tmp_path):
     with PyavReader(source) as reader:
         means = [(frame.rgb().mean((1, 2)) * 255).tolist() for frame in reader.frames()]
         assert sum("pc range" in damage.what for damage in reader.damage) == 1
+    assert "range or matrix change on the way" in "\n".join(analyse(probe(source), Settings.of({})).explain())
     assert len(means) == 20
     for mean in means[:10]:
         assert mean == pytest.approx([64, 160, 224], abs=2)
