@@ -83,6 +83,7 @@ class SegmentResult:
     computed: int  # frames that went through the model, lead-in included, duplicates not
     seconds: float  # of work
     warnings: tuple[str, ...] = ()  # one line each, for the report
+    specks: int = 0  # of dust, replaced in the frames that are written
 
     def as_json(self) -> dict[str, Any]:
         return asdict(self)

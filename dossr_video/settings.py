@@ -107,6 +107,9 @@ class TimeSettings(BaseModel):
 class RestorationSettings(BaseModel):
     """Restoration"""
 
+    dust: float = Field(
+        0.0, ge=0.0, le=1.0, description="sensitivity to dust and specks of a single frame; 0: off, 0.5: a good start"
+    )
     native: Annotated[str, BeforeValidator(str), AfterValidator(_native_ratio)] = Field(
         "auto",
         description="restore a soft source at the size that its detail fills: auto measures it, a number is the share "

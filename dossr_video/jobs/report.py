@@ -68,6 +68,7 @@ class Report(BaseModel):
     frames: int  # written
     duplicates: int  # of them duplicates of the frame before, not computed again
     shots: int
+    specks: tuple[int, ...]  # of dust that were replaced, shot by shot
     segments: int
     resumed: int  # segments that an earlier run had finished
     kept: str  # streams that were kept and verified, one line

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
@@ -280,6 +280,7 @@ class _Job:
             frames=plan.frames,
             duplicates=plan.duplicates,
             shots=plan.shots,
+            specks=_specks(plan, results),
             segments=len(plan.segments),
             resumed=resumed,
             kept=proof.summary,
@@ -290,3 +291,12 @@ class _Job:
         )
         durable.write(self.folder.report, report.dumps().encode())
         return report
+
+
+def _specks(plan: Plan, results: Iterable[SegmentResult]) -> tuple[int, ...]:
+    """Specks of dust by shot."""
+    found = [0] * plan.shots
+    shots = {segment.index: segment.shot for segment in plan.segments}
+    for result in results:
+        found[shots[result.index]] += result.specks
+    return tuple(found)

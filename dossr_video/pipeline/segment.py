@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from itertools import islice
+from itertools import chain, islice
 from typing import TYPE_CHECKING, TypeVar
 
 import torch
@@ -23,6 +23,7 @@ from dossr_video.frames import Area, Chunk, Motion
 from dossr_video.models.base import PictureModel
 from dossr_video.pipeline.memory import CHUNK, MemoryBudget, is_out_of_memory
 from dossr_video.pipeline.shot import ShotState, letterboxed, needs_motion, resize, upscale_chunk
+from dossr_video.restoration.dust import DustState, mend, specks_in
 from dossr_video.restoration.native import to_native
 from dossr_video.restoration.spec import RestorationSpec
 from dossr_video.runspec import RunSpec, SamplingSpec, TemporalSpec
@@ -99,9 +100,10 @@ def run_segment(
     written = computed = 0
     warnings: list[str] = []
     size, warn = (writer.spec.height, writer.spec.width), warnings.append
+    specks: list[int] = []
     chunks = read_chunks(segment, reader, spec.machine.chunk)
     with (
-        prefetched(with_motion(chunks, budget, warn, spec.temporal, spec.restoration)) as work,
+        prefetched(with_motion(chunks, budget, warn, spec.temporal, spec.restoration, count=specks.append)) as work,
         prefetched(
             upscaled(work, budget, warn, spec.sampling, spec.temporal, spec.restoration, size, shot=segment.shot)
         ) as results,
@@ -114,7 +116,10 @@ def run_segment(
                     written += 1
             computed += len(result.shown)
             on_frames(written)
-    return SegmentResult(segment.index, written, segment.first_pts, computed, time.monotonic() - began, tuple(warnings))
+    seconds = time.monotonic() - began
+    return SegmentResult(
+        segment.index, written, segment.first_pts, computed, seconds, tuple(warnings), specks=sum(specks)
+    )
 
 
 def chunk_length(width: int, height: int, *, scale: int) -> int:
@@ -139,14 +144,41 @@ def read_chunks(segment: Segment, reader: VideoReader, length: int) -> Iterator[
         yield chunk, shown, torch.stack(opacity) if opacity else None, uncropped
 
 
+def without_dust(
+    chunks: Iterable[Read], flow: FlowEstimator, sensitivity: float, count: Callable[[int], None]
+) -> Iterator[Read]:
+    """The chunks of one shot without their dust, one chunk late: its last frame needs the one after it."""
+    state = DustState()
+    held: Read | None = None
+    for item in chain(chunks, [None]):
+        if held is not None:
+            chunk, shown, alpha, uncropped = held
+            clean = []
+            for i, frame in enumerate(chunk.frames):
+                later = chunk.frames if i + 1 < len(chunk) else None if item is None else item[0].frames
+                after = None if later is None else later[(i + 1) % len(chunk)]
+                result, mask, state = mend(frame, after, state, flow, sensitivity=sensitivity)
+                clean.append(result)
+                count(specks_in(mask) if shown[i] else 0)
+            yield replace(chunk, frames=torch.stack(clean)), shown, alpha, uncropped
+        held = item
+
+
 def with_motion(
     chunks: Iterable[Read],
     budget: MemoryBudget,
     warn: Callable[[str], None],
     temporal: TemporalSpec,
     restoration: RestorationSpec,
+    *,
+    count: Callable[[int], None] = lambda specks: None,
 ) -> Iterator[Work]:
-    """The chunks of one shot as the model gets them: on their native grid, with motion, in an even exposure."""
+    """The chunks of one shot as the model gets them: without dust, on their native grid, with motion, evenly exposed.
+
+    `count` gets the specks of dust of every frame that is written.
+    """
+    if restoration.dust > 0:
+        chunks = without_dust(chunks, budget.flow, restoration.dust, count)
     previous: Tensor | None = None
     exposure = ExposureState()
     needed = needs_motion(budget.model, temporal)

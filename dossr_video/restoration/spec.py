@@ -12,6 +12,7 @@ from dossr_video.settings import RestorationSettings
 class RestorationSpec:
     """What is done to the frames before and after the model; the default does nothing."""
 
+    dust: float = 0.0  # sensitivity; 0: none is looked for
     native: float = 1.0  # share of the source's grid, across and down, that the model gets
     strength: float = 1.0  # of what the model invents
 
@@ -27,4 +28,4 @@ def resolve_restoration(settings: RestorationSettings, *, detail: float | None) 
         native = native_ratio(detail)
     else:
         native = 1.0 if settings.native == "off" else float(settings.native)
-    return RestorationSpec(native=round(native, 2), strength=settings.strength)
+    return RestorationSpec(dust=settings.dust, native=round(native, 2), strength=settings.strength)

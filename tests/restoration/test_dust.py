@@ -1,0 +1,148 @@
+"""Planted specks are found and replaced; what moves, flickers or stays is left alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import av
+import cv2
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from dossr_video import upscale_frames
+from dossr_video.jobs.run import run_job
+from dossr_video.models.registry import load_model
+from dossr_video.restoration.dust import DustState, mend, specks_in
+from dossr_video.settings import Settings
+from dossr_video.temporal.flow import DisFlow
+
+H, W, FRAMES = 96, 144, 5
+
+
+def scene(*, speed: float = 1.5, flicker: float = 0.0) -> Tensor:
+    """(T, 3, H, W): a texture that slides, with grain, and an exposure that flickers."""
+    rng = np.random.default_rng(0)
+    texture = cv2.GaussianBlur(rng.random((H, W + 40, 3), np.float32), (0, 0), 2.5)
+    texture = (texture - texture.mean()) / texture.std() * 0.1 + 0.45
+    shifts = [np.float32([[1, 0, -speed * t], [0, 1, 0]]) for t in range(FRAMES)]
+    clip = np.stack([cv2.warpAffine(texture, shift, (W + 40, H), borderMode=cv2.BORDER_REFLECT) for shift in shifts])
+    clip = clip[:, :, 20:-20] * rng.normal(1, flicker, (FRAMES, 1, 1, 1)) + rng.normal(0, 0.012, (FRAMES, H, W, 3))
+    return torch.from_numpy(clip.astype(np.float32)).permute(0, 3, 1, 2).clamp(0, 1).contiguous()
+
+
+def dirty(clip: Tensor) -> tuple[Tensor, Tensor]:
+    """The clip with specks on every frame, bright and dark, and where they are (T, H, W)."""
+    rng = np.random.default_rng(1)
+    marked = clip.clone()
+    for frame in marked:
+        picture = np.ascontiguousarray(frame.permute(1, 2, 0).numpy())
+        for i in range(6):
+            centre = int(rng.integers(6, W - 6)), int(rng.integers(6, H - 6))
+            cv2.circle(picture, centre, int(rng.integers(1, 4)), (0.02 + 0.93 * (i % 2),) * 3, -1, cv2.LINE_AA)
+        frame[:] = torch.from_numpy(picture).permute(2, 0, 1)
+    return marked, (marked - clip).abs().mean(1) > 0.04
+
+
+def mended(clip: Tensor, *, sensitivity: float = 0.5) -> tuple[Tensor, np.ndarray]:
+    state, frames, masks = DustState(), [], []
+    for i, frame in enumerate(clip):
+        after = clip[i + 1] if i + 1 < len(clip) else None
+        result, mask, state = mend(frame, after, state, DisFlow(), sensitivity=sensitivity)
+        frames.append(result)
+        masks.append(mask)
+    return torch.stack(frames), np.stack(masks)
+
+
+INSIDE = slice(1, -1)  # the first and the last frame of a shot have one neighbour only
+
+
+@pytest.mark.parametrize(("speed", "flicker"), [(0, 0), (1.5, 0), (1.5, 0.03)], ids=["still", "pan", "pan-flicker"])
+def test_nine_tenths_of_planted_specks_are_found(speed: float, flicker: float) -> None:
+    clean = scene(speed=speed, flicker=flicker)
+    marked, planted = dirty(clean)
+    result, found = mended(marked)
+    inside = planted[INSIDE].numpy()
+    assert (found[INSIDE] & inside).sum() > 0.9 * inside.sum()
+    error, before = (((clip - clean)[INSIDE].abs().mean(1)[inside]).mean() for clip in (result, marked))
+    assert error < 0.12 * before
+
+
+@pytest.mark.parametrize(("speed", "flicker"), [(0, 0), (1.5, 0), (1.5, 0.03)], ids=["still", "pan", "pan-flicker"])
+def test_a_clean_clip_has_none(speed: float, flicker: float) -> None:
+    _, found = mended(scene(speed=speed, flicker=flicker))
+    assert found.mean() < 0.001
+
+
+def test_the_first_and_the_last_frame_stay() -> None:
+    marked, _ = dirty(scene())
+    result, found = mended(marked)
+    assert torch.equal(result[[0, -1]], marked[[0, -1]])
+    assert not found[[0, -1]].any()
+
+
+def with_things(kind: str) -> Tensor:
+    clip = scene()
+    for t in range(FRAMES):
+        if kind == "ball":
+            clip[t, :, 40:46, 20 + 12 * t : 26 + 12 * t] = 0.95
+        elif kind == "subtitle" and t >= 2:
+            clip[t, :, 80:88, 40:100:6] = 0.95
+        elif kind == "lamp" and t in (1, 2):
+            clip[t, :, 20:24, 60:64] = 0.98
+        elif kind == "pole":
+            clip[t, :, :, 70:72] = 0.05
+    return clip
+
+
+@pytest.mark.parametrize("kind", ["ball", "subtitle", "lamp", "pole"])
+def test_what_is_no_dust_stays(kind: str) -> None:
+    _, found = mended(with_things(kind))
+    assert found.mean() < 0.001
+
+
+def test_a_whip_pan_is_left_alone() -> None:
+    clip = torch.stack([torch.roll(frame, 60 * t, 2) for t, frame in enumerate(scene(speed=0))])
+    assert mended(clip)[1].mean() < 0.001
+
+
+def test_more_sensitivity_finds_more() -> None:
+    marked, _ = dirty(scene())
+    low, high = (mended(marked, sensitivity=value)[1].sum() for value in (0.05, 0.95))
+    assert high > low > 0
+
+
+def test_specks_are_counted() -> None:
+    mask = np.zeros((20, 20), bool)
+    mask[2:4, 2:4] = mask[10:12, 10:14] = True
+    assert specks_in(mask) == 2
+    assert specks_in(np.zeros((4, 4), bool)) == 0
+
+
+@pytest.mark.parametrize("length", [1, 2, 5])
+def test_chunks_do_not_matter_and_the_option_does(length: int) -> None:
+    marked, planted = dirty(scene())
+    model = load_model("bicubic", device="cpu", dtype="float32")
+    off, on = (upscale_frames(marked, model=model, scale=2, dust=dust, chunk=length) for dust in (0.0, 0.5))
+    assert torch.equal(on, upscale_frames(mended(marked)[0], model=model, scale=2))
+    specks = torch.nn.functional.interpolate(planted[1:4, None].float(), scale_factor=2)[:, 0] > 0
+    assert (on - off)[1:4].abs().mean(1)[specks].mean() > 0.2
+
+
+def test_the_report_counts_the_specks_of_each_shot(tmp_path: Path, tiny: Settings) -> None:
+    marked, _ = dirty(scene())
+    other = 1 - 0.5 * scene(speed=0)
+    source = tmp_path / "film.mkv"
+    with av.open(str(source), "w") as container:
+        video = container.add_stream("libx264", rate=25, options={"qp": "0", "preset": "ultrafast"})
+        video.width, video.height, video.pix_fmt = W, H, "yuv444p"
+        for picture in (*marked, *other):
+            pixels = picture.mul(255).round().byte().permute(1, 2, 0).contiguous().numpy()
+            container.mux(video.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")))
+        container.mux(video.encode(None))
+    report = run_job(source, tmp_path / "result.mkv", tiny.model_copy(update={"dust": 0.5}))
+    assert report.shots == 2
+    assert 12 <= report.specks[0] <= 24
+    assert report.specks[1] == 0
+    assert report.settings.restoration.dust == 0.5
