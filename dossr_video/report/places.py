@@ -47,9 +47,18 @@ def find_places(measured: Measured, names: Sequence[str], damage: Sequence[tuple
         if len(missing):
             seconds = measured.seconds[-1] - measured.seconds[missing[0]]
             places.append(Place(int(missing[0]), "look", f"{name} ends {seconds:.2f} s before the source"))
+        held = _held(track)
+        if held.any():
+            counts = f"{len(held) - int(held.sum()) - len(missing)} frames for the source's {len(held) - len(missing)}"
+            places.append(Place(int(held.argmax()), "look", f"{name} has {counts}"))
         for shot in measured.shots:
             places += [Place(frame, "look", f"{name} {what}") for frame, what in _in_shot(source, track, shot)]
     return sorted(places, key=lambda place: place.frame)[:MOST]
+
+
+def _held(track: Track) -> NDArray[np.bool_]:
+    """Where the file shows the frame before for longer, having fewer frames than the source."""
+    return np.concatenate(([False], (np.diff(track.pts) == 0) & (track.pts[1:] >= 0)))
 
 
 def _in_shot(source: Track, result: Track, shot: range) -> Iterator[tuple[int, str]]:
@@ -58,8 +67,9 @@ def _in_shot(source: Track, result: Track, shot: range) -> Iterator[tuple[int, s
     difference = result.difference[part]
     if np.isnan(difference).all():
         return
+    held = _held(result)[part]
     black = (brightness < BLACK) & (wanted > brightness + BRIGHTER)
-    frozen = (result.change[part] < FROZEN) & (source.change[part] > MOVING) & ~black
+    frozen = (result.change[part] < FROZEN) & (source.change[part] > MOVING) & ~black & ~held
     usual = float(np.nanmedian(difference))
     odd = (difference > ODD[0] * usual + ODD[1]) & ~black & ~frozen
     for where, what in (
@@ -71,7 +81,7 @@ def _in_shot(source: Track, result: Track, shot: range) -> Iterator[tuple[int, s
             yield shot.start + first, f"{what}: {count} frame{'s' if count > 1 else ''}"
     middle = (shot.start + shot.stop) // 2
     unrest, own = _median(result.flicker[part]), _median(source.flicker[part])
-    if unrest > STEADY[0] * own + STEADY[1]:
+    if unrest > STEADY[0] * own + STEADY[1] and not held.any():  # motion in jumps is no flicker
         yield middle, f"flickers: {unrest:.2f} of 255 in this shot, the source {own:.2f}"
     shift = _median(brightness - wanted)
     if abs(shift) > LIGHT:

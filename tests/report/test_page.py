@@ -3,9 +3,11 @@ from __future__ import annotations
 import base64
 import io
 import re
+from fractions import Fraction
 from html.parser import HTMLParser
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 from click.testing import CliRunner
@@ -279,6 +281,18 @@ def test_what_cannot_be_compared_is_told(source: Path, result: Path, tmp_path: P
         with pytest.raises(error):
             compare(source, results, page)
     assert [path.name for path in tmp_path.iterdir()] == ["text.mkv"]
+
+
+def test_fewer_frames_than_the_source_are_told_once(source: Path, tmp_path: Path) -> None:
+    encode(moving(24, 48, 64), tmp_path / "whole.mkv", crf=None)
+    with av.open(str(tmp_path / "whole.mkv")) as given, av.open(str(tmp_path / "half.mkv"), "w") as made:
+        stream = made.add_stream("ffv1", rate=Fraction(25, 2), width=64, height=48, pix_fmt="yuv444p")
+        for number, frame in enumerate(list(given.decode(video=0))[::2]):
+            frame.pts, frame.time_base = number, Fraction(2, 25)
+            made.mux(stream.encode(frame.reformat(format="yuv444p")))
+        made.mux(stream.encode(None))
+    found = find_places(measured(source, tmp_path / "half.mkv"), ["source", "half"], [])
+    assert [(place.frame, place.what) for place in found] == [(1, "half has 12 frames for the source's 24")]
 
 
 def test_faults_that_a_source_does_not_explain_are_told(tmp_path: Path) -> None:
