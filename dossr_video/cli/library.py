@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -92,12 +94,17 @@ def batch(
 
 @click.command()
 @click.argument("path", type=PATH)
+@click.option("--json", "as_json", is_flag=True, help="print JSON")
 @debug_option
-def status(path: Path) -> None:
+def status(path: Path, *, as_json: bool) -> None:
     """Show the jobs of a folder of results, or of one result: running, interrupted, done, failed."""
     from dossr_video.library.status import status as look
 
-    _print_status(look(path))
+    found = look(path)
+    if as_json:
+        click.echo(json.dumps(asdict(found), indent=2, default=shown))
+    else:
+        _print_status(found)
 
 
 def _print_estimate(found: Estimate) -> None:
@@ -144,6 +151,8 @@ def _print_status(status: Status) -> None:
         left = "" if job.seconds_left is None else f", {duration_text(job.seconds_left)} left"
         owner = "" if job.owner is None else f" by process {job.owner.pid} on {job.owner.host}"
         click.echo(f"{job.state}{owner}: {shown(job.target)}: {job.stage} {job.done}/{job.total or '?'} frames{left}")
+    for entry in status.done:
+        put(f"done: {entry.source}: {entry.target}: {entry.frames} frames")
     for entry in status.failed:
         put(f"failed: {entry.source}: {entry.error or ''}")
     click.echo(f"{len(status.jobs)} in work, {len(status.done)} done, {len(status.failed)} failed")

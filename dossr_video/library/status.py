@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -12,6 +12,7 @@ from dossr_video.jobs.folder import JobFolder
 from dossr_video.jobs.lock import Owner, holder
 from dossr_video.jobs.progress import last_note
 from dossr_video.library.catalogue import Catalogue, Entry, has_catalogue
+from dossr_video.names import shown
 
 
 @dataclass(frozen=True)
@@ -42,13 +43,21 @@ def status(path: Path) -> Status:
         folder = JobFolder.beside(path, suffix="").path
         if not path.exists() and not folder.exists():
             raise TargetError(f"{path} does not exist", hint="name a folder of results, or the result of a job")
-        return Status((_job(folder),) if folder.exists() else (), (), ())
+        return _status((_job(folder),) if folder.exists() else (), _entries_of(path))
     entries = Catalogue(path).entries() if has_catalogue(path) else []
-    return Status(
-        tuple(map(_job, sorted(_job_folders(path)))),
-        tuple(entry for entry in entries if entry.state == "done"),
-        tuple(entry for entry in entries if entry.state == "failed"),
-    )
+    return _status(tuple(map(_job, sorted(_job_folders(path)))), entries)
+
+
+def _status(jobs: tuple[JobStatus, ...], entries: Sequence[Entry]) -> Status:
+    done, failed = (tuple(entry for entry in entries if entry.state == state) for state in ("done", "failed"))
+    return Status(jobs, done, failed)
+
+
+def _entries_of(target: Path) -> list[Entry]:
+    """What the catalogue of the library tells that the result belongs to, if it belongs to one."""
+    target = target.absolute()
+    library = next((folder for folder in target.parents if has_catalogue(folder)), None)
+    return [] if library is None else Catalogue(library).of_target(shown(target.relative_to(library).as_posix()))
 
 
 def _job_folders(folder: Path) -> Iterator[Path]:

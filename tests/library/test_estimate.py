@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from dossr_video.cli.commands import app
 from dossr_video.errors import Interrupted, TargetError
 from dossr_video.jobs.lock import locked
 from dossr_video.jobs.progress import Progress
@@ -94,6 +97,20 @@ def test_status_tells_of_running_interrupted_done_and_failed_files(
         [job] = status(results / "c.mp4").jobs
         assert job.state == "running"
         assert job.owner is not None
+
+
+def test_status_of_one_result_is_that_of_its_library(folder: Path, tiny: Settings, tmp_path: Path) -> None:
+    results = tmp_path / "out"
+    Batch(Library(folder, results), tiny).run()
+    [entry] = status(results / "a.mp4").done
+    assert (entry.source, entry.frames) == ("a.mp4", 54)
+    printed = CliRunner().invoke(app, ["status", str(results), "--json"], standalone_mode=False, catch_exceptions=False)
+    told = json.loads(printed.stdout)
+    assert [entry["source"] for entry in told["done"]] == ["a.mp4", "b.mp4"]
+    assert [entry["source"] for entry in told["failed"]] == ["bad.mov"]
+    assert told["jobs"] == []
+    lines = CliRunner().invoke(app, ["status", str(results)], standalone_mode=False, catch_exceptions=False).stdout
+    assert "done: a.mp4: a.mp4: 54 frames" in lines
 
 
 def test_status_of_nothing_is_refused(tmp_path: Path) -> None:
