@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import runpy
 from pathlib import Path
 from typing import Any
 
@@ -123,3 +124,11 @@ def test_an_end_is_a_duration_from_the_start() -> None:
     assert Settings.of({"start": 0.1, "end": 0.4}).length == 0.3
     assert Settings.of({"duration": 2}).length == 2
     assert Settings.of({}).length is None
+
+
+def test_the_page_of_options_is_what_the_script_writes() -> None:
+    root = Path(__file__).parents[1]
+    script = runpy.run_path(str(root / "scripts" / "write_options.py"))
+    assert (root / "docs" / "OPTIONS.md").read_text(encoding="utf-8") == script["page"](), (
+        "run scripts/write_options.py"
+    )

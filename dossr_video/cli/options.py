@@ -123,7 +123,7 @@ class GroupedCommand(click.Command):
 ALL = "dossr_video.help_all"
 COMMON = frozenset(
     {"model", "scale", "size", "encoder", "crf", "pix_fmt", "strict", "deinterlace", "deflicker", "start", "end"}
-    | {"blend_strength", "device", "seed", "preset"}
+    | {"strength", "native", "device", "seed", "preset"}
 )
 
 
