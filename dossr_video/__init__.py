@@ -15,10 +15,12 @@ from dossr_video.settings import Settings
 
 if TYPE_CHECKING:
     from dossr_video.api import Progress, load_model, upscale, upscale_frames, upscale_stream
+    from dossr_video.diffusers import DossrPipeline
     from dossr_video.models.dossr.scheduler import DossrScheduler
 
 __all__ = [
     "DossrError",
+    "DossrPipeline",
     "DossrScheduler",
     "Progress",
     "Settings",
@@ -32,7 +34,7 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     # The rest imports torch or diffusers, which take seconds: `dossr-video --help` need not wait for them.
     if name in __all__:
-        module = "models.dossr.scheduler" if name == "DossrScheduler" else "api"
+        module = {"DossrPipeline": "diffusers", "DossrScheduler": "models.dossr.scheduler"}.get(name, "api")
         return getattr(import_module(f"dossr_video.{module}"), name)
     if name == "__version__":
         return version("dossr-video")

@@ -59,11 +59,12 @@ ALLOWED = {
     "cli": {"heap", "jobs", "jobs.execute", "library", "models", "models.dossr", "presets", "preview", "report"}
     | {"runspec", "temporal", "video", "video.inspect", "video.read"},
     "preview": {"api", "jobs", "models", "report", "video", "video.inspect", "video.read"},
-    "__init__": {"api", "models.dossr"},
+    "diffusers": {"api", "models.dossr"},
+    "__init__": {"api", "diffusers", "models.dossr"},
     "__main__": {"cli"},
 }
 HOMES = {
-    "diffusers": {"models.dossr", "training"},
+    "diffusers": {"diffusers", "models.dossr", "training"},
     "transformers": {"models.dossr"},
     "av": VIDEO | {"training", "quality"},
     "spandrel": {"models"},

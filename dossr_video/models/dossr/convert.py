@@ -1,6 +1,7 @@
 """The released checkpoint as a folder in diffusers' layout: smaller, faster to load, without the text tower.
 
     DIR/dossr.json                      what the folder is
+    DIR/model_index.json                the same for diffusers, with DIR/scheduler/scheduler_config.json
     DIR/contexts.safetensors            text contexts of the default and the empty prompt
     DIR/{unet,controlnet,vae,cond_encoder,restorer}/config.json and diffusion_pytorch_model.safetensors
     DIR/text_encoder/                   for other prompts, when asked for
@@ -25,7 +26,16 @@ from transformers import CLIPTextConfig, CLIPTextModel
 from dossr_video.errors import TargetError
 from dossr_video.models.dossr.architecture import ConditionEncoder
 from dossr_video.models.dossr.networks import CONTEXTS, INDEX, STORED_PROMPTS, ReleasedCheckpoint, weights_name
+from dossr_video.models.dossr.scheduler import DossrScheduler
 from dossr_video.models.rrdbnet import RRDBNet
+
+PIPELINE = {
+    "_class_name": ["dossr_video.diffusers", "DossrPipeline"],
+    "unet": ["diffusers", "UNet2DConditionModel"],
+    "controlnet": ["diffusers", "ControlNetModel"],
+    "vae": ["diffusers", "AutoencoderKL"],
+    "scheduler": ["dossr_video.models.dossr.scheduler", "DossrScheduler"],
+}
 
 
 def convert(
@@ -71,6 +81,8 @@ def write_folder(
         save_file({"contexts": contexts}, work / CONTEXTS)
         about = {"format": 1, "model": "dossr", "shared_encoder": shared_encoder, "prompts": STORED_PROMPTS}
         (work / INDEX).write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
+        (work / "model_index.json").write_text(json.dumps(PIPELINE, indent=2) + "\n", encoding="utf-8")
+        DossrScheduler().save_pretrained(work / "scheduler")
         work.chmod(0o755)
         work.rename(target)
     except OSError as error:
