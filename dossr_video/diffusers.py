@@ -23,16 +23,15 @@ class DossrPipeline(DiffusionPipeline):
         >>> pictures = pipeline([picture], num_inference_steps=5).images  # doctest: +SKIP
     """
 
+    model: DoSSR  # its `networks` are diffusers' own classes
+    scheduler: DossrScheduler
+
     def __init__(self, model: DoSSR, scheduler: DossrScheduler | None = None) -> None:
         super().__init__()
-        networks = model.networks
         self.register_modules(
-            unet=networks.unet,
-            controlnet=networks.controlnet,
-            vae=networks.vae,
+            model=model,
             scheduler=scheduler or DossrScheduler(order=model.defaults.order, final=model.defaults.final),
         )
-        self._model = model
 
     @classmethod
     def from_pretrained(
@@ -80,7 +79,7 @@ class DossrPipeline(DiffusionPipeline):
         config = self.scheduler.config
         result = upscale_frames(
             image,
-            model=self._model,
+            model=self.model,
             steps=num_inference_steps,
             seed=seed,
             order=config.order,

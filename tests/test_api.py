@@ -112,7 +112,7 @@ def test_a_loaded_model_serves_files(sample: Path, tmp_path: Path, bicubic: Pict
     report = dossr_video.upscale(sample, tmp_path / "out.mkv", model=bicubic, scale=2, duration=0.2)
     assert report.frames == 5
     expected = dossr_video.upscale(sample, tmp_path / "named.mkv", {"model": "bicubic", "duration": 0.2}, scale=2)
-    assert expected.size == report.size
+    assert expected.target.size == report.target.size
 
 
 def test_everything_is_found_by_tab() -> None:

@@ -18,8 +18,8 @@ from dossr_video.video.files import SourceFile
 BLOCK = 1 << 16  # bytes
 BLOCKS = 16  # read of a file, the first and the last among them
 
-FREE = NOT_IN_RESULT | {"reason", "workers"}
-"""Values of a RunSpec that may change between two runs of a job: the result does not depend on them."""
+FREE = NOT_IN_RESULT | {"reason", "workers", "provenance"}
+"""Values of a RunSpec that may change between two runs of a job: no segment depends on them, or others say the same."""
 
 
 @dataclass(frozen=True)

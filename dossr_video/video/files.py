@@ -10,7 +10,7 @@ import os
 import time
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import av
 
@@ -61,7 +61,7 @@ class SourceFile:
             os.close(self._descriptor)
             self._descriptor = -1
 
-    def __del__(self) -> None:  # av keeps it, and does not close it
+    def __del__(self) -> None:  # of containers that `with` closes: av keeps the file, and does not close it
         if hasattr(self, "_descriptor"):
             self.close()
 
@@ -73,6 +73,13 @@ def open_input(path: Path, options: Mapping[str, str]) -> InputContainer:
     """
     allowed = {**_LOCAL, "format_whitelist": _formats(), **options}
     return av.open(SourceFile(path), "r", metadata_errors="replace", options=allowed)
+
+
+def close_input(container: InputContainer) -> None:
+    """Close what `open_input` opened, the file with it: av closes the container alone."""
+    container.close()
+    file: Any = container.file
+    file.file.close()
 
 
 def open_output(path: Path, muxer: str, options: Mapping[str, str] | None = None) -> OutputContainer:

@@ -103,7 +103,7 @@ def test_a_file_that_cannot_grow_costs_no_finished_segment(
     """The system refuses to write in the middle of the plan, of a segment, of the joined result."""
     target = tmp_path / "out.mp4"
     reply = runner.run(clip, target, tiny, largest=largest)
-    assert reply["error"][0] == "TargetError"
+    assert reply["error"][0] == "TargetError", reply
     assert not target.exists()
     assert not list(tmp_path.rglob("*.part*"))
     assert runner.run(clip, target, tiny)["error"] is None

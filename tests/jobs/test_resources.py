@@ -1,12 +1,17 @@
 from __future__ import annotations
 
 import shutil
+from fractions import Fraction
 from pathlib import Path
 
 import pytest
 
 from dossr_video.errors import TargetError
 from dossr_video.jobs.resources import least_bytes, require_space, write_errors
+from dossr_video.video.info import HdrInfo
+from dossr_video.video.tags import ColorInfo
+from dossr_video.video.write.encoders import EncoderSettings
+from dossr_video.video.write.writer import VideoSpec
 
 
 def test_space_that_is_not_there_is_an_error_with_both_sizes(tmp_path: Path) -> None:
@@ -17,8 +22,14 @@ def test_space_that_is_not_there_is_an_error_with_both_sizes(tmp_path: Path) -> 
 
 
 def test_lossless_results_are_known_to_be_large() -> None:
-    assert least_bytes(1920, 1080, 1000, "ffv1") == 1920 * 1080 * 1000 * 2 // 8
-    assert least_bytes(1920, 1080, 1000, "libx264") < least_bytes(1920, 1080, 1000, "prores_ks") / 50
+    def least(encoder: str) -> int:
+        encoding = EncoderSettings(encoder, "yuv420p", None, None)
+        color, hdr = ColorInfo(), HdrInfo()
+        video = VideoSpec(1920, 1080, Fraction(1, 25), Fraction(25), encoding, color, hdr, None, None)
+        return least_bytes(video, 1000)
+
+    assert least("ffv1") == 1920 * 1080 * 1000 * 2 // 8
+    assert least("libx264") < least("prores_ks") / 50
 
 
 def test_a_folder_that_may_not_be_written_is_named(tmp_path: Path) -> None:

@@ -88,7 +88,8 @@ def test_a_file_that_is_not_there(tmp_path: Path, sample: Path) -> None:
 
 def test_without_torchvision_one_line_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     torch.save({"feature_encoder.weight": torch.zeros(1)}, tmp_path / "raft.pth")
-    monkeypatch.setitem(sys.modules, "torchvision", None)
+    for name in ("torchvision", "torchvision.models"):  # the second may be imported already
+        monkeypatch.setitem(sys.modules, name, None)
     with pytest.raises(ModelError, match="needs torchvision") as failure:
         load_flow(str(tmp_path / "raft.pth"), device=CPU)
     assert "install the torchvision" in failure.value.hint

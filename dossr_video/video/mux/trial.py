@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Iterator
 from dataclasses import replace
 from fractions import Fraction
@@ -17,6 +18,7 @@ from dossr_video.video.read.probe import probe
 from dossr_video.video.write.containers import Container
 from dossr_video.video.write.writer import VideoSpec, VideoWriter
 
+DISK = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})  # the temporary folder, not the container
 PACKETS = 200  # of other streams that are written
 COLUMNS = Fraction(3, 2)  # of the frame, that rounding may change its shape by
 UNIT = 1 << 16  # of a display matrix
@@ -31,6 +33,7 @@ def trial(source: SourceInfo, spec: VideoSpec, container: Container, *, cut: boo
 
     Raises:
         SettingsError: The encoder refuses its options, or the container the streams.
+        TargetError: The temporary folder is full or fails.
     """
     begin = Fraction(round(source.start / spec.time_base)) * spec.time_base
     with TemporaryDirectory() as folder:
@@ -43,6 +46,8 @@ def trial(source: SourceInfo, spec: VideoSpec, container: Container, *, cut: boo
         try:
             join(segments, source, result, spec=spec, container=container, cut=whole, packets=PACKETS)
         except (TargetError, ValueError) as error:
+            if getattr(error.__cause__, "errno", None) in DISK:
+                raise
             reason = error.message.removeprefix(str(result)) if isinstance(error, TargetError) else str(error)
             raise SettingsError(
                 f"a trial of the result as {container.format} failed: {reason.strip()}",

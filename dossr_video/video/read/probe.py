@@ -20,7 +20,7 @@ from av.stream import Discard
 from dossr_video.errors import SourceError
 from dossr_video.heap import give_back_memory
 from dossr_video.video import pixels
-from dossr_video.video.files import open_input
+from dossr_video.video.files import close_input, open_input
 from dossr_video.video.info import Chapter, HdrInfo, SourceInfo, StreamInfo, VideoInfo
 from dossr_video.video.read.side_data import frame_side_data
 from dossr_video.video.tags import MATRICES, PRIMARIES, RANGES, TRANSFERS, UNSPECIFIED, ColorInfo
@@ -106,7 +106,7 @@ def _open(path: Path, options: dict[str, str]) -> InputContainer:
     container = open_input(path, options)
     if all(stream.codec_context is None or stream.codec_context.sample_rate for stream in container.streams.audio):
         return container
-    container.close()
+    close_input(container)
     return open_input(path, {**options, **FAR})
 
 

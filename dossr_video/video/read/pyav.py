@@ -17,6 +17,7 @@ from av.stream import Discard
 
 from dossr_video.errors import SourceError
 from dossr_video.video import pixels
+from dossr_video.video.files import close_input
 from dossr_video.video.info import SourceInfo
 from dossr_video.video.read.changes import ColorWatch, Letterbox, Watch, color_of
 from dossr_video.video.read.damage import Damage, Steps, note
@@ -240,8 +241,7 @@ class _Pass:
 
     def close(self) -> None:
         self._frames.close()
-        self._container.close()
-        del self._frames, self._container, self._stream, self._decoder  # the file is closed with the last of them
+        close_input(self._container)
 
     def _decode(self) -> Any:
         ahead = list(self._reader.fields)
