@@ -19,7 +19,7 @@ import click
 from click.shell_completion import get_completion_class
 
 from dossr_video.cli.compare import compare, preview
-from dossr_video.cli.console import failures, interruptible, progress_display, put, say, warn
+from dossr_video.cli.console import failures, progress_display, put, say, warn
 from dossr_video.cli.library import batch, status
 from dossr_video.cli.options import (
     PATH,
@@ -32,6 +32,7 @@ from dossr_video.cli.options import (
     with_settings,
 )
 from dossr_video.cli.presets import presets
+from dossr_video.cli.signals import interruptible
 from dossr_video.errors import SettingsError
 from dossr_video.heap import keep_one_heap
 from dossr_video.jobs.progress import Progress
@@ -82,10 +83,13 @@ def upscale(
 
     An interrupted run goes on where it stopped when the same command is given again.
     """
+    from dossr_video.jobs import durable
+    from dossr_video.jobs.resources import write_errors
     from dossr_video.jobs.run import run_job
+    from dossr_video.jobs.urls import is_url, shown_url
 
-    if page is not None:
-        _check_page(page, source, target, force=force)
+    outputs = {"page": page, "json_report": json_report, "before_after": before_after}
+    here, there = _outputs(source, target, **outputs, force=force)
     with interruptible() as cancelled, progress_display(quiet=quiet, kind=progress) as on_progress:
         report = run_job(
             source,
@@ -102,21 +106,22 @@ def upscale(
 
             run_page(
                 report,
-                Path(source),
-                Path(target),
+                here,
+                there,
                 page,
                 on_frame=lambda count: on_progress(Progress("reporting", count, report.frames)),
             )
     if json_report is not None:
-        json_report.write_text(report.dumps(), encoding="utf-8")
+        with write_errors(json_report.parent):
+            durable.write(json_report, report.dumps().encode())
     if before_after is not None:
         from dossr_video.report import before_after as draw
 
-        draw(Path(source), Path(target), before_after, read=report.settings.read)
+        draw(here, there, before_after, read=report.settings.read)
     for place in report.damage:
         warn(f"the source is damaged {place}")
     if not quiet:
-        say(f"result: {target}")
+        say(f"result: {shown_url(target) if is_url(target) else target}")
         if before_after is not None:
             say(f"before and after: {before_after}")
         if page is not None:
@@ -124,15 +129,24 @@ def upscale(
         say(report.summary())
 
 
-def _check_page(page: Path, source: str, target: str, *, force: bool) -> None:
-    """What would leave a finished run without its page is refused before it."""
-    from dossr_video.jobs.urls import is_url
-    from dossr_video.report.page import check_page
+def _outputs(
+    source: str, target: str, *, page: Path | None, json_report: Path | None, before_after: Path | None, force: bool
+) -> tuple[Path, Path]:
+    """Source and target as paths; what would leave a finished run without its outputs is refused before it."""
+    from dossr_video.jobs.outputs import check_outputs
+    from dossr_video.jobs.urls import local, shown_url
 
-    for name in (source, target):
-        if is_url(name):
-            raise SettingsError(f"--report cannot look at {name}", hint="fetch it, or leave --report away")
-    check_page(page, force=force)
+    here, there = local(source), local(target)
+    options = {"--report": page, "--before-after": before_after, "--json-report": json_report}
+    given = {option: path for option, path in options.items() if path is not None}
+    for option in given.keys() - {"--json-report"}:
+        for name, path in ((source, here), (target, there)):
+            if path is None:
+                raise SettingsError(
+                    f"{option} cannot look at {shown_url(name)}", hint=f"fetch it, or leave {option} away"
+                )
+    check_outputs(given, source=here, target=there, force=force)
+    return here or Path(source), there or Path(target)
 
 
 @app.command(cls=GroupedCommand)

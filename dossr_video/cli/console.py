@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 import logging
-import signal
+import re
 import sys
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType
 from typing import Literal
 
 import click
@@ -46,8 +45,9 @@ def progress_display(*, quiet: bool, kind: Literal["auto", "json"] = "auto") -> 
 
 
 def _warn(event: Progress) -> None:
+    name = f"{event.item.name}: " if event.item else ""
     for warning in event.warnings:
-        warn(warning)
+        warn(f"{name}{warning}")
 
 
 def _tell(event: Progress) -> None:
@@ -197,8 +197,13 @@ _LOG.addHandler(logging.NullHandler())
 
 
 def log_to(path: Path) -> None:
-    """Append every line that is said, with the time, to a file. Raises TargetError when it cannot be written."""
+    """Append every line that is said, with the time, to a file.
+
+    Raises TargetError when it cannot be written, or is there and no log.
+    """
     try:
+        if path.is_file() and not re.match(rb"\d{4}-\d\d-\d\d |$", _beginning(path)):
+            raise TargetError(f"--log {path} exists, and is no log", hint="give another file")
         handler = logging.FileHandler(path, encoding="utf-8")
     except OSError as error:
         raise TargetError(f"--log {path} cannot be written: {error.strerror}", hint="give another file") from error
@@ -206,6 +211,11 @@ def log_to(path: Path) -> None:
     _LOG.addHandler(handler)
     _LOG.setLevel(logging.INFO)
     _LOG.propagate = False
+
+
+def _beginning(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(16)
 
 
 def put(line: str) -> None:
@@ -235,23 +245,3 @@ def failures(*, debug: bool) -> Iterator[None]:
         _print(f"error: {type(error).__name__}: {reason}", "bold red")
         say("hint: this is a defect of dossr-video; please report it with the output of the same command and --debug")
         sys.exit(1)
-
-
-@contextmanager
-def interruptible() -> Iterator[Callable[[], bool]]:
-    """Whether the user has asked to stop: the first Ctrl-C lets the running segment finish, the second ends at once."""
-    asked = False
-
-    def ask(number: int, frame: FrameType | None) -> None:
-        nonlocal asked
-        if asked:
-            raise KeyboardInterrupt
-        asked = True
-        say("stopping after the running segment; press Ctrl-C again to stop at once")
-
-    previous = signal.signal(signal.SIGINT, ask)
-    try:
-        yield lambda: asked
-    finally:
-        # Once stopping, a further Ctrl-C must not break into the last words.
-        signal.signal(signal.SIGINT, signal.SIG_IGN if asked else previous)

@@ -14,16 +14,17 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from dossr_video.cli.console import duration_text, interruptible, progress_display, put, say
+from dossr_video.cli.console import duration_text, progress_display, put, say
 from dossr_video.cli.options import PATH, GroupedCommand, debug_option, job_options, make_executor, with_settings
+from dossr_video.cli.signals import interruptible
 from dossr_video.jobs.progress import Progress
 from dossr_video.names import shown
 from dossr_video.settings import Settings
 
 if TYPE_CHECKING:
-    from dossr_video.library.batch import Outcome
     from dossr_video.library.estimate import Estimate
     from dossr_video.library.status import Status
+    from dossr_video.library.work import Outcome
 
 
 @click.command(cls=GroupedCommand)
@@ -60,7 +61,7 @@ def batch(
     from dossr_video.library.estimate import estimate
     from dossr_video.library.files import Library
 
-    work = Batch(Library(sources, results, recursive, include, exclude), settings, force, restart)
+    work = Batch(Library(sources, results, recursive, include, exclude), settings, force, restart, cluster)
     if dry_run:
         with interruptible() as cancelled, progress_display(quiet=quiet, kind=progress) as show:
             executor = make_executor(settings, cluster)
@@ -77,19 +78,13 @@ def batch(
                 if watch:
                     show(Progress("waiting for files", unit="files"))
 
-            work.run(
-                watch=watch,
-                on_outcome=take,
-                on_progress=show,
-                cancelled=cancelled,
-                executor=make_executor(settings, cluster),
-            )
+            work.run(watch=watch, on_outcome=take, on_progress=show, cancelled=cancelled)
     finally:  # after Ctrl-C too: what was done until then
         if outcomes and not quiet:
             _print_outcomes(list(outcomes.values()))
     if not outcomes and not quiet:
         say("no files")
-    return int(any(outcome.verdict == "failed" for outcome in outcomes.values()))
+    return int(any(outcome.verdict in ("failed", "crashed") for outcome in outcomes.values()))
 
 
 @click.command()
@@ -154,5 +149,5 @@ def _print_status(status: Status) -> None:
     for entry in status.done:
         put(f"done: {entry.source}: {entry.target}: {entry.frames} frames")
     for entry in status.failed:
-        put(f"failed: {entry.source}: {entry.error or ''}")
+        put(f"{entry.state}: {entry.source}: {entry.error or ''}")
     click.echo(f"{len(status.jobs)} in work, {len(status.done)} done, {len(status.failed)} failed")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import secrets
 from pathlib import Path
@@ -11,6 +12,21 @@ def settle(temporary: Path, final: Path) -> None:
     """Give a finished file its name: content first, then the name, then the folder that holds it."""
     _sync(temporary)
     temporary.replace(final)
+    _sync(final.parent)
+
+
+def settle_new(temporary: Path, final: Path) -> None:
+    """As `settle`, but FileExistsError where the name is taken."""
+    _sync(temporary)
+    try:
+        os.link(temporary, final)
+    except FileExistsError:
+        raise
+    except OSError:  # a file system without hard links: nobody can look and take the name in one step
+        if os.path.lexists(final):
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(final)) from None
+        temporary.replace(final)
+    temporary.unlink(missing_ok=True)
     _sync(final.parent)
 
 

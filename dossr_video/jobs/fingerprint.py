@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Mapping
 from contextlib import closing
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import datetime, timezone
 from importlib.metadata import version
 from pathlib import Path
@@ -24,10 +25,10 @@ FREE = NOT_IN_RESULT | {"reason", "workers", "provenance"}
 
 @dataclass(frozen=True)
 class SourceMark:
-    """What tells a file from another, or from itself before it was changed."""
+    """What tells a file from another, or from itself before it was changed. Its date does not: a copy has another."""
 
     size: int  # bytes
-    modified: int  # nanoseconds since 1970
+    modified: int = field(compare=False)  # nanoseconds since 1970
     sample: str  # sha256 of BLOCKS blocks spread evenly over the file
 
     @classmethod
@@ -42,6 +43,8 @@ class SourceMark:
 
     def changes_to(self, now: SourceMark) -> list[str]:
         """As Fingerprint.changes_to."""
+        if self == now:
+            return []
         return _differences(
             ("input size", f"{self.size} bytes", f"{now.size} bytes"),
             ("input modified", _date(self.modified), _date(now.modified)),
@@ -59,8 +62,7 @@ class Fingerprint:
 
     @classmethod
     def of(cls, source: Path, spec: RunSpec) -> Fingerprint:
-        settings = {name: value for name, value in spec.flat().items() if name not in FREE}
-        return cls(SourceMark.of(source), settings, version("dossr-video"))
+        return cls(SourceMark.of(source), lasting(spec), version("dossr-video"))
 
     @classmethod
     def of_json(cls, data: Mapping[str, Any]) -> Fingerprint:
@@ -68,6 +70,11 @@ class Fingerprint:
 
     def as_json(self) -> dict[str, Any]:
         return asdict(self)
+
+    def key(self) -> str:
+        """sha256 of what decides."""
+        decides = [self.source.size, self.source.sample, self.settings, self.version]
+        return hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()
 
     def changes_to(self, now: Fingerprint) -> list[str]:
         """How `now` differs, one short line each: `crf: 16.0 -> 20.0`; empty when it does not."""
@@ -77,6 +84,20 @@ class Fingerprint:
             *self.source.changes_to(now.source),
             *_differences(("version", self.version, now.version)),
         ]
+
+
+def lasting(spec: RunSpec) -> dict[str, Any]:
+    """The values that a result depends on, by their names."""
+    return {name: value for name, value in spec.flat().items() if name not in FREE}
+
+
+def sha256(path: Path) -> str:
+    """Of the whole file. Raises OSError where it cannot be opened, SourceError where it cannot be read."""
+    digest = hashlib.sha256()
+    with closing(SourceFile(path)) as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
 
 
 def _differences(*pairs: tuple[str, Any, Any]) -> list[str]:

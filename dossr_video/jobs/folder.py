@@ -2,15 +2,30 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from dossr_video.errors import JobError
 from dossr_video.jobs.ledger import Ledger
-from dossr_video.jobs.lock import locked
+from dossr_video.jobs.lock import is_lock, locked
 from dossr_video.segments import SegmentResult
+
+NAMES = (
+    "lock",
+    "lock.*",
+    "segments",
+    "plan.json",
+    "ledger.jsonl",
+    "report.json",
+    "progress.json",
+    "joined.*",
+    "*.part",
+)
+"""Of what a job leaves in its folder; nothing else is removed."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +70,7 @@ class JobFolder:
         return self.segments / f"{index:06d}{self.suffix}"
 
     def finished(self) -> dict[int, SegmentResult]:
-        """Results of the segments that need not run again, by index."""
+        """Results of the segments whose files are there, by index; see Ledger.checked for whether they can be used."""
         return self.ledger.finished()
 
     def joined(self, target: Path) -> Path:
@@ -64,7 +79,11 @@ class JobFolder:
 
     @contextmanager
     def held(self) -> Iterator[None]:
-        """The folder for this process alone; removed at the end when no segment in it is finished."""
+        """The folder for this process alone; removed at the end when no segment in it is finished.
+
+        Raises JobError when something is there that no job has left, or a link.
+        """
+        self._require_ours()
         with locked(self.lock):
             try:
                 self._sweep()
@@ -78,7 +97,7 @@ class JobFolder:
         shutil.rmtree(self.segments)
         self.segments.mkdir()
         for path in sorted(self.path.iterdir(), key=lambda path: path == self.report):
-            if path not in (self.segments, self.lock):
+            if path not in (self.segments, self.lock) and _is_ours(path):
                 path.unlink()
 
     def remove(self) -> None:
@@ -89,11 +108,35 @@ class JobFolder:
         with suppress(OSError):  # somebody else has begun again here
             self.path.rmdir()
 
+    def _require_ours(self) -> None:
+        """A folder of that name may hold anything, or be a link to it."""
+        if not os.path.lexists(self.path):
+            return
+        if self.path.is_symlink() or not self.path.is_dir():
+            raise self._foreign("a link" if self.path.is_symlink() else "a file")
+        entries = list(self.path.iterdir())
+        if any(entry.is_symlink() for entry in entries):
+            raise self._foreign("a folder with links in it")
+        # A run that was killed before its lock had its content has left nothing else.
+        if not all(map(_is_ours, entries)) and not is_lock(self.lock):
+            raise self._foreign("a folder of somebody else")
+
+    def _foreign(self, what: str) -> JobError:
+        return JobError(
+            f"{self.path} is needed for the work, and is {what}", hint="move it away, or give the result another name"
+        )
+
     def _sweep(self) -> None:
         """Drop what a killed run was writing."""
         self.segments.mkdir(exist_ok=True)
         joined = list(self.path.glob("joined.*"))
-        if joined:  # then its report was written too early to be believed
+        # Without another name for the same file, the report was written too early to be believed.
+        if any(path.stat().st_nlink == 1 for path in joined):
             self.report.unlink(missing_ok=True)
         for path in [*joined, *self.path.glob("*.part"), *self.segments.glob("*.part*")]:
             path.unlink()
+
+
+def _is_ours(path: Path) -> bool:
+    """By its name."""
+    return any(path.match(pattern) for pattern in NAMES)

@@ -17,6 +17,7 @@ from dossr_video.errors import JobError
 
 BEAT = 20.0  # seconds between two updates of the lock file
 LEASE = 120.0  # seconds without an update after which a holder on another machine counts as gone
+FREE = b"the lock of a job of dossr-video; nobody holds it\n"  # in the file between two holders
 
 
 class HeldError(JobError):
@@ -70,7 +71,17 @@ def locked(path: Path) -> Iterator[None]:
         if beat.ident is not None:
             beat.join()
         os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, FREE, 0)
         os.close(descriptor)
+
+
+def is_lock(path: Path) -> bool:
+    """Whether the file was left by `locked`."""
+    try:
+        content = path.read_bytes()
+    except OSError:
+        return False
+    return content == FREE or content.startswith(b'{"host": ')
 
 
 def holder(path: Path) -> Owner | None:
@@ -86,7 +97,7 @@ def _take(path: Path) -> int:
     while True:
         path.parent.mkdir(exist_ok=True)
         try:
-            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644)
         except FileNotFoundError:  # its last holder removed the folder since the line above
             continue
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from array import array
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -20,7 +21,7 @@ from dossr_video.runspec import RunSpec
 from dossr_video.segments import Segment
 from dossr_video.temporal.duplicates import nearly_equal
 from dossr_video.temporal.shots import Luma, find_shots
-from dossr_video.video.info import SourceInfo
+from dossr_video.video.info import SourceInfo, VideoInfo
 from dossr_video.video.inspect.borders import Borders, black_borders, picture_area
 from dossr_video.video.inspect.content import sample_content
 from dossr_video.video.read.damage import Damage
@@ -28,11 +29,17 @@ from dossr_video.video.read.frame import Frame
 from dossr_video.video.read.pyav import VideoReader
 from dossr_video.video.read.reader import ReadSpec, open_reader
 
-FORMAT = 6  # of plan.json; raised when an older program could not read it
+FORMAT = 7  # of plan.json; raised when an older program could not read it
 
 PIECE = 150
-"""Frames per segment of a long shot: a minute or two of work at one or two frames per second, and more than the 100
-frames above which the extra key frames cost less than 1 % of the size."""
+"""Frames per segment of a long shot, at most: above 100 the extra key frames cost less than 1 % of the size."""
+
+LEAST = 48
+"""Frames per segment of a long shot of any size: of shorter ones the frames of LEAD_IN would be too large a part."""
+
+PIXELS = PIECE * 720 * 576
+"""Of the frames of a segment, between these two: a larger picture takes longer, and a segment is what stopping waits
+for. A function of the source alone, so that the result does not depend on the machine."""
 
 LEAD_IN = 8
 """Frames computed again before a segment that begins inside a shot; at blending strength 0.5 older ones weigh 0.4 %."""
@@ -60,35 +67,49 @@ class Plan:
         """Duplicate frames, which are not computed again."""
         return sum(sum(segment.duplicates[segment.lead_in :]) for segment in self.segments)
 
+    def keys(self) -> dict[int, str]:
+        """What is asked of each segment and of what, as a digest: by it a finished segment is known again."""
+        whole = self.fingerprint.key()
+        return {
+            segment.index: hashlib.sha256(f"{whole} {json.dumps(segment.as_json())}".encode()).hexdigest()
+            for segment in self.segments
+        }
+
     def dumps(self) -> bytes:
-        return json.dumps(
+        content = json.dumps(
             {
-                "format": FORMAT,
                 "fingerprint": self.fingerprint.as_json(),
                 "segments": [segment.as_json() for segment in self.segments],
                 "damage": [asdict(damage) for damage in self.damage],
                 "side_data": self.side_data,
             }
         ).encode()
+        header = {"format": FORMAT, "sha256": hashlib.sha256(content).hexdigest()}
+        return json.dumps(header).encode() + b"\n" + content
 
     @classmethod
-    def loads(cls, content: bytes, *, path: Path) -> Plan:
-        """JobError when the file is not a plan of this version of the program."""
+    def loads(cls, content: bytes, *, path: Path) -> Plan | None:
+        """None when the file is not what was written; JobError when it is a plan of another version of the program."""
+        first, _, rest = content.partition(b"\n")
         try:
-            data: Mapping[str, Any] = json.loads(content)
-            if data["format"] != FORMAT:
-                raise ValueError(f"format {data['format']} must be {FORMAT}")
-            return cls(
-                Fingerprint.of_json(data["fingerprint"]),
-                tuple(map(Segment.of_json, data["segments"])),
-                tuple(Damage(**damage) for damage in data["damage"]),
-                tuple(data["side_data"]),
-            )
-        except (ValueError, KeyError, TypeError, IndexError) as error:
+            header: Mapping[str, Any] = json.loads(first)
+            number = header["format"]
+        except (ValueError, KeyError, TypeError):
+            return None
+        if number != FORMAT:
             raise JobError(
-                f"{path} is not a plan of this version: {error}",
-                hint="begin anew with --restart, or finish it with the version that began it",
-            ) from error
+                f"{path} is not a plan of this version: format {number} must be {FORMAT}",
+                hint="finish it with the version that began it, or begin anew with --restart",
+            )
+        if header.get("sha256") != hashlib.sha256(rest).hexdigest():
+            return None
+        data: Mapping[str, Any] = json.loads(rest)
+        return cls(
+            Fingerprint.of_json(data["fingerprint"]),
+            tuple(map(Segment.of_json, data["segments"])),
+            tuple(Damage(**damage) for damage in data["damage"]),
+            tuple(data["side_data"]),
+        )
 
 
 def make_plan(source: SourceInfo, spec: RunSpec, *, on_frame: Callable[[int], None]) -> Plan:
@@ -131,7 +152,12 @@ def make_plan(source: SourceInfo, spec: RunSpec, *, on_frame: Callable[[int], No
         picture_area(_common(borders[start:stop]), switching, width=video.width, height=video.height)
         for start, stop in pairwise([*starts, len(pts)])
     ]
-    return Plan(fingerprint, cut_into_segments(pts, duplicates, starts, areas, lead_in=LEAD_IN), damage, side_data)
+    return Plan(
+        fingerprint,
+        cut_into_segments(pts, duplicates, starts, areas, lead_in=LEAD_IN, piece=piece_length(video)),
+        damage,
+        side_data,
+    )
 
 
 def _common(borders: Sequence[Borders | None]) -> Borders:
@@ -162,12 +188,13 @@ def cut_into_segments(
     areas: Sequence[Area | None],
     *,
     lead_in: int,
+    piece: int,
 ) -> tuple[Segment, ...]:
-    """The segments of a file. `starts`: first frame of each shot; `areas`: its picture inside the borders."""
+    """The segments of a file, of about `piece` frames. `starts`: first frame of each shot; `areas`: its picture."""
     bounds = [
         (shot, first, start, stop)
         for shot, (first, last) in enumerate(zip(starts, [*starts[1:], len(pts)], strict=True))
-        for start, stop in _pieces(first, last)
+        for start, stop in _pieces(first, last, piece)
     ]
     segments = []
     for index, (shot, first, start, stop) in enumerate(bounds):
@@ -178,8 +205,13 @@ def cut_into_segments(
     return tuple(segments)
 
 
-def _pieces(first: int, last: int) -> Iterator[tuple[int, int]]:
-    """A shot in nearly equal parts of about PIECE frames; up to 1.5 times that it stays whole."""
-    count = max(1, round((last - first) / PIECE))
+def piece_length(video: VideoInfo) -> int:
+    """Frames per segment of a long shot."""
+    return min(PIECE, max(LEAST, PIXELS // (video.width * video.height)))
+
+
+def _pieces(first: int, last: int, length: int) -> Iterator[tuple[int, int]]:
+    """A shot in nearly equal parts of about `length` frames; up to 1.5 times that it stays whole."""
+    count = max(1, round((last - first) / length))
     cuts = [first + (last - first) * i // count for i in range(count + 1)]
     return pairwise(cuts)

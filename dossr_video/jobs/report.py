@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import platform
-from contextlib import closing
 from importlib.metadata import version
-from pathlib import Path
 
 import torch
 from pydantic import BaseModel, ConfigDict
 
+from dossr_video.jobs.fingerprint import sha256
 from dossr_video.jobs.resources import readable
 from dossr_video.runspec import RunSpec
-from dossr_video.video.files import SourceFile
 from dossr_video.video.info import SourceInfo
 from dossr_video.video.mux.proof import Proof
 from dossr_video.video.mux.streams import describe
@@ -102,11 +99,3 @@ def machine(device: str) -> dict[str, str]:
     if device.startswith("cuda") and torch.cuda.is_available():
         found["accelerator"] = torch.cuda.get_device_name(device)
     return found
-
-
-def sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    with closing(SourceFile(path)) as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()

@@ -5,26 +5,28 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Callable, Iterable
-from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
+from importlib.metadata import version
 from pathlib import Path
 
 from pydantic import ValidationError
 
-from dossr_video.errors import Interrupted, JobError, SettingsError, SourceError, TargetError
+from dossr_video.errors import Interrupted, SettingsError, SourceError, TargetError
 from dossr_video.jobs import durable
-from dossr_video.jobs.execute.executor import Callbacks, Executor, Task
+from dossr_video.jobs.execute.executor import Executor, Task
 from dossr_video.jobs.execute.local import LocalExecutor
-from dossr_video.jobs.fingerprint import Fingerprint, SourceMark
+from dossr_video.jobs.fingerprint import SourceMark, lasting, sha256
 from dossr_video.jobs.folder import JobFolder
 from dossr_video.jobs.join import join_segments
-from dossr_video.jobs.plan import Plan, make_plan
+from dossr_video.jobs.plan import Plan
 from dossr_video.jobs.progress import OnProgress, Progress, Reporter, no_progress
 from dossr_video.jobs.report import FileRecord, Report, machine, versions
 from dossr_video.jobs.resolve import resolve, worker_spec
 from dossr_video.jobs.resources import least_bytes, require_space, write_errors
-from dossr_video.jobs.urls import cached, exists, fetched, is_url, uploaded
+from dossr_video.jobs.resume import agreed_plan
+from dossr_video.jobs.upscaling import Upscaling
+from dossr_video.jobs.urls import cached, check_url, fetched, local, shown_url, uploaded
 from dossr_video.names import shown
 from dossr_video.runspec import RunSpec
 from dossr_video.segments import SegmentResult
@@ -44,6 +46,7 @@ def run_job(
     force: bool = False,
     restart: bool = False,
     on_progress: OnProgress = no_progress,
+    on_result: Callable[[Report], None] = lambda report: None,
     cancelled: Callable[[], bool] = lambda: False,
     executor: Executor | None = None,
 ) -> Report:
@@ -61,6 +64,7 @@ def run_job(
         force: Whether a target that exists is overwritten.
         restart: Whether to drop what an earlier run finished.
         on_progress: Called with each Progress event, from one thread at a time.
+        on_result: Called when the result is whole, before it gets its name.
         cancelled: Asked now and then; once it says so, the running segments are finished and Interrupted is raised.
         executor: Runs the segments; made for the same model and machine settings, it serves several jobs and loads the
             model once. None: this machine.
@@ -70,12 +74,14 @@ def run_job(
         JobError: Another process works on the target (HeldError), or what an earlier run finished belongs to other
             settings or another input.
     """
-    source_url, target_url = (str(name) if is_url(str(name)) else None for name in (source, target))
-    here = fetched(source_url) if source_url else Path(source)
-    there = cached(target_url) if target_url else Path(target)
-    if target_url and not force and exists(target_url):
-        raise TargetError(f"{target_url} exists", hint="choose another name, or overwrite it with --force")
-    request = _Request(here, there, settings, force, restart, on_progress, cancelled, executor, source_url, target_url)
+    source_url, target_url = (None if local(name) else str(name) for name in (source, target))
+    if target_url:
+        check_url(target_url, force=force)
+    here = local(source) or fetched(str(source))
+    there = local(target) or cached(str(target))
+    request = _Request(
+        here, there, settings, force, restart, on_progress, on_result, cancelled, executor, source_url, target_url
+    )
     report = request.run()
     for url, path in ((source_url, here), (target_url, there)):
         if url is not None:
@@ -93,6 +99,7 @@ class _Request:
     force: bool
     restart: bool
     on_progress: OnProgress
+    on_result: Callable[[Report], None]
     cancelled: Callable[[], bool]
     executor: Executor | None
     source_url: str | None  # for machines that do not see `source`
@@ -115,13 +122,32 @@ class _Request:
             report = _completed(folder, self.target)
             if report is None:
                 check_target(self.target, self.settings, force=self.force)
-                report = self._job(folder, source, processing).run()
-                if self.target_url is None:
-                    durable.settle(folder.joined(self.target), self.target)
-                else:
-                    uploaded(folder.joined(self.target), self.target_url)
+            job = self._job(folder, source, processing)
+            if report is None or not job.made(report):
+                if report is not None:  # of another job, which is complete: only its folder is in the way
+                    folder.clear()
+                    check_target(self.target, self.settings, force=self.force)
+                report = job.run()
+                self.on_result(report)
+                self._name(folder.joined(self.target))
             folder.remove()
         return report
+
+    def _name(self, joined: Path) -> None:
+        """Give the whole result its name."""
+        if self.target_url is not None:
+            uploaded(joined, self.target_url)
+        elif self.force:
+            durable.settle(joined, self.target)
+        else:
+            try:
+                durable.settle_new(joined, self.target)
+            except FileExistsError as error:
+                raise TargetError(
+                    f"{self.target} has appeared while the work went on",
+                    hint="move it away and give the same command again, or overwrite it with --force; "
+                    "the finished segments are kept",
+                ) from error
 
     def _look(self, frames: int) -> None:
         if self.cancelled():
@@ -143,10 +169,13 @@ def _now() -> str:
 
 def _completed(folder: JobFolder, target: Path) -> Report | None:
     """The report of a run that was cut off after its result had its name and before its folder was gone."""
-    if folder.report.exists() and not folder.joined(target).exists() and target.exists():
-        with suppress(ValidationError):  # of another version: the target stays, and is refused as one that exists
-            return Report.model_validate_json(folder.report.read_bytes())
-    return None
+    if not (folder.report.exists() and target.is_file()):
+        return None
+    try:
+        report = Report.model_validate_json(folder.report.read_bytes())
+    except ValidationError:  # of another version: the target stays, and is refused as one that exists
+        return None
+    return report if sha256(target) == report.target.sha256 else None
 
 
 @dataclass(frozen=True)
@@ -160,15 +189,29 @@ class _Job:
     spec: RunSpec
     executor: Executor
     progress: Reporter
+    results: dict[int, SegmentResult] = field(default_factory=dict)  # of the segments that are done, by index
+    warnings: list[str] = field(default_factory=list)  # about what an earlier run left
+
+    def made(self, report: Report) -> bool:
+        """Whether that is the report of this job: of this source and these settings."""
+        now = (lasting(self.spec), version("dossr-video"))
+        if (lasting(report.settings), report.versions["dossr-video"]) != now:
+            return False
+        return report.source.sha256 == sha256(self.source.path)
 
     def run(self) -> Report:
         """Make the result in the folder, and the report beside it."""
-        plan = self._agreed_plan()
+        plan = agreed_plan(self.folder, self.source, self.spec, warn=self._warn, on_frame=self._analyse)
         if found := self._lost_later(plan):
             if self.request.settings.strict:
                 raise SettingsError(f"--strict: {found[0]}", hint="leave out --strict")
             self.progress(Progress("analysing", plan.frames, warnings=tuple(f"not kept: {loss}" for loss in found)))
-        resumed = len(self.folder.finished())
+        if self.folder.finished():
+            self.progress(Progress("checking"))
+        results, wrong = self.folder.ledger.checked(plan.keys())
+        self.results.update(results)
+        self._warn(*wrong)
+        resumed = len(results)
         self._finish_segments(plan)
         return self._join(plan, resumed=resumed)
 
@@ -177,28 +220,10 @@ class _Job:
         found = side_data_losses(plan.side_data, self.source.video.codec, self.spec.video.encoding)
         return tuple(loss for loss in found if loss not in self.processing.lost)
 
-    def _agreed_plan(self) -> Plan:
-        """The plan of an earlier run where it is still the one to follow, else a new one."""
-        folder = self.folder
-        if folder.plan.exists():
-            try:
-                plan = Plan.loads(folder.plan.read_bytes(), path=folder.plan)
-            except JobError:
-                if folder.finished():
-                    raise
-            else:
-                changes = plan.fingerprint.changes_to(Fingerprint.of(self.source.path, self.spec))
-                if not changes:
-                    return plan
-                if folder.finished():
-                    raise JobError(
-                        f"{folder.path} holds finished segments of another run ({'; '.join(changes)})",
-                        hint="give the same input and options as before, or begin anew with --restart",
-                    )
-        folder.clear()
-        plan = make_plan(self.source, self.spec, on_frame=self._analyse)
-        durable.write(folder.plan, plan.dumps())
-        return plan
+    def _warn(self, *warnings: str) -> None:
+        if warnings:
+            self.warnings.extend(warnings)
+            self.progress(Progress("probing", warnings=warnings))
 
     def _analyse(self, frames: int) -> None:
         if self.request.cancelled():
@@ -207,40 +232,21 @@ class _Job:
 
     def _finish_segments(self, plan: Plan) -> None:
         """Run what is left of the plan."""
-        folder, video = self.folder, self.spec.video
-        finished = folder.finished()
+        folder, progress = self.folder, self.progress
         tasks = [
             Task(segment, self.source, folder.file_of(segment.index), self.spec, self.request.source_url)
             for segment in plan.segments
-            if segment.index not in finished
+            if segment.index not in self.results
         ]
-        done = recorded = plan.frames - sum(len(task.segment) for task in tasks)
-        written = sum(folder.file_of(index).stat().st_size for index in finished)
-        self.progress(Progress("upscaling", done, plan.frames, notes=self._notes(plan, len(finished))))
+        work = Upscaling(folder, plan, self.results, progress, self.request.cancelled)
+        progress(Progress("upscaling", work.done, plan.frames, notes=self._notes(plan, len(self.results))))
         # A bound from below before hours of work; what the result really takes is known from the first segment on.
-        require_space(folder.path, least_bytes(video, 2 * plan.frames - done), what="the job")
-
-        def record(result: SegmentResult) -> None:
-            nonlocal recorded, written
-            file = folder.file_of(result.index)
-            folder.ledger.record(result, file)
-            recorded += result.frames
-            written += file.stat().st_size
-            if result.warnings:
-                self.progress(Progress("upscaling", done, plan.frames, warnings=result.warnings))
-            # What is left of the segments, and then all of it once more: the joined result.
-            frames = (plan.frames - recorded) + plan.frames
-            require_space(folder.path, round(written / recorded * frames), what="the rest of the job")
-
-        def count(frames: int) -> None:
-            nonlocal done
-            done += frames
-            self.progress(Progress("upscaling", done, plan.frames))
-
-        self.executor.run(tasks, Callbacks(on_done=record, on_frames=count, stopping=self.request.cancelled))
-        if recorded < plan.frames:
+        require_space(folder.path, least_bytes(self.spec.video, 2 * plan.frames - work.done), what="the job")
+        work.run(tasks, self.executor)
+        if work.recorded < plan.frames:
             raise Interrupted(
-                f"stopped with {recorded} of {plan.frames} frames finished", hint="give the same command again to go on"
+                f"stopped with {work.recorded} of {plan.frames} frames finished",
+                hint="give the same command again to go on",
             )
 
     def _notes(self, plan: Plan, finished: int) -> tuple[str, ...]:
@@ -251,11 +257,19 @@ class _Job:
             f"{self.spec.describe_model()}; {plan.frames} frames in {plan.shots} shots{before}",
         )
 
+    def _joining(self, event: Progress) -> None:
+        if self.request.cancelled():
+            raise Interrupted(
+                "stopped while the result was put together",
+                hint="give the same command again; all segments are finished",
+            )
+        self.progress(event)
+
     def _join(self, plan: Plan, *, resumed: int) -> Report:
-        results = [result for _, result in sorted(self.folder.finished().items())]
+        results = [result for _, result in sorted(self.results.items())]
         joined = self.folder.joined(self.request.target)
         outcome, proof = join_segments(
-            self.folder, plan, self.source, joined, spec=self.spec, on_progress=self.progress
+            self.folder, plan, self.source, joined, spec=self.spec, on_progress=self._joining
         )
         before, now = plan.fingerprint.source, SourceMark.of(self.source.path)
         if before != now:
@@ -264,10 +278,16 @@ class _Job:
                 f"{self.source.path} changed while it was worked on: {'; '.join(before.changes_to(now))}",
                 hint="wait until it is complete, then begin anew with --restart",
             )
+        if before.modified != now.modified:
+            self._warn(f"{shown(self.source.path)} has another date than when the job began, and the same content")
         request = self.request
         report = Report(
-            source=FileRecord.of(self.source, request.source_url or shown(self.source.path)),
-            target=FileRecord.of(probe(joined), request.target_url or shown(request.target)),
+            source=FileRecord.of(
+                self.source, shown_url(request.source_url) if request.source_url else shown(self.source.path)
+            ),
+            target=FileRecord.of(
+                probe(joined), shown_url(request.target_url) if request.target_url else shown(request.target)
+            ),
             settings=self.spec,
             versions=versions(),
             machine=machine(self.spec.machine.device),
@@ -287,7 +307,11 @@ class _Job:
             proof=proof,
             lost=(*self.processing.lost, *self._lost_later(plan)),
             damage=plan.damage,
-            warnings=(*outcome.warnings, *(warning for result in results for warning in result.warnings)),
+            warnings=(
+                *self.warnings,
+                *outcome.warnings,
+                *(warning for result in results for warning in result.warnings),
+            ),
         )
         durable.write(self.folder.report, report.dumps().encode())
         return report

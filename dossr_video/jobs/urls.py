@@ -8,31 +8,54 @@ import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlsplit, urlunsplit
 
 import fsspec
 
 from dossr_video.errors import SourceError, TargetError
+
+FILE = "file://"
+SILENCE = 300.0  # seconds
 
 WHOLE = frozenset({"s3", "s3a", "gs", "gcs", "az", "abfs", "abfss"})
 """Stores where a name appears only with its whole content; elsewhere a result is renamed when it is whole."""
 
 
 def is_url(name: str) -> bool:
-    return "://" in name
+    """Whether it names something that is not on this machine."""
+    return "://" in name and not name.startswith(FILE)
+
+
+def local(name: str | Path) -> Path | None:
+    """The path of what lies on this machine; None for a URL."""
+    text = str(name)
+    if is_url(text):
+        return None
+    return Path(unquote(text.removeprefix(FILE).removeprefix("localhost"))) if text.startswith(FILE) else Path(name)
+
+
+def shown_url(url: str) -> str:
+    """Without user, password and what a presigned address carries behind its path."""
+    parts = urlsplit(url)
+    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
 
 
 def fetched(url: str) -> Path:
     """A local copy of the file, fetched anew when it changed; SourceError when that is not possible."""
     copy = cached(url)
     mark = copy.with_name("mark")
-    with _errors(SourceError, f"{url} cannot be fetched"):
-        system, path = fsspec.core.url_to_fs(url)
+    with _errors(SourceError, url, "cannot be fetched"):
+        system, path = _store(url)
         now = str(system.ukey(path))
         if not (copy.exists() and mark.exists() and mark.read_text(encoding="utf-8") == now):
             temporary = copy.with_name(f"fetching.{secrets.token_hex(4)}")
+            size = system.info(path).get("size")
             try:
                 system.get_file(path, str(temporary))
-                os.utime(temporary, (0, 0))  # the same on every machine: the fingerprint holds it
+                if size is not None and temporary.stat().st_size != size:
+                    raise ConnectionError(f"it ended after {temporary.stat().st_size} of {size} bytes")
+                os.utime(temporary, (0, 0))  # the same on every machine
                 temporary.replace(copy)
             finally:
                 temporary.unlink(missing_ok=True)
@@ -42,20 +65,29 @@ def fetched(url: str) -> Path:
 
 def uploaded(path: Path, url: str) -> None:
     """Put a file behind a URL; TargetError when that is not possible, and then the name is not taken."""
-    with _errors(TargetError, f"{url} cannot be uploaded"):
-        system, name = fsspec.core.url_to_fs(url)
-        kinds = {system.protocol} if isinstance(system.protocol, str) else set(system.protocol)
-        temporary = name if kinds & WHOLE else f"{name}.part"
+    with _errors(TargetError, url, "cannot be uploaded"):
+        system, name = _store(url)
+        temporary = name if _is_whole(system) else f"{name}.part"
         system.put_file(str(path), temporary)
         if temporary != name:
             system.mv(temporary, name)
 
 
-def exists(url: str) -> bool:
-    """Whether there is a file behind a URL; TargetError when that cannot be asked."""
-    with _errors(TargetError, f"{url} cannot be reached"):
-        system, path = fsspec.core.url_to_fs(url)
-        return bool(system.exists(path))
+def check_url(url: str, *, force: bool) -> None:
+    """TargetError when a result could not be put behind a URL, or must not be; before the work."""
+    if urlsplit(url).scheme in ("http", "https"):
+        raise TargetError(
+            f"{shown_url(url)}: a result cannot be put behind an http address",
+            hint="give a path, or an address of a store that takes files (s3://, gs://, sftp://, ...)",
+        )
+    with _errors(TargetError, url, "cannot be written"):
+        system, name = _store(url)
+        there = bool(system.exists(name))
+        if not _is_whole(system):
+            system.pipe_file(f"{name}.part", b"")
+            system.rm_file(f"{name}.part")
+    if there and not force:
+        raise TargetError(f"{shown_url(url)} exists", hint="choose another name, or overwrite it with --force")
 
 
 def cached(url: str) -> Path:
@@ -63,17 +95,46 @@ def cached(url: str) -> Path:
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     folder = cache / "dossr-video" / hashlib.sha256(url.encode()).hexdigest()[:16]
     folder.mkdir(parents=True, exist_ok=True)
-    return folder / Path(url).name
+    name = Path(urlsplit(url).path if url.startswith("http") else url)
+    return folder / (name.stem[:50] + name.suffix[:10])
+
+
+def _store(url: str) -> tuple[Any, str]:
+    """The file system behind a URL, and the name in it."""
+    if urlsplit(url).scheme not in ("http", "https"):
+        return fsspec.core.url_to_fs(url)
+    import aiohttp
+
+    # A film may take hours; only silence is an error.
+    timeout = aiohttp.ClientTimeout(total=None, sock_connect=SILENCE, sock_read=SILENCE)
+    return fsspec.core.url_to_fs(url, client_kwargs={"timeout": timeout})
+
+
+def _is_whole(system: Any) -> bool:
+    kinds = {system.protocol} if isinstance(system.protocol, str) else set(system.protocol)
+    return bool(kinds & WHOLE)
 
 
 @contextmanager
-def _errors(kind: type[SourceError | TargetError], problem: str) -> Iterator[None]:
+def _errors(kind: type[SourceError | TargetError], url: str, problem: str) -> Iterator[None]:
     """Every kind of store has exceptions of its own: all of them become one of ours."""
     try:
         yield
     except Exception as error:
+        said = next(iter(str(error).replace(url, shown_url(url)).splitlines()), "")
+        for secret in filter(None, (urlsplit(url).query, urlsplit(url).password)):
+            said = said.replace(secret, "...")
         raise kind(
-            f"{problem}: {type(error).__name__}: {error}",
-            hint="check the address and the credentials (s3:// needs the package s3fs, gs:// gcsfs), then give the "
-            "same command again; nothing is computed twice",
+            f"{shown_url(url)} {problem}: {type(error).__name__}: {said}",
+            hint="check the address and the credentials, then give the same command again; nothing is computed twice"
+            + _needed(url, error),
         ) from error
+
+
+def _needed(url: str, error: Exception) -> str:
+    """The extra that a kind of URL needs, where it is not installed."""
+    if not isinstance(error, ImportError):
+        return ""
+    scheme = urlsplit(url).scheme
+    extra = {"https": "http", "s3a": "s3", "gs": "gcs"}.get(scheme, scheme)
+    return f" (pip install 'dossr-video[{extra}]')" if extra in ("http", "s3", "gcs") else ""

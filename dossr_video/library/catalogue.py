@@ -13,7 +13,9 @@ from dossr_video.errors import TargetError
 
 NAME = ".dossr-video.sqlite"  # in the folder of the results
 
-State = Literal["running", "done", "failed"]
+WAIT = 60.0  # seconds for another process that writes to it
+
+State = Literal["running", "done", "failed", "crashed"]
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,20 @@ class Entry:
     result_size: int | None = None  # bytes
     error: str | None = None
     hint: str | None = None
+    result_sha256: str | None = None
+    coming: str | None = None  # sha256 of a result that was about to get its name
+
+    def after(self, before: Entry | None) -> Entry:
+        """With what was known of the result that is there."""
+        if before is None:
+            return self
+        return replace(
+            self,
+            frames=before.frames,
+            result_size=before.result_size,
+            result_sha256=before.result_sha256,
+            coming=before.coming,
+        )
 
     def covers(self, wanted: Entry) -> bool:
         """Whether this result is the one that `wanted` asks for; a new date on the same content changes nothing."""
@@ -42,7 +58,7 @@ class Entry:
 
 _COLUMNS = [field.name for field in fields(Entry)]
 _SELECT = f"SELECT {', '.join(_COLUMNS)} FROM files"
-_INSERT = f"INSERT OR REPLACE INTO files VALUES ({', '.join('?' * len(_COLUMNS))})"
+_INSERT = f"INSERT OR REPLACE INTO files ({', '.join(_COLUMNS)}) VALUES ({', '.join('?' * len(_COLUMNS))})"
 
 
 def has_catalogue(folder: Path) -> bool:
@@ -62,6 +78,10 @@ class Catalogue:
             connection.execute(
                 f"CREATE TABLE IF NOT EXISTS files ({_COLUMNS[0]} PRIMARY KEY, {', '.join(_COLUMNS[1:])}) WITHOUT ROWID"
             )
+            there = {row[1] for row in connection.execute("PRAGMA table_info(files)")}
+            for name in _COLUMNS:
+                if name not in there:  # of a catalogue that an older version made
+                    connection.execute(f"ALTER TABLE files ADD COLUMN {name}")
             connection.execute("CREATE INDEX IF NOT EXISTS targets ON files (target)")
 
     def get(self, source: str) -> Entry | None:
@@ -73,15 +93,14 @@ class Catalogue:
     def claim(self, entry: Entry, *, unless: Callable[[Entry], bool]) -> Entry | None:
         """Store the entry unless the one before it says no; gives back the one before it, in either case.
 
-        The size of an earlier result stays known until there is a new one: it tells that the file there is ours.
+        Size and digest of an earlier result stay known until there is a new one: they tell that the file there is ours.
         """
         with self._connection() as connection:
             connection.execute("BEGIN IMMEDIATE")  # nobody else decides about the same file meanwhile
             row = connection.execute(f"{_SELECT} WHERE source = ?", (entry.source,)).fetchone()
             before = Entry(*row) if row else None
             if before is None or not unless(before):
-                result_size = before.result_size if before else None
-                connection.execute(_INSERT, astuple(replace(entry, result_size=result_size)))
+                connection.execute(_INSERT, astuple(entry.after(before)))
             return before
 
     def put(self, entry: Entry) -> None:
@@ -100,7 +119,7 @@ class Catalogue:
     @contextmanager
     def _connection(self) -> Iterator[sqlite3.Connection]:
         try:
-            with closing(sqlite3.connect(self._path, timeout=60)) as connection, connection:
+            with closing(sqlite3.connect(self._path, timeout=WAIT)) as connection, connection:
                 yield connection
         except sqlite3.Error as error:
             raise TargetError(

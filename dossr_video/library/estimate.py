@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 from dossr_video.errors import DossrError, Interrupted
+from dossr_video.jobs.child import Child, Here
 from dossr_video.jobs.execute.executor import Executor
 from dossr_video.jobs.execute.local import LocalExecutor
 from dossr_video.jobs.progress import Item, OnProgress, Progress, no_progress
@@ -15,6 +18,7 @@ from dossr_video.jobs.resolve import worker_spec
 from dossr_video.jobs.run import run_job
 from dossr_video.jobs.scratch import Scratch
 from dossr_video.library.batch import Batch
+from dossr_video.library.files import Library
 from dossr_video.names import shown
 from dossr_video.settings import Settings
 from dossr_video.video.inspect.fields import quick_spans
@@ -75,19 +79,24 @@ def estimate(
     pieces: list[_Piece] = []
     unknown: list[Path] = []
     refused: list[tuple[Path, str]] = []
-    for number, source in enumerate(batch.to_do(), start=1):
-        if cancelled():
-            raise Interrupted(f"stopped after {number - 1} files were probed", hint="nothing is left behind")
-        on_progress(Progress("probing", number - 1, unit="files", item=Item(shown(source.name), number)))
-        try:
-            piece = _piece(source, batch.library.target_of(source), batch.settings)
-        except DossrError as error:
-            refused.append((source, error.message))
-            continue
-        if piece is None:
-            unknown.append(source)
-        else:
-            pieces.append(piece)
+    make = partial(_Looker, batch.library, batch.settings)
+    process = Here(make) if executor else Child(make)
+    try:
+        for number, source in enumerate(batch.to_do(), start=1):
+            if cancelled():
+                raise Interrupted(f"stopped after {number - 1} files were probed", hint="nothing is left behind")
+            on_progress(Progress("probing", number - 1, unit="files", item=Item(shown(source.name), number)))
+            try:
+                piece = process.call("look", source)
+            except DossrError as error:
+                refused.append((source, error.message))
+                continue
+            if piece is None:
+                unknown.append(source)
+            else:
+                pieces.append(piece)
+    finally:
+        process.close()
     if not pieces:
         return Estimate(0, 0, 0.0, 0, 0, None, tuple(unknown), tuple(refused))
     executor = executor or LocalExecutor(worker_spec(batch.settings))
@@ -105,6 +114,17 @@ def estimate(
         unknown=tuple(unknown),
         refused=tuple(refused),
     )
+
+
+@dataclass(frozen=True)
+class _Looker:
+    """Looks at files, in a process of its own: one that crashes the libraries is a file that would fail."""
+
+    library: Library
+    settings: Settings
+
+    def look(self, source: Path, **hooks: Any) -> _Piece | None:
+        return _piece(source, self.library.target_of(source), self.settings)
 
 
 def _piece(source: Path, target: Path, settings: Settings) -> _Piece | None:

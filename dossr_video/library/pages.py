@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import quote as quoted
 
-from dossr_video.errors import DossrError, Interrupted
+from dossr_video.errors import DossrError, Interrupted, TargetError
 from dossr_video.jobs import durable
 from dossr_video.jobs.progress import OnProgress, Progress
 from dossr_video.jobs.report import Report
@@ -32,10 +33,22 @@ def write_report(report: Report, target: Path, on_progress: OnProgress) -> None:
     """Beside a new result; the page of an older one goes away. A failure is a warning: the result is complete."""
     try:
         with write_errors(target.parent):
-            page_of(target).unlink(missing_ok=True)
+            if report_of(target).exists():
+                _require_report(report_of(target))
+                page_of(target).unlink(missing_ok=True)
             durable.write(report_of(target), report.dumps().encode())
     except DossrError as error:
         on_progress(Progress("reporting", warnings=(f"{shown(target)} has no report: {error.message}",)))
+
+
+def _require_report(path: Path) -> None:
+    """TargetError when the file is no report, of whatever version: somebody else's is not overwritten."""
+    try:
+        found = json.loads(path.read_bytes())
+    except ValueError:
+        found = None
+    if not (isinstance(found, dict) and {"settings", "proof"} <= found.keys()):
+        raise TargetError(f"{shown(path)} exists and is no report", hint="move it away")
 
 
 def write_page(source: Path, target: Path, on_progress: OnProgress, cancelled: Callable[[], bool]) -> None:
@@ -45,7 +58,7 @@ def write_page(source: Path, target: Path, on_progress: OnProgress, cancelled: C
     """
     from dossr_video.report.run import run_page  # what draws plots takes a second to import
 
-    if page_of(target).exists() or (report := read_report(target)) is None:
+    if page_of(target).is_file() or (report := read_report(target)) is None:
         return
 
     def count(frames: int) -> None:

@@ -49,7 +49,9 @@ def status(path: Path) -> Status:
 
 
 def _status(jobs: tuple[JobStatus, ...], entries: Sequence[Entry]) -> Status:
-    done, failed = (tuple(entry for entry in entries if entry.state == state) for state in ("done", "failed"))
+    done, failed = (
+        tuple(entry for entry in entries if entry.state in states) for states in (("done",), ("failed", "crashed"))
+    )
     return Status(jobs, done, failed)
 
 

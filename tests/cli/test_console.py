@@ -6,11 +6,16 @@ import json
 import os
 import pty
 import re
+import signal
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 
 import pytest
+
+from dossr_video.cli.signals import interruptible
 
 TERMINAL = {**os.environ, "TERM": "xterm", "COLUMNS": "120"}
 
@@ -90,3 +95,47 @@ def test_a_log_that_cannot_be_written_is_an_error_before_the_work(tmp_path: Path
     assert done.returncode == 1
     assert "--log" in done.stderr
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_log_is_not_appended_to_a_film(tmp_path: Path, sample: Path) -> None:
+    film = tmp_path / "in.mp4"
+    film.write_bytes(sample.read_bytes())
+    command = [sys.executable, "-m", "dossr_video", film, tmp_path / "out.mp4", "--log", film]
+    done = subprocess.run([*map(str, command)], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "is no log" in done.stderr
+    assert film.read_bytes() == sample.read_bytes()
+
+
+def test_a_run_stops_like_ctrl_c_at_sigterm_and_sighup_and_pauses_at_sigusr1(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    for number in before:
+        with interruptible() as cancelled:
+            assert not cancelled()
+            signal.raise_signal(number)
+            assert cancelled()
+            with pytest.raises(KeyboardInterrupt):
+                signal.raise_signal(number)
+        for stop, handler in before.items():
+            signal.signal(stop, handler)
+    with interruptible() as cancelled:
+        signal.raise_signal(signal.SIGUSR1)
+        assert "paused" in capsys.readouterr().err
+        answers: list[bool] = []
+        thread = threading.Thread(target=lambda: answers.append(cancelled()))
+        thread.start()
+        time.sleep(0.3)
+        assert not answers
+        signal.raise_signal(signal.SIGUSR1)
+        thread.join()
+        assert answers == [False]
+
+
+def test_a_process_that_is_ended_in_the_middle_is_reported(tmp_path: Path) -> None:
+    code = "from dossr_video.cli.watch import watched; import os; watched({})"
+    for end, said in [("os.abort", True), ("lambda: os.kill(os.getpid(), 9)", True), ("lambda: exit(3)", False)]:
+        done = subprocess.run([sys.executable, "-c", code.format(end)], capture_output=True, text=True, check=False)
+        assert ("error: dossr-video was ended in the middle" in done.stderr) == said
+        assert done.returncode != 0

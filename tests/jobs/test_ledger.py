@@ -17,7 +17,7 @@ def finish(ledger: Ledger, index: int) -> SegmentResult:
     result = SegmentResult(index, frames=10, first_pts=100 * index, computed=12, seconds=0.5, warnings=("odd",))
     file = file_of(ledger, index)
     file.write_bytes(b"x" * (index + 1))
-    ledger.record(result, file)
+    ledger.record(result, file, f"key {index}")
     return result
 
 
@@ -43,7 +43,7 @@ def test_every_torn_end_of_the_last_line_is_ignored_and_overcome(ledger: Ledger,
     for end in range(before, len(whole) - 2):  # the last byte is a newline, the one before it the closing bracket
         path.write_bytes(whole[:end])
         assert ledger.finished() == {0: first}, whole[:end]
-        ledger.record(second, file_of(ledger, 1))
+        ledger.record(second, file_of(ledger, 1), "key 1")
         assert ledger.finished() == {0: first, 1: second}
 
 
@@ -63,3 +63,35 @@ def test_a_segment_counts_only_with_its_file_in_full(ledger: Ledger, content: by
     else:
         file_of(ledger, 1).write_bytes(content)
     assert ledger.finished() == {}
+
+
+def test_a_segment_that_is_not_what_was_written_is_named(ledger: Ledger) -> None:
+    keys = {index: f"key {index}" for index in range(5)}
+    good = finish(ledger, 4)
+    for index in range(4):
+        finish(ledger, index)
+    file_of(ledger, 0).write_bytes(b"y")
+    file_of(ledger, 1).unlink()
+    file_of(ledger, 2).unlink()
+    file_of(ledger, 2).mkdir()
+    results, wrong = ledger.checked({**keys, 3: "another key"})
+    assert results == {4: good}
+    found = ["is not what was written", "is missing", "cannot be read", "belongs to another plan"]
+    for index, (line, what) in enumerate(zip(wrong, found, strict=True)):
+        assert line.startswith(f"the finished segment {index} {what}")
+        assert line.endswith("; it is computed again")
+
+
+def test_a_segment_that_is_not_in_the_plan_is_named(ledger: Ledger) -> None:
+    finish(ledger, 7)
+    assert ledger.checked({0: "key 0"})[1] == ["the finished segment 7 belongs to another plan; it is computed again"]
+
+
+def test_a_flipped_bit_anywhere_in_the_ledger_costs_only_its_line(ledger: Ledger, tmp_path: Path) -> None:
+    first, path = finish(ledger, 0), tmp_path / "ledger.jsonl"
+    start = path.stat().st_size
+    finish(ledger, 1)
+    whole = path.read_bytes()
+    for place in range(start + 1, len(whole) - 1):
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
+        assert ledger.checked({0: "key 0", 1: "key 1"}) == ({0: first}, [])

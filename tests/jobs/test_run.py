@@ -130,6 +130,41 @@ def test_stopped_at_once_leaves_finished_segments_alone(
     assert content(target) == whole
 
 
+@pytest.mark.parametrize("part", ["segment", "plan"])
+def test_a_flipped_bit_in_what_is_finished_is_said_and_mended(
+    part: str, clip: Path, tiny: Settings, content: Content, whole: dict[str, Any], tmp_path: Path
+) -> None:
+    target = tmp_path / "out.mp4"
+    interrupted(clip, target, tiny)
+    folder = tmp_path / "out.mp4.dossr"
+    files = sorted((folder / "segments").iterdir()) if part == "segment" else [folder / "plan.json"]
+    for number, file in enumerate(files, start=1):
+        data = bytearray(file.read_bytes())
+        data[len(data) * number // 4] ^= 1
+        file.write_bytes(data)
+    events: list[Progress] = []
+    report = run_job(clip, target, tiny, on_progress=events.append)
+    assert report.resumed == (0 if part == "segment" else 3)
+    assert report.warnings == tuple(warning for event in events for warning in event.warnings)
+    assert sum("is not what was written" in warning for warning in report.warnings) == len(files)
+    assert content(target) == whole
+
+
+@pytest.mark.parametrize("lost", ["000001.mp4", "plan.json", "000001.mp4 unreadable"])
+def test_what_is_missing_is_made_again(
+    lost: str, clip: Path, tiny: Settings, content: Content, whole: dict[str, Any], tmp_path: Path
+) -> None:
+    target = tmp_path / "out.mp4"
+    interrupted(clip, target, tiny)
+    [file] = (tmp_path / "out.mp4.dossr").rglob(lost.split()[0])
+    file.unlink()
+    if "unreadable" in lost:
+        file.symlink_to(file.name)
+    report = run_job(clip, target, tiny)
+    assert report.resumed == (3 if lost == "plan.json" else 2)
+    assert content(target) == whole
+
+
 @pytest.mark.parametrize("stage", ["analysing", "upscaling"])
 def test_stopped_before_the_first_segment_leaves_nothing_behind(
     stage: str, clip: Path, tiny: Settings, tmp_path: Path
@@ -213,6 +248,19 @@ def test_a_changed_input_is_refused_with_the_difference(clip: Path, tiny: Settin
     source.write_bytes(clip.read_bytes() + b"\0" * 8)
     with pytest.raises(JobError, match=r"input size: \d+ bytes -> \d+ bytes; input modified: "):
         run_job(source, target, tiny)
+
+
+def test_a_new_date_or_a_copy_is_the_same_input(
+    clip: Path, tiny: Settings, content: Content, whole: dict[str, Any], tmp_path: Path
+) -> None:
+    source, target = tmp_path / "in.mp4", tmp_path / "out.mp4"
+    source.write_bytes(clip.read_bytes())
+    interrupted(source, target, tiny)
+    os.utime(source, (1, 1))
+    report = run_job(source, target, tiny)
+    assert report.resumed == 3
+    assert "another date" in report.warnings[0]
+    assert content(target) == whole
 
 
 def test_a_job_that_another_process_holds_is_refused(clip: Path, tiny: Settings, tmp_path: Path) -> None:
@@ -336,6 +384,39 @@ def test_a_finished_job_whose_folder_was_not_removed_is_only_cleared(
     assert names(tmp_path) == ["out.mp4"]
 
 
+@pytest.mark.parametrize("other", ["source", "settings"])
+def test_the_folder_of_a_finished_job_is_not_the_result_of_another(
+    other: str, clip: Path, tiny: Settings, make_clip: Callable[..., Path], tmp_path: Path, monkeypatch: Any
+) -> None:
+    target = tmp_path / "out.mp4"
+    monkeypatch.setattr("dossr_video.jobs.run.JobFolder.remove", lambda folder: None)
+    run_job(clip, target, tiny)
+    monkeypatch.undo()
+    before = target.read_bytes()
+    source = make_clip(tmp_path / "in.mp4", [6], seed=3) if other == "source" else clip
+    settings = tiny.model_copy(update={"crf": 30.0}) if other == "settings" else tiny
+    with pytest.raises(TargetError, match="exists"):
+        run_job(source, target, settings)
+    assert target.read_bytes() == before
+    report = run_job(source, target, settings, force=True)
+    assert report.resumed == 0
+    assert target.read_bytes() != before
+
+
+def test_a_target_that_appears_meanwhile_is_not_replaced(clip: Path, tiny: Settings, tmp_path: Path) -> None:
+    target = tmp_path / "out.mp4"
+
+    def appear(event: Progress) -> None:
+        if event.stage == "joining":
+            target.write_bytes(b"mine")
+
+    with pytest.raises(TargetError, match="has appeared while the work went on"):
+        run_job(clip, target, tiny, on_progress=appear)
+    assert target.read_bytes() == b"mine"
+    target.unlink()
+    assert run_job(clip, target, tiny).resumed == 6
+
+
 def test_refusals_leave_nothing_behind(clip: Path, tiny: Settings, tmp_path: Path) -> None:
     (tmp_path / "there.mp4").write_bytes(b"mine")
     (tmp_path / "in.mp4").write_bytes(clip.read_bytes())
@@ -392,17 +473,16 @@ def test_a_source_that_changes_while_it_is_worked_on_gives_no_result(
 ) -> None:
     source = tmp_path / "in.mp4"
     source.write_bytes(clip.read_bytes())
-    status = source.stat()
 
-    def touch(event: Progress) -> None:
-        if event.stage == "joining":
-            os.utime(source, ns=(0, status.st_mtime_ns + 1))
+    def grow(event: Progress) -> None:
+        if event.stage == "joining" and event.done == 0:
+            source.write_bytes(clip.read_bytes() + b"more")
 
-    with pytest.raises(SourceError, match="changed while it was worked on: input modified: ") as refusal:
-        run_job(source, tmp_path / "out.mp4", tiny, on_progress=touch)
+    with pytest.raises(SourceError, match="changed while it was worked on: input size: ") as refusal:
+        run_job(source, tmp_path / "out.mp4", tiny, on_progress=grow)
     assert "--restart" in refusal.value.hint
     assert not (tmp_path / "out.mp4").exists()
-    os.utime(source, ns=(0, status.st_mtime_ns))
+    source.write_bytes(clip.read_bytes())
     assert run_job(source, tmp_path / "out.mp4", tiny).resumed == 6  # nothing that was computed is lost
     assert content(tmp_path / "out.mp4") == whole
 

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -92,3 +94,63 @@ def test_paths_are_taken_as_they_are(clip: Path, tiny: Settings, tmp_path: Path,
 def test_what_cannot_be_fetched_is_refused(url: str, store: fsspec.AbstractFileSystem, tiny: Settings) -> None:
     with pytest.raises(SourceError, match="cannot be fetched"):
         remote.fetched(url)
+
+
+@pytest.fixture
+def served(clip: Path) -> Iterator[tuple[str, dict[str, int]]]:
+    """The address of the clip on a server, and how many bytes of it are sent."""
+    content, sent = clip.read_bytes(), {"bytes": clip.stat().st_size}
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_HEAD(self) -> None:
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(content)))
+            self.end_headers()
+
+        def do_GET(self) -> None:
+            self.do_HEAD()
+            self.wfile.write(content[: sent["bytes"]])
+
+        def log_message(self, *arguments: Any) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever).start()
+        yield f"http://127.0.0.1:{server.server_port}/films/clip.mp4?signature={'s3cret' * 60}", sent
+        server.shutdown()
+
+
+def test_a_download_that_is_cut_short_is_noticed_and_not_kept(
+    served: tuple[str, dict[str, int]], clip: Path, tiny: Settings, cache: Path, tmp_path: Path
+) -> None:
+    url, sent = served
+    sent["bytes"] //= 2
+    with pytest.raises(SourceError, match=r"clip\.mp4 cannot be fetched: ") as refusal:
+        run_job(url, tmp_path / "out.mp4", tiny)
+    assert "s3cret" not in refusal.value.message
+    assert not [path for path in cache.rglob("*") if path.is_file()]
+    sent["bytes"] *= 2
+    sent["bytes"] += 1
+    report = run_job(url, tmp_path / "out.mp4", tiny)
+    assert report.source.path == url.partition("?")[0]
+    assert report.source.size == clip.stat().st_size
+
+
+@pytest.mark.parametrize(
+    ("url", "known"),
+    [
+        ("https://me:pass@host:80/a/b.mp4?X-Amz-Signature=1", "https://host:80/a/b.mp4"),
+        ("sftp://me@host/a%20b.mp4", "sftp://host/a%20b.mp4"),
+        ("memory://films/clip.mp4", "memory://films/clip.mp4"),
+    ],
+)
+def test_urls_are_shown_without_credentials(url: str, known: str) -> None:
+    assert remote.shown_url(url) == known
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1:1/out.mp4", "nonsense://x/out.mp4"])
+def test_a_target_that_cannot_be_is_told_before_the_work(url: str, clip: Path, tiny: Settings) -> None:
+    events: list[Progress] = []
+    with pytest.raises(TargetError):
+        run_job(clip, url, tiny, on_progress=events.append, force=True)
+    assert not events

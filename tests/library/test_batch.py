@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import importlib
 import os
 import shutil
+import sqlite3
 import sys
 import threading
 import time
@@ -14,13 +16,15 @@ import pytest
 
 from dossr_video.errors import Interrupted, SourceError, TargetError
 from dossr_video.jobs.execute.local import LocalExecutor
+from dossr_video.jobs.folder import JobFolder
 from dossr_video.jobs.lock import locked
 from dossr_video.jobs.progress import Item, Progress
-from dossr_video.jobs.resolve import worker_spec
-from dossr_video.library import batch
-from dossr_video.library.batch import Batch, Outcome
+from dossr_video.library import batch, catalogue
+from dossr_video.library import work as file_work
+from dossr_video.library.batch import Batch
 from dossr_video.library.catalogue import Catalogue, Entry
 from dossr_video.library.files import Library
+from dossr_video.library.work import FileWork, Outcome
 from dossr_video.settings import Settings
 
 MakeClip = Callable[..., Path]
@@ -29,11 +33,6 @@ MakeClip = Callable[..., Path]
 @pytest.fixture(scope="module")
 def short(make_clip: MakeClip, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_clip(tmp_path_factory.mktemp("short") / "short.mp4", [5])
-
-
-@pytest.fixture(scope="module")
-def executor(tiny: Settings) -> LocalExecutor:
-    return LocalExecutor(worker_spec(tiny))
 
 
 @pytest.fixture
@@ -66,7 +65,8 @@ def test_does_a_library_and_mirrors_its_tree(
     outcomes = Batch(library, tiny).run(on_outcome=seen.append, on_progress=events.append, executor=executor)
     assert seen == outcomes
     items = dict.fromkeys(event.item for event in events)
-    assert list(items) == [Item("a.mp4", 1, 4), Item("b.avi", 2, 4), Item("c.mkv", 4, 4)]
+    names = ["a.mp4", "b.avi", "bad.mov", "c.mkv"]
+    assert list(items) == [Item(name, number, 4) for number, name in enumerate(names, start=1)]
     assert verdicts(outcomes) == {"a.mp4": "done", "b.avi": "done", "bad.mov": "failed", "c.mkv": "done"}
     assert tree(tmp_path / "out") == ["a.mp4", "b.avi.mkv", "deep/er/c.mkv"]
     failed = outcomes[2]
@@ -99,7 +99,7 @@ def test_other_settings_do_the_library_again(
     Batch(library, tiny).run(executor=executor)
     same, other = tiny.model_copy(update={"chunk": 2}), tiny.model_copy(update={"crf": 30.0})
     assert set(verdicts(Batch(library, same).run(executor=executor)).values()) == {"unchanged"}
-    assert set(verdicts(Batch(library, other).run()).values()) == {"done"}
+    assert set(verdicts(Batch(library, other).run(executor=executor)).values()) == {"done"}
 
 
 def test_a_file_that_somebody_put_among_the_results_is_not_overwritten(
@@ -113,6 +113,114 @@ def test_a_file_that_somebody_put_among_the_results_is_not_overwritten(
     assert (tmp_path / "out" / "a.mp4").read_bytes() == b"mine"
     [outcome] = Batch(library, tiny, force=True).run(executor=executor)
     assert outcome.verdict == "done"
+
+
+def test_a_result_that_was_edited_since_is_not_overwritten(
+    folder: Path, tiny: Settings, executor: LocalExecutor, tmp_path: Path
+) -> None:
+    library, target = Library(folder, tmp_path / "out", include=("a.*",)), tmp_path / "out" / "a.mp4"
+    Batch(library, tiny).run(executor=executor)
+    edited = bytearray(target.read_bytes())
+    edited[-1] ^= 1  # the size stays
+    target.write_bytes(edited)
+    work = Batch(library, tiny.model_copy(update={"crf": 30.0}))
+    [outcome] = work.run(executor=executor)
+    assert outcome.verdict == "failed"
+    assert outcome.error is not None
+    assert "changed since it was made" in outcome.error
+    assert target.read_bytes() == edited
+    [outcome] = work.run(executor=executor)  # the catalogue remembers what it made
+    assert outcome.verdict == "failed"
+    [outcome] = replace(work, force=True).run(executor=executor)
+    assert outcome.verdict == "done"
+
+
+@pytest.mark.parametrize("folder_left", [False, True])
+def test_a_run_killed_when_a_result_had_its_name_is_done(
+    folder_left: bool,
+    folder: Path,
+    tiny: Settings,
+    executor: LocalExecutor,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    library, target = Library(folder, tmp_path / "out", include=("a.*",)), tmp_path / "out" / "a.mp4"
+
+    def kill(jobs: JobFolder) -> None:
+        if not folder_left:
+            remove(jobs)
+        raise KeyboardInterrupt
+
+    remove = JobFolder.remove
+    monkeypatch.setattr(JobFolder, "remove", kill)
+    with pytest.raises(KeyboardInterrupt):
+        Batch(library, tiny).run(executor=executor)
+    monkeypatch.undo()
+    made = target.stat().st_mtime_ns
+    [outcome] = Batch(library, tiny).run(executor=executor)
+    assert (outcome.verdict, outcome.frames) == ("done", 5)
+    assert target.stat().st_mtime_ns == made
+    [outcome] = Batch(library, tiny).run(executor=executor)
+    assert outcome.verdict == "unchanged"
+    assert tree(tmp_path / "out") == ["a.mp4"]
+
+
+def test_a_file_that_crashes_the_libraries_is_an_outcome_and_the_others_are_done(
+    short: Path, tiny: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent))
+    monkeypatch.syspath_prepend(Path(__file__).parent)
+    monkeypatch.setattr(batch, "FileWork", importlib.import_module("crashing").Crashing)
+    folder = tmp_path / "in"
+    folder.mkdir()
+    for name in ("a.mp4", "crash.mp4", "z.mp4"):
+        shutil.copyfile(short, folder / name)
+    outcomes = Batch(Library(folder, tmp_path / "out"), tiny).run()
+    assert verdicts(outcomes) == {"a.mp4": "done", "crash.mp4": "crashed", "z.mp4": "done"}
+    assert "SIGABRT" in str(outcomes[1].error)
+    entry = Catalogue(tmp_path / "out").get("crash.mp4")
+    assert entry is not None
+    assert (entry.state, entry.error) == ("crashed", outcomes[1].error)
+    assert tree(tmp_path / "out") == ["a.mp4", "z.mp4"]
+
+
+def test_a_catalogue_of_an_older_version_is_read(
+    folder: Path, tiny: Settings, executor: LocalExecutor, tmp_path: Path
+) -> None:
+    work = Batch(Library(folder, tmp_path / "out", include=("a.*",)), tiny)
+    work.run(executor=executor)
+    with sqlite3.connect(tmp_path / "out" / ".dossr-video.sqlite") as connection:
+        for column in ("result_sha256", "coming"):
+            connection.execute(f"ALTER TABLE files DROP COLUMN {column}")
+    connection.close()
+    assert [outcome.verdict for outcome in work.run(executor=executor)] == ["unchanged"]
+    other = replace(work, settings=tiny.model_copy(update={"crf": 30.0}))
+    assert [outcome.verdict for outcome in other.run(executor=executor)] == ["done"]
+
+
+def test_a_locked_catalogue_costs_only_the_file(
+    folder: Path, tiny: Settings, executor: LocalExecutor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(catalogue, "WAIT", 0.0)
+    work = Batch(Library(folder, tmp_path / "out", include=("a.*", "b.*")), tiny)
+    work.run(executor=executor)
+    lock = sqlite3.connect(tmp_path / "out" / ".dossr-video.sqlite", isolation_level=None)
+
+    def hold(outcome: Outcome) -> None:
+        lock.execute("ROLLBACK")
+
+    do = FileWork.do
+
+    def do_locked(self: FileWork, source: Path, **hooks: Any) -> Outcome:
+        if source.name == "a.mp4":
+            lock.execute("BEGIN EXCLUSIVE")
+        return do(self, source, **hooks)
+
+    monkeypatch.setattr(FileWork, "do", do_locked)
+    first, second = work.run(executor=executor, on_outcome=lambda outcome: lock.in_transaction and hold(outcome))
+    lock.close()
+    assert (first.verdict, second.verdict) == ("failed", "unchanged")
+    assert "locked" in str(first.error)
 
 
 def test_two_sources_of_one_result_are_not_mixed_up(
@@ -130,14 +238,14 @@ def test_two_sources_of_one_result_are_not_mixed_up(
 def test_a_defect_in_one_file_does_not_stop_the_rest(
     folder: Path, tiny: Settings, executor: LocalExecutor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run_job = batch.run_job
+    run_job = file_work.run_job
 
     def fail(source: Path, *arguments: Any, **options: Any) -> Any:
         if source.name == "a.mp4":
             raise ZeroDivisionError("defect")
         return run_job(source, *arguments, **options)
 
-    monkeypatch.setattr(batch, "run_job", fail)
+    monkeypatch.setattr(file_work, "run_job", fail)
     outcomes = Batch(Library(folder, tmp_path / "out"), tiny).run(executor=executor)
     assert verdicts(outcomes) == {"a.mp4": "failed", "b.avi": "done", "bad.mov": "failed"}
     assert outcomes[0].error == "ZeroDivisionError: defect"

@@ -10,6 +10,7 @@ from click.testing import CliRunner
 
 from dossr_video.cli.commands import app
 from dossr_video.errors import Interrupted, TargetError
+from dossr_video.jobs.execute.local import LocalExecutor
 from dossr_video.jobs.lock import locked
 from dossr_video.jobs.progress import Progress
 from dossr_video.jobs.run import run_job
@@ -31,9 +32,9 @@ def folder(clip: Path, tmp_path: Path) -> Path:
 
 
 def test_an_estimate_counts_frames_and_measures_this_machine_and_writes_nothing(
-    folder: Path, tiny: Settings, tmp_path: Path
+    folder: Path, tiny: Settings, tmp_path: Path, executor: LocalExecutor
 ) -> None:
-    found = estimate(Batch(Library(folder, tmp_path / "out"), tiny))
+    found = estimate(Batch(Library(folder, tmp_path / "out"), tiny), executor=executor)
     assert (found.files, found.frames) == (2, 108)
     assert found.speed is not None
     assert found.hours == pytest.approx(108 * 32 * 24 * found.speed.seconds_per_pixel / 3600)
@@ -43,24 +44,30 @@ def test_an_estimate_counts_frames_and_measures_this_machine_and_writes_nothing(
     assert [path.name for path in tmp_path.iterdir()] == ["in"]
 
 
-def test_an_estimate_leaves_out_what_is_done(folder: Path, tiny: Settings, tmp_path: Path) -> None:
+def test_an_estimate_leaves_out_what_is_done(
+    folder: Path, tiny: Settings, tmp_path: Path, executor: LocalExecutor
+) -> None:
     library = Library(folder, tmp_path / "out")
-    Batch(library, tiny).run()
-    found = estimate(Batch(library, tiny))
+    Batch(library, tiny).run(executor=executor)
+    found = estimate(Batch(library, tiny), executor=executor)
     assert (found.files, found.frames, found.speed) == (0, 0, None)
     assert len(found.refused) == 1
 
 
-def test_an_estimate_minds_start_and_duration(folder: Path, tiny: Settings, tmp_path: Path) -> None:
+def test_an_estimate_minds_start_and_duration(
+    folder: Path, tiny: Settings, tmp_path: Path, executor: LocalExecutor
+) -> None:
     cut = tiny.model_copy(update={"start": 0.5, "duration": 0.4})
-    found = estimate(Batch(Library(folder, tmp_path / "out", include=("a.mp4",)), cut))
+    found = estimate(Batch(Library(folder, tmp_path / "out", include=("a.mp4",)), cut), executor=executor)
     assert found.frames == pytest.approx(0.4 * 25, abs=1)
 
 
-def test_an_estimate_shows_what_it_does_and_can_be_stopped(folder: Path, tiny: Settings, tmp_path: Path) -> None:
+def test_an_estimate_shows_what_it_does_and_can_be_stopped(
+    folder: Path, tiny: Settings, tmp_path: Path, executor: LocalExecutor
+) -> None:
     events: list[Progress] = []
     work = Batch(Library(folder, tmp_path / "out"), tiny)
-    estimate(work, on_progress=events.append)
+    estimate(work, executor=executor, on_progress=events.append)
     seen = dict.fromkeys((event.item.name, event.item.number, event.stage) for event in events if event.item)
     assert list(seen) == [
         ("a.mp4", 1, "probing"),
@@ -69,14 +76,14 @@ def test_an_estimate_shows_what_it_does_and_can_be_stopped(folder: Path, tiny: S
         *(("b.mp4", 1, f"measuring, {stage}") for stage in ("analysing", "upscaling", "joining", "verifying")),
     ]
     with pytest.raises(Interrupted, match="after 0 files were probed"):
-        estimate(work, cancelled=lambda: True)
+        estimate(work, executor=executor, cancelled=lambda: True)
 
 
 def test_status_tells_of_running_interrupted_done_and_failed_files(
-    folder: Path, clip: Path, tiny: Settings, tmp_path: Path, content: Callable[[Path], object]
+    folder: Path, clip: Path, tiny: Settings, tmp_path: Path, content: Callable[[Path], object], executor: LocalExecutor
 ) -> None:
     results = tmp_path / "out"
-    Batch(Library(folder, results), tiny).run()
+    Batch(Library(folder, results), tiny).run(executor=executor)
     seen = 0
 
     def watch(event: Progress) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from dossr_video.errors import Interrupted
+from dossr_video.jobs.execute.local import LocalExecutor
 from dossr_video.jobs.progress import Progress
 from dossr_video.library.batch import Batch
 from dossr_video.library.files import Library
@@ -33,8 +34,10 @@ def batch(short: Path, tiny: Settings, tmp_path: Path) -> Batch:
     return Batch(Library(sources, tmp_path / "out", recursive=True), tiny)
 
 
-def test_every_result_has_a_report_and_a_page_and_the_index_leads_to_them(batch: Batch) -> None:
-    outcomes = batch.run()
+def test_every_result_has_a_report_and_a_page_and_the_index_leads_to_them(
+    batch: Batch, executor: LocalExecutor
+) -> None:
+    outcomes = batch.run(executor=executor)
     done = [outcome.target for outcome in outcomes if outcome.verdict == "done"]
     assert len(done) == 2
     for target in done:
@@ -52,37 +55,48 @@ def test_every_result_has_a_report_and_a_page_and_the_index_leads_to_them(batch:
     assert "1 failed" in text
 
 
-def test_a_page_that_is_missing_is_written_by_the_next_run(batch: Batch) -> None:
+def test_a_page_that_is_missing_is_written_by_the_next_run(batch: Batch, executor: LocalExecutor) -> None:
     def stop(event: Progress) -> None:
         stopped.extend(["now"] if event.stage == "reporting" else [])
 
     stopped: list[str] = []
     target = batch.library.results / "a.mkv"
     with pytest.raises(Interrupted):
-        batch.run(on_progress=stop, cancelled=lambda: bool(stopped))
+        batch.run(executor=executor, on_progress=stop, cancelled=lambda: bool(stopped))
     assert report_of(target).exists()
     assert not page_of(target).exists()
     written = target.stat().st_mtime_ns
-    verdicts = {outcome.source.name: outcome.verdict for outcome in batch.run()}
+    verdicts = {outcome.source.name: outcome.verdict for outcome in batch.run(executor=executor)}
     assert verdicts["a.mkv"] == "unchanged"
     assert page_of(target).exists()
     assert target.stat().st_mtime_ns == written
 
 
-def test_a_new_result_has_a_new_page(batch: Batch, tiny: Settings) -> None:
-    batch.run()
+def test_a_new_result_has_a_new_page(batch: Batch, tiny: Settings, executor: LocalExecutor) -> None:
+    batch.run(executor=executor)
     page = page_of(batch.library.results / "a.mkv")
     before = page.read_text()
-    Batch(batch.library, tiny.model_copy(update={"crf": 30.0})).run()
+    Batch(batch.library, tiny.model_copy(update={"crf": 30.0})).run(executor=executor)
     assert page.read_text() != before
     assert "30.0" in page.read_text()
 
 
-def test_a_page_that_cannot_be_written_is_a_warning(batch: Batch) -> None:
+def test_a_page_that_cannot_be_written_is_a_warning(batch: Batch, executor: LocalExecutor) -> None:
     for blocked in (page_of(batch.library.results / "a.mkv"), batch.library.results / INDEX):
         (blocked / "mine").mkdir(parents=True)
     warnings: list[str] = []
-    outcomes = batch.run(on_progress=lambda event: warnings.extend(event.warnings))
+    outcomes = batch.run(executor=executor, on_progress=lambda event: warnings.extend(event.warnings))
     assert [outcome.verdict for outcome in outcomes] == ["done", "failed", "done"]
-    assert sum("a.mkv has no report" in warning for warning in warnings) == 1
+    assert sum("a.mkv has no page" in warning for warning in warnings) == 1
     assert sum("dossr-video.html" in warning or "cannot be written" in warning for warning in warnings) == 4
+
+
+def test_somebody_elses_file_in_the_place_of_a_report_stays(batch: Batch, executor: LocalExecutor) -> None:
+    batch.library.results.mkdir()
+    other = report_of(batch.library.results / "a.mkv")
+    other.write_text('{"mine": 1}')
+    warnings: list[str] = []
+    outcomes = batch.run(executor=executor, on_progress=lambda event: warnings.extend(event.warnings))
+    assert outcomes[0].verdict == "done"
+    assert any("a.mkv.json exists and is no report" in warning for warning in warnings)
+    assert other.read_text() == '{"mine": 1}'

@@ -13,7 +13,7 @@ from dossr_video.jobs.execute.executor import Task
 from dossr_video.jobs.execute.worker import Worker
 from dossr_video.jobs.fingerprint import SourceMark
 from dossr_video.jobs.scratch import Scratch
-from dossr_video.jobs.urls import fetched
+from dossr_video.jobs.urls import fetched, shown_url
 from dossr_video.runspec import WorkerInfo, WorkerSpec
 from dossr_video.segments import SegmentResult
 
@@ -97,7 +97,9 @@ class RemoteWorker:
         copy = fetched(task.url)
         self._fetched = copy.parent
         if not _is_there(copy, mark):
-            raise SourceError(f"{task.url} has changed since the job began", hint="begin anew with --restart")
+            raise SourceError(
+                f"{shown_url(task.url)} has changed since the job began", hint="begin anew with --restart"
+            )
         return copy
 
     def written(self) -> int:

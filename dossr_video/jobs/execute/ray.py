@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import socket
 import time
 from collections import Counter, deque
 from collections.abc import Iterable
@@ -19,12 +21,16 @@ from dossr_video.runspec import WorkerInfo, WorkerSpec
 
 try:
     import ray
+    from ray._private import ray_constants, services
     from ray.exceptions import RayActorError, RayTaskError
 except ImportError as missing:
     raise JobError("--ray needs Ray, which is not installed", hint="pip install 'dossr-video[ray]'") from missing
 
 DEATHS = 3  # of workers on one segment, after which the job fails
 CLEANING = 10.0  # seconds that the workers have to clean up after a job
+KNOCK = 10.0  # seconds that an address has to answer
+HELLO = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, 4, 0, 0, 0, 0, 0])
+"""How gRPC begins: the preface of HTTP/2 and empty settings, a frame of type 4; a server answers with such a frame."""
 POLL = 0.5  # seconds between two polls of the workers
 
 
@@ -173,13 +179,38 @@ def _save_segment(actor: Any, task: Task) -> None:
 def _connect(address: str) -> None:
     if ray.is_initialized():
         return
+    options = {"log_to_driver": False, "include_dashboard": False}
     try:
-        ray.init(address=None if address == "local" else address, log_to_driver=False, include_dashboard=False)
-    except (ConnectionError, RuntimeError, ValueError) as error:
+        if address == "local":
+            # Else Ray listens on the address of a network card, for whoever is in that network.
+            ray_constants.ENABLE_RAY_CLUSTER = False
+            os.environ[ray_constants.ENABLE_RAY_CLUSTERS_ENV_VAR] = "0"
+            ray.init(address="local", _node_ip_address="127.0.0.1", **options)  # whatever RAY_ADDRESS says
+        else:
+            _knock(address)
+            ray.init(address=address, **options)
+    except (OSError, RuntimeError, ValueError) as error:
         raise JobError(
             f"no Ray cluster answers at {address}: {str(error).splitlines()[0]}",
             hint="check the address, or use --ray local",
         ) from error
+
+
+def _knock(address: str) -> None:
+    """Raises OSError where no Ray listens at host:port, ValueError for no port. Ray itself would try for minutes."""
+    if address == "auto":
+        return
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if not host or not port.isdigit():
+        raise ValueError("an address is host:port")
+    if host in ("localhost", "127.0.0.1") and not address.startswith("ray://"):
+        host = services.resolve_ip_for_localhost(host)  # as Ray does
+    with socket.create_connection((host.strip("[]"), int(port)), timeout=KNOCK) as knocking:
+        if os.environ.get("RAY_USE_TLS", "0") != "0":
+            return
+        knocking.sendall(HELLO)
+        if knocking.recv(4)[3:4] != b"\x04":
+            raise ConnectionError("what answers there is not Ray")
 
 
 def _start_actors(spec: WorkerSpec) -> list[Any]:

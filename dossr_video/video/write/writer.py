@@ -169,8 +169,8 @@ def check_target(target: Path, settings: TargetSettings, *, source: Path | None 
         raise TargetError(f"the folder {target.parent} does not exist", hint="make it first, or check the path")
     if not os.access(target.parent, os.W_OK):
         raise TargetError(f"the folder {target.parent} may not be written to", hint="choose another folder")
-    if target.exists():
-        if source is not None and source.exists() and target.samefile(source):
+    if os.path.lexists(target):  # also a link to nothing
+        if source is not None and source.exists() and target.exists() and target.samefile(source):
             raise TargetError(f"{target} is the input itself", hint="give the result another name")
         if not force:
             raise TargetError(f"{target} exists", hint="choose another name, or overwrite it with --force")

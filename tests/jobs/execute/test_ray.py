@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from dossr_video.errors import Interrupted, ModelError
+from dossr_video.errors import Interrupted, JobError, ModelError
 from dossr_video.jobs.progress import Progress
 from dossr_video.jobs.resolve import worker_spec
 from dossr_video.jobs.run import run_job
@@ -25,9 +27,47 @@ ray = pytest.importorskip("ray", reason="the extra `ray` is not installed")
 Content = Callable[[Path], dict[str, Any]]
 
 
+@pytest.mark.parametrize("address", ["127.0.0.1:1", "nowhere.invalid:6379", "nonsense", "127.0.0.1:", "auto"])
+def test_an_address_where_no_cluster_is_is_refused_at_once(
+    address: str, tiny: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from dossr_video.jobs.execute.ray import RayExecutor
+
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    with pytest.raises(JobError, match=f"no Ray cluster answers at {address}: .+") as refusal:
+        RayExecutor(worker_spec(tiny), address=address)
+    assert "\n" not in refusal.value.message
+
+
+def test_what_answers_but_is_not_ray_is_refused(tiny: Settings) -> None:
+    from dossr_video.jobs.execute.ray import RayExecutor
+
+    def answer() -> None:
+        connection, _ = server.accept()
+        with connection:
+            connection.recv(100)
+            connection.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+
+    with socket.create_server(("", 0)) as server:
+        thread = threading.Thread(target=answer)
+        thread.start()
+        with pytest.raises(JobError, match="is not Ray"):
+            RayExecutor(worker_spec(tiny), address=f"127.0.0.1:{server.getsockname()[1]}")
+        thread.join()
+
+
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[None]:
-    ray.init(num_cpus=2, num_gpus=0, include_dashboard=False, log_to_driver=False)
+    """As `--ray local` starts it, but of two workers on any machine."""
+    from dossr_video.jobs.execute import ray as executor
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RAY_ADDRESS", "192.0.2.1:6379")  # of a cluster that nobody asked for
+        patch.setattr(ray, "init", partial(ray.init, num_cpus=2, num_gpus=0))
+        executor._connect("local")
+    address = ray.get_runtime_context().gcs_address
+    assert address.startswith("127.0.0.1:")
+    executor._knock(address)
     yield
     ray.shutdown()
 

@@ -1,0 +1,71 @@
+"""Signals: how a run is stopped and paused."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+from dossr_video.cli.console import say
+
+STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+@contextmanager
+def interruptible() -> Iterator[Callable[[], bool]]:
+    """Whether the user has asked to stop. While a run is paused, the answer is not given.
+
+    Ctrl-C, SIGTERM and SIGHUP (a terminal that is closed) are alike: the first lets the running segment finish, the
+    second ends at once. SIGUSR1 pauses, and again goes on.
+    """
+    asked = paused = False
+
+    def ask(number: int, frame: FrameType | None) -> None:
+        nonlocal asked
+        if number == signal.SIGHUP:
+            _leave_terminal()
+        if asked:
+            raise KeyboardInterrupt
+        asked = True
+        say("stopping after the running segment; press Ctrl-C again to stop at once")
+
+    def pause(number: int, frame: FrameType | None) -> None:
+        nonlocal paused
+        paused = not paused
+        say(f"paused; `kill -USR1 {os.getpid()}` goes on" if paused else "going on")
+
+    def stopping() -> bool:
+        while paused and not asked:
+            time.sleep(0.1)
+        return asked
+
+    # Under nohup SIGHUP is ignored, and stays so.
+    stops = [number for number in STOPS if signal.getsignal(number) is not signal.SIG_IGN]
+    before = {number: signal.signal(number, ask) for number in stops}
+    before[signal.SIGUSR1] = signal.signal(signal.SIGUSR1, pause)
+    try:
+        yield stopping
+    finally:
+        # Once stopping, a further Ctrl-C must not break into the last words.
+        for number, previous in before.items():
+            signal.signal(number, signal.SIG_IGN if asked else previous)
+
+
+def _leave_terminal() -> None:
+    """Write nowhere from now on: what is written to a terminal that is gone is an error."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for descriptor in (1, 2):
+        if os.isatty(descriptor) or not _can_write(descriptor):
+            os.dup2(nowhere, descriptor)
+    os.close(nowhere)
+
+
+def _can_write(descriptor: int) -> bool:
+    try:
+        os.write(descriptor, b"")
+    except OSError:
+        return False
+    return True

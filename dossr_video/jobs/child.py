@@ -1,0 +1,188 @@
+"""Work in a process of its own: what crashes the libraries there ends that process, not this one."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pickle
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import IO, Any
+
+from dossr_video.errors import JobError
+from dossr_video.heap import keep_one_heap
+from dossr_video.jobs.progress import OnProgress, Progress, no_progress
+
+LOOKING = 300.0  # seconds without a sign of life while a file is looked at, after which the process is ended
+LOOKS = frozenset({"starting", "probing", "analysing"})  # stages
+GRACE = 10.0  # seconds to tidy up in, before a process is killed
+POLL = 0.2  # seconds
+
+
+class CrashError(JobError):
+    """The process that did the work is gone."""
+
+
+class Here:
+    """As Child, in this process."""
+
+    def __init__(self, make: Callable[[], Any]) -> None:
+        self._object = make()
+
+    def call(
+        self,
+        method: str,
+        *arguments: Any,
+        on_progress: OnProgress = no_progress,
+        cancelled: Callable[[], bool] = lambda: False,
+    ) -> Any:
+        return getattr(self._object, method)(*arguments, on_progress=on_progress, cancelled=cancelled)
+
+    def close(self) -> None:
+        """There is nothing to end."""
+
+
+class Child:
+    """An object in a process of its own, which is started with the first call, and again after a crash."""
+
+    def __init__(self, make: Callable[[], Any]) -> None:
+        """`make` is pickled, and called in the other process."""
+        self._make = make
+        self._running: tuple[subprocess.Popen[bytes], Connection, IO[bytes]] | None = None
+
+    def call(
+        self,
+        method: str,
+        *arguments: Any,
+        on_progress: OnProgress = no_progress,
+        cancelled: Callable[[], bool] = lambda: False,
+    ) -> Any:
+        """What the method of the object gives back; it gets `on_progress` and `cancelled` as keywords too.
+
+        Raises what the method raises, and CrashError when the process ends in the middle or gives no sign of life while
+        it looks at a file.
+        """
+        stage, heard = "starting", time.monotonic()
+        try:
+            _, connection, _ = self._running = self._running or _start(self._make)
+            connection.send((method, arguments))
+            while True:
+                if not connection.poll(POLL):
+                    if stage in LOOKS and time.monotonic() - heard > LOOKING:
+                        raise self._stuck(stage)
+                    continue
+                kind, value = connection.recv()
+                if kind == "progress":
+                    stage = value.stage
+                    on_progress(value)
+                elif kind == "cancelled":
+                    connection.send(cancelled())
+                elif kind == "error":
+                    raise value
+                else:
+                    return value
+                heard = time.monotonic()  # after a pause, too
+        except (EOFError, ConnectionError) as error:
+            raise self._crashed(stage) from error
+        except KeyboardInterrupt:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """End the process; what it was doing is given up."""
+        if self._running is None:
+            return
+        process, connection, log = self._running
+        self._running = None
+        process.send_signal(signal.SIGINT)
+        connection.close()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(GRACE)
+        process.kill()
+        process.wait()
+        log.close()
+
+    def _stuck(self, stage: str) -> CrashError:
+        self.close()
+        return CrashError(
+            f"no sign of life for {LOOKING / 60:.0f} minutes ({stage})",
+            hint="the file may be damaged: `ffmpeg -i FILE -c copy NEW.mkv` often mends it",
+        )
+
+    def _crashed(self, stage: str) -> CrashError:
+        assert self._running is not None
+        process, _, log = self._running
+        code = process.wait()
+        log.seek(0)
+        said = log.read().decode(errors="replace").strip().splitlines()
+        self.close()
+        how = f"by {signal.Signals(-code).name}" if code < 0 else f"with exit code {code}"
+        if code == -signal.SIGKILL:
+            how += ", often because the memory ran out"
+        last = f": {said[-1]}" if said else ""
+        return CrashError(
+            f"the process that worked on it ended {how} ({stage}){last}",
+            hint="the libraries cannot take the file as it is: `ffmpeg -i FILE -c copy NEW.mkv` often mends it",
+        )
+
+
+def _start(make: Callable[[], Any]) -> tuple[subprocess.Popen[bytes], Connection, IO[bytes]]:
+    mine, other = socket.socketpair()
+    log = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the process
+    paths = [str(Path(__file__).parents[2]), *filter(None, [os.environ.get("PYTHONPATH")])]
+    with other:
+        process = subprocess.Popen(
+            [sys.executable, "-c", f"from dossr_video.jobs.child import serve; serve({other.fileno()})"],
+            pass_fds=[other.fileno()],
+            stdin=subprocess.DEVNULL,
+            stderr=log,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
+            start_new_session=True,  # Ctrl-C is for the process that the user sees
+        )
+    connection = Connection(mine.detach())
+    connection.send_bytes(pickle.dumps(make))
+    return process, connection, log
+
+
+def serve(descriptor: int) -> None:
+    """The other process: makes the object and answers calls until nobody is there any more."""
+    keep_one_heap()
+    connection, lock = Connection(descriptor), threading.Lock()
+
+    def on_progress(event: Progress) -> None:
+        with lock:
+            connection.send(("progress", event))
+
+    def cancelled() -> bool:
+        with lock:  # workers ask from threads of their own
+            connection.send(("cancelled", None))
+            return bool(connection.recv())
+
+    with contextlib.suppress(EOFError, ConnectionError, KeyboardInterrupt):
+        made = pickle.loads(connection.recv_bytes())()
+        while True:
+            method, arguments = connection.recv()
+            try:
+                result = getattr(made, method)(*arguments, on_progress=on_progress, cancelled=cancelled)
+            except (EOFError, ConnectionError, KeyboardInterrupt):
+                raise
+            except Exception as error:
+                _send_error(connection, error)
+            else:
+                connection.send(("done", result))
+
+
+def _send_error(connection: Connection, error: Exception) -> None:
+    try:
+        pickle.loads(pickle.dumps(error))
+    except Exception:  # of a library: it cannot travel as it is
+        error = RuntimeError(f"{type(error).__name__}: {error}")
+    connection.send(("error", error))

@@ -1,0 +1,55 @@
+"""The files that a run writes beside its result: checked before the work, so that nothing is overwritten after it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from itertools import combinations
+from pathlib import Path
+
+from dossr_video.errors import SettingsError, TargetError
+
+ENDINGS = {"--json-report": (".json",), "--report": (".html", ".htm"), "--before-after": (".png",)}
+
+
+def check_outputs(outputs: Mapping[str, Path], *, source: Path | None, target: Path | None, force: bool) -> None:
+    """Check paths that need no reading.
+
+    Args:
+        outputs: Paths by the options that name them.
+        source: The input; None: behind a URL.
+        target: The result; None: behind a URL.
+        force: Whether files that exist may be overwritten.
+
+    Raises:
+        SettingsError: A name has another extension than what is written into it.
+        TargetError: A path is the input, the result or another output, is there already, or cannot be written.
+    """
+    for option, path in outputs.items():
+        if path.suffix.lower() not in ENDINGS[option]:
+            raise SettingsError(
+                f"{option} {path} must end in {' or '.join(ENDINGS[option])}", hint="give the file another name"
+            )
+        if source is not None and is_same(path, source):
+            raise TargetError(f"{option} {path} is the input itself", hint="give the file another name")
+        if target is not None and is_same(path, target):
+            raise TargetError(f"{option} {path} is the result itself", hint="give the file another name")
+        if path.is_dir():
+            raise TargetError(f"{option} {path} is a folder", hint="name a file in it")
+        if not path.parent.is_dir():
+            raise TargetError(f"{option} {path}: the folder {path.parent} does not exist", hint="make it first")
+        if not os.access(path.parent, os.W_OK):
+            raise TargetError(f"{option} {path}: the folder may not be written to", hint="choose another folder")
+        if os.path.lexists(path) and not force:
+            raise TargetError(f"{option} {path} exists", hint="choose another name, or overwrite it with --force")
+    for (one, path), (other, second) in combinations(outputs.items(), 2):
+        if is_same(path, second):
+            raise TargetError(f"{one} and {other} name the same file {path}", hint="give one of them another name")
+
+
+def is_same(path: Path, other: Path) -> bool:
+    """Whether both are one file, by any name, spelling or link; also where there is none yet."""
+    try:
+        return path.samefile(other)
+    except OSError:
+        return path.resolve() == other.resolve()

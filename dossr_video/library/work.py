@@ -1,0 +1,209 @@
+"""One file of a library: from its name to its result, its report and its page."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Literal
+
+from dossr_video.errors import DossrError, Interrupted, TargetError
+from dossr_video.jobs.execute.executor import Executor
+from dossr_video.jobs.execute.local import LocalExecutor
+from dossr_video.jobs.fingerprint import SourceMark, sha256
+from dossr_video.jobs.folder import JobFolder
+from dossr_video.jobs.lock import HeldError
+from dossr_video.jobs.progress import OnProgress, Progress
+from dossr_video.jobs.report import Report
+from dossr_video.jobs.resolve import resolve_sampling, worker_spec
+from dossr_video.jobs.resources import write_errors
+from dossr_video.jobs.run import run_job
+from dossr_video.library.catalogue import Catalogue, Entry
+from dossr_video.library.files import Library
+from dossr_video.library.pages import write_page, write_report
+from dossr_video.names import shown
+from dossr_video.settings import Settings
+
+Verdict = Literal["done", "unchanged", "failed", "crashed", "busy"]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """The outcome of one file in this run; `busy` when another process works on it."""
+
+    source: Path
+    target: Path
+    verdict: Verdict
+    seconds: float = 0.0  # of this run
+    frames: int | None = None
+    error: str | None = None
+    hint: str | None = None
+
+
+@dataclass(frozen=True)
+class FileWork:
+    """Does files of a library. All that opens a video is here, where it may run in a process of its own."""
+
+    library: Library
+    settings: Settings
+    force: bool  # overwrite results that the catalogue does not know
+    restart: bool  # drop the finished segments of interrupted files
+    cluster: str | None = None  # address of a Ray cluster; None: this machine
+    given: Executor | None = field(default=None, compare=False)
+
+    def prepare(self, *, on_progress: OnProgress, cancelled: Callable[[], bool]) -> None:
+        """Load the model, and refuse once what would be refused for every file; ModelError, SettingsError."""
+        info = self.executor.info
+        resolve_sampling(self.settings, info.defaults, model=info.model)
+
+    @cached_property
+    def executor(self) -> Executor:
+        spec = worker_spec(self.settings)
+        if self.given is not None or self.cluster is None:
+            return self.given or LocalExecutor(spec)
+        from dossr_video.jobs.execute.ray import RayExecutor
+
+        return RayExecutor(spec, address=self.cluster)
+
+    def do(self, source: Path, *, on_progress: OnProgress, cancelled: Callable[[], bool]) -> Outcome:
+        """Do a file that is new, has changed, failed before or was done with other settings. Raises Interrupted."""
+        target, started = self.library.target_of(source), time.monotonic()
+        on_progress(Progress("probing"))
+        try:
+            outcome = self._claimed(source, target, on_progress, cancelled)
+        except Interrupted:
+            raise
+        except HeldError as error:
+            outcome = Outcome(source, target, "busy", error=error.message, hint=error.hint)
+        except OSError as error:  # gone since it was listed, or not readable
+            outcome = Outcome(
+                source, target, "failed", error=str(error), hint="check that the file is there and may be read"
+            )
+        except DossrError as error:
+            outcome = Outcome(source, target, "failed", error=error.message, hint=error.hint)
+        except Exception as error:
+            message = f"{type(error).__name__}: {error}"
+            outcome = Outcome(source, target, "failed", error=message, hint="please report this defect of dossr-video")
+        if outcome.verdict in ("done", "unchanged"):
+            write_page(source, target, on_progress, cancelled)
+        return replace(outcome, seconds=time.monotonic() - started)
+
+    def failed(self, outcome: Outcome) -> Outcome:
+        """Note in the catalogue that a file failed or crashed; `unchanged` where another process has done it."""
+        try:
+            entry = self.entry(outcome.source)
+            catalogue = Catalogue(self.library.results)
+            before = catalogue.get(entry.source)
+            if before is not None and before.covers(entry):
+                return replace(outcome, verdict="unchanged", error=None, hint=None)
+            state: Literal["failed", "crashed"] = "crashed" if outcome.verdict == "crashed" else "failed"
+            error, hint = shown(outcome.error or ""), shown(outcome.hint or "")
+            noted = replace(entry.after(before), state=state, error=error, hint=hint)
+            catalogue.put(replace(noted, finished=time.time()))
+        except (OSError, DossrError):  # the file or the catalogue cannot be used: the outcome says why
+            pass
+        return outcome
+
+    def entry(self, source: Path) -> Entry:
+        """What the catalogue is to say of a file; OSError or SourceError when it cannot be read."""
+        if source.is_dir():  # see Library.files
+            raise OSError(f"the folder {source} cannot be read")
+        mark = SourceMark.of(source)
+        return Entry(
+            self.library.name_of(source),
+            shown(self.library.target_of(source).relative_to(self.library.results).as_posix()),
+            "running",
+            mark.size,
+            mark.modified,
+            mark.sample,
+            self.settings.digest(),
+            time.time(),
+        )
+
+    def tidy(self, source: Path) -> None:
+        """Remove what a crash has left, but for finished segments."""
+        try:
+            with JobFolder.beside(self.library.target_of(source), suffix="").held():
+                pass
+        except (OSError, DossrError):  # it is left to the next run
+            pass
+
+    def _claimed(self, source: Path, target: Path, on_progress: OnProgress, cancelled: Callable[[], bool]) -> Outcome:
+        entry, catalogue = self.entry(source), Catalogue(self.library.results)
+        before = catalogue.claim(entry, unless=lambda known: known.covers(entry) and target.exists())
+        if before is not None and before.covers(entry) and target.exists():
+            return Outcome(source, target, "unchanged")
+        self._check_owner(catalogue, entry, target)
+        ours = False
+        if before is not None and target.is_file():
+            now = sha256(target)
+            ours = self._is_ours(before, target, now)
+            if _was_cut_off(before, entry, now) and not JobFolder.beside(target, suffix="").path.exists():
+                size = target.stat().st_size
+                done = replace(before, state="done", finished=time.time(), result_size=size, result_sha256=now)
+                catalogue.put(replace(done, coming=None))
+                return Outcome(source, target, "done", frames=before.frames)
+        with write_errors(self.library.results):
+            target.parent.mkdir(parents=True, exist_ok=True)
+
+        def note(report: Report) -> None:
+            """Before the result has its name: whoever finds it after a crash knows it by this."""
+            catalogue.put(replace(entry.after(before), frames=report.frames, coming=report.target.sha256))
+
+        report = run_job(
+            source,
+            target,
+            self.settings,
+            force=self.force or ours,
+            restart=self.restart,
+            on_progress=on_progress,
+            on_result=note,
+            cancelled=cancelled,
+            executor=self.executor,
+        )
+        write_report(report, target, on_progress)
+        if report.damage:
+            places = tuple(f"the source is damaged {place}" for place in report.damage)
+            on_progress(Progress("reporting", report.frames, report.frames, warnings=places))
+        catalogue.put(_with_result(entry, report))
+        return Outcome(source, target, "done", frames=report.frames)
+
+    def _check_owner(self, catalogue: Catalogue, entry: Entry, target: Path) -> None:
+        """Two sources must not become the same file: `a.avi` and `a.avi.mkv` would. Nor may a source be overwritten."""
+        if self.library.is_among_sources(target):
+            raise TargetError(f"{target} lies among the sources", hint="choose a folder of results beside them")
+        others = [e.source for e in catalogue.of_target(entry.target) if e.source != entry.source]
+        if others:
+            raise TargetError(
+                f"{entry.target} is already the result of {others[0]}", hint=f"rename {others[0]} or {entry.source}"
+            )
+
+    def _is_ours(self, before: Entry, target: Path, now: str) -> bool:
+        """Whether the file there, of that sha256, is what the catalogue knows; TargetError when it was edited since."""
+        if now in (before.result_sha256, before.coming):
+            return True
+        size = target.stat().st_size
+        if before.result_sha256 is None and before.result_size in (None, size):  # None: nothing was ever made
+            return before.result_size is not None
+        if self.force:
+            return False
+        raise TargetError(f"{target} was changed since it was made", hint="move it away, or overwrite it with --force")
+
+
+def _with_result(entry: Entry, report: Report) -> Entry:
+    result = report.target
+    return replace(
+        entry,
+        state="done",
+        finished=time.time(),
+        frames=report.frames,
+        result_size=result.size,
+        result_sha256=result.sha256,
+    )
+
+
+def _was_cut_off(before: Entry, wanted: Entry, now: str) -> bool:
+    """Whether the run before ended after its result had its name, and before the catalogue knew."""
+    return before.coming == now and replace(before, state="done").covers(wanted)

@@ -1,0 +1,30 @@
+"""What tests have in another process."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+
+from dossr_video.errors import SourceError
+from dossr_video.jobs.progress import OnProgress, Progress
+
+
+class Subject:
+    def __init__(self, number: int) -> None:
+        self.number = number
+
+    def add(self, number: int, *, on_progress: OnProgress, cancelled: Callable[[], bool]) -> tuple[int, int]:
+        on_progress(Progress("upscaling", number))
+        return self.number + number + 100 * cancelled(), os.getpid()
+
+    def crash(self, *, on_progress: OnProgress, cancelled: Callable[[], bool]) -> None:
+        on_progress(Progress("probing"))
+        os.write(2, b"free(): invalid pointer\n")
+        os.abort()
+
+    def refuse(self, **hooks: object) -> None:
+        raise SourceError("no", hint="yes")
+
+    def hang(self, **hooks: object) -> None:
+        time.sleep(60)
