@@ -181,6 +181,8 @@ class _StreamCopier:
         self._adts = has_adts(stream)
         self._last: int | None = None  # dts in the result
         self._jumped = 0  # ticks of the result that are added after a discontinuity, as in the video
+        # Matroska counts milliseconds, and packets of TrueHD are shorter: several may come at the same time there.
+        self._least = 0 if out.container.format.name in ("matroska", "webm") else 1
 
     def write(self, packet: Packet[Any]) -> Iterator[TimedPacket]:
         unit = self._stream.time_base
@@ -201,8 +203,8 @@ class _StreamCopier:
         if self._last is not None and (self._last - (dts + self._jumped)) * final > JUMP:
             self._jumped = self._last + max(1, round((packet.duration or 0) * unit / final)) - dts
         pts, dts = pts + self._jumped, dts + self._jumped
-        if self._last is not None and dts <= self._last:
-            dts = self._last + 1
+        if self._last is not None and dts < self._last + self._least:
+            dts = self._last + self._least
         self._last = dts
         packet.duration = round((packet.duration or 0) * unit / final)
         packet.pts, packet.dts = max(pts, dts), dts

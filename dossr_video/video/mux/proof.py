@@ -32,6 +32,7 @@ from dossr_video.video.mux.streams import (
     lost_keys,
     map_streams,
 )
+from dossr_video.video.mux.times import PacketTimes
 from dossr_video.video.pixels import has_alpha
 from dossr_video.video.read.frame import Frame
 from dossr_video.video.read.probe import open_source, probe
@@ -118,7 +119,7 @@ def prove(
         _duration(result, spec, container, pts, clock),
         _tags(result, spec),
         _description(planned, result, container),
-        _chapters(joined, result),
+        _chapters(joined, result, container),
         _metadata(source, result, lost_keys(source, container), joined.added),
         *_packets(source, target, planned, result, clock),
     ]
@@ -184,7 +185,7 @@ def _tags(result: SourceInfo, spec: VideoSpec) -> Check:
             wrong.append(f"{name} {found} in place of {wanted}")
     if (spec.sample_aspect_ratio or 1) != (video.sample_aspect_ratio or 1):
         wrong.append(f"pixel aspect {video.sample_aspect_ratio} in place of {spec.sample_aspect_ratio}")
-    if spec.display_matrix is not None and video.display_matrix != spec.display_matrix:
+    if video.display_matrix != spec.display_matrix:
         wrong.append("rotation")
     if spec.hdr.light_level is not None and video.hdr.light_level != spec.hdr.light_level:
         wrong.append("light level")
@@ -207,8 +208,10 @@ def _description(planned: Sequence[StreamMapping], result: SourceInfo, container
             wrong.append(f"{describe(given)} became {found.kind}")
         if not _same_language(given.language, found.language, container):
             wrong.append(f"language of {describe(given)} is {found.language}")
-        if given.title not in (None, found.title, found.metadata.get("handler_name")):
+        if given.title not in (found.title, found.title or found.metadata.get("handler_name")):
             wrong.append(f"title of {describe(given)} is {found.title}")
+        if "forced" in found.disposition and "forced" not in given.disposition:
+            wrong.append(f"{describe(given)} is marked as forced")
         flags = lasting & set(given.disposition) - set(found.disposition)
         if flags and given.kind not in ("attachment", "video"):
             wrong.append(f"{describe(given)} is no longer {' '.join(sorted(flags))}")
@@ -220,12 +223,18 @@ def _same_language(given: str | None, found: str | None, container: Container) -
     return untold or same_language(given, found)
 
 
-def _chapters(joined: JoinReport, result: SourceInfo) -> Check:
-    found = [(float(chapter.start), chapter.title or None) for chapter in result.chapters]
-    same = len(found) == len(joined.chapters) and all(
-        abs(a - b) <= 0.002 and t == u for (a, t), (b, u) in zip(found, joined.chapters, strict=True)
-    )
-    return Check("chapters", same, f"{len(found)} of {len(joined.chapters)}")
+def _chapters(joined: JoinReport, result: SourceInfo, container: Container) -> Check:
+    found = [(float(chapter.start), float(chapter.end), chapter.title or None) for chapter in result.chapters]
+    wanted = list(joined.chapters)
+    if container.format in ("mp4", "mov"):  # there a chapter ends where the next begins
+        wanted = [(a, after[0] if after else b, t) for (a, b, t), after in zip_longest(wanted, wanted[1:])]
+    wrong = [
+        now
+        for now, then in zip(found, wanted, strict=False)
+        if abs(now[0] - then[0]) > 0.002 or abs(now[1] - then[1]) > 0.002 or now[2] != then[2]
+    ]
+    first = f"; one is {wrong[0][2]!r} from {wrong[0][0]:.3f} to {wrong[0][1]:.3f} s" if wrong else ""
+    return Check("chapters", not wrong and len(found) == len(wanted), f"{len(found)} of {len(wanted)}{first}")
 
 
 def _metadata(source: SourceInfo, result: SourceInfo, lost: frozenset[str], added: Mapping[str, str]) -> Check:
@@ -234,8 +243,9 @@ def _metadata(source: SourceInfo, result: SourceInfo, lost: frozenset[str], adde
 
     found = plain(result.metadata)
     wanted = plain({key: value for key, value in source.metadata.items() if key not in lost}) | dict(added)
-    missing = [key for key, value in wanted.items() if not _alike(key, value, found.get(key))]
-    return Check("metadata", not missing, f"missing: {', '.join(missing)}" if missing else "all entries")
+    missing = [f"{key} is missing" for key, value in wanted.items() if not _alike(key, value, found.get(key))]
+    more = [f"{key} was not there" for key in found if key not in wanted]
+    return Check("metadata", not missing + more, ", ".join(missing + more) or "all entries")
 
 
 def _alike(key: str, wanted: str, found: str | None) -> bool:
@@ -252,12 +262,15 @@ def _packets(
 ) -> Iterator[Check]:
     """Every packet of every copied stream, by hash; the count of subtitles where they were converted."""
     made = [stream for stream in result.streams if stream.kind != "data" or stream.codec == GPMD]
-    before = _hashes(source.path, [mapping.stream for mapping in planned], PacketSelector(source, clock))
-    after = _hashes(target, made, lambda packet: True)
+    before = _hashes(source.path, [mapping.stream for mapping in planned], PacketSelector(source, clock), clock)
+    after = _hashes(target, made, lambda packet: True, Clock(Fraction(0), None, cut=False))
     for mapping, stream in zip(planned, made, strict=False):
-        count, digest = before[mapping.stream.index]
-        found, found_digest = after[stream.index]
+        count, digest, times = before[mapping.stream.index]
+        found, found_digest, found_times = after[stream.index]
         name = describe(mapping.stream)
+        late = times.difference(found_times, every=mapping.action == "copy" or mapping.stream.kind == "subtitle")
+        if late is not None:
+            yield Check(f"times of {name}", False, late)
         if mapping.action == "copy":
             same = digest == found_digest
             yield Check(
@@ -272,8 +285,11 @@ def _packets(
             yield Check(name, found > 0 or count == 0, f"{found} packets, converted")
 
 
-def _hashes(path: Path, streams: Iterable[StreamInfo], selects: Callable[[Any], bool]) -> dict[int, tuple[int, bytes]]:
-    """Number of packets and one hash over all of them, by stream index; of the packets that are selected."""
+def _hashes(
+    path: Path, streams: Iterable[StreamInfo], selects: Callable[[Any], bool], clock: Clock
+) -> dict[int, tuple[int, bytes, PacketTimes]]:
+    """Number of packets, one hash over all of them, and their times, by stream index; of the selected packets."""
+    times = {stream.index: PacketTimes() for stream in streams}
     states = {stream.index: hashlib.blake2b() for stream in streams}
     counts = dict.fromkeys(states, 0)
     with open_source(path) as container:
@@ -298,9 +314,10 @@ def _hashes(path: Path, streams: Iterable[StreamInfo], selects: Callable[[Any], 
                 content = bare
             context = packet.stream.codec_context
             whole = context is None or not _flows(context.codec.canonical_name)
+            times[packet.stream.index].add(packet, clock, flows=not whole)
             states[packet.stream.index].update(len(content).to_bytes(4, "little") + content if whole else content)
             counts[packet.stream.index] += 1 if whole else len(content)
-    return {index: (counts[index], state.digest()) for index, state in states.items()}
+    return {index: (counts[index], state.digest(), times[index]) for index, state in states.items()}
 
 
 def _flows(codec: str | None) -> bool:

@@ -77,7 +77,7 @@ class JoinReport:
     """What the joined file contains beside the video stream."""
 
     streams: Counter[str]  # kinds of streams and "chapter": how many
-    chapters: tuple[tuple[float, str | None], ...]  # start in seconds of the result, title
+    chapters: tuple[tuple[float, float, str | None], ...]  # start and end in seconds of the result, title
     lost: tuple[str, ...]  # what the target cannot keep, one line each
     warnings: tuple[str, ...]  # streams that were converted or could not be read to the end, one line each
     added: Mapping[str, str] = field(default_factory=dict)  # metadata entries that the source does not have
@@ -192,7 +192,11 @@ class _Join:
         return JoinReport(
             streams=self._count(mapping for mapping in planned.values() if mapping.stream.index not in empty),
             chapters=tuple(
-                (float(c["start"] * (c["time_base"] or Fraction(1, 1000))), c["metadata"].get("title") or None)
+                (
+                    float(c["start"] * (c["time_base"] or Fraction(1, 1000))),
+                    float(c["end"] * (c["time_base"] or Fraction(1, 1000))),
+                    c["metadata"].get("title") or None,
+                )
                 for c in self._chapters
             ),
             lost=losses(self._source, self._container, cut=self._clock.cut)

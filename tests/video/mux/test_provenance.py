@@ -77,4 +77,4 @@ def test_the_proof_misses_a_note_that_is_not_there(clips: dict[str, Path]) -> No
     assert _metadata(info, info, frozenset(), {}).passed
     check = _metadata(info, info, frozenset(), {"description": "restored"})
     assert not check.passed
-    assert check.found == "missing: description"
+    assert check.found == "description is missing"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 
+import av
 import pytest
 import torch
 from torch import Tensor
@@ -97,3 +98,58 @@ def test_good_pictures_pass(media, tmp_path, tiny, name, model):
     media.ffmpeg("-f", "lavfi", "-i", GOOD[name], "-frames:v", 6 if model == "compact" else 20, *lossy, clip)
     report = run_job(clip, tmp_path / "result.mkv", tiny.model_copy(update={"model": model}))
     assert report.proof.passed
+
+
+def rewritten(path, *, packet=lambda packet: None, chapters=lambda found: found, metadata=None, turned=False):
+    """The same packets once more, with other times, chapters or tags."""
+    other = path.with_name("other" + path.suffix)
+    options = {"avoid_negative_ts": "disabled"}
+    with av.open(path) as given, av.open(other, "w", container_options=options) as made:
+        streams = {}
+        for stream in given.streams:
+            if stream.type == "attachment":
+                made.add_attachment(stream.name, stream.mimetype, stream.data)
+                continue
+            out = made.add_stream_from_template(stream, opaque=True)
+            out.metadata.update(stream.metadata)
+            out.disposition = stream.disposition
+            streams[stream.index] = out
+        if turned:
+            made.streams.video[0].set_display_rotation(90)
+        made.metadata.update({**given.metadata, **(metadata or {})})
+        made.set_chapters(chapters(given.chapters()))
+        for item in given.demux([given.streams[index] for index in streams]):
+            if item.size:
+                packet(item)
+                item.stream = streams[item.stream.index]
+                made.mux(item)
+    other.replace(path)
+
+
+def of_kind(kind: str, change: Callable[[int], int]) -> Callable[[av.Packet], None]:
+    def packet(packet: av.Packet) -> None:
+        if packet.stream.type == kind:
+            packet.pts, packet.dts = change(packet.pts), change(packet.dts)
+
+    return packet
+
+
+STREAMS = {
+    "unchanged": {},
+    "sound late": {"packet": of_kind("audio", lambda time: time + 2000)},
+    "sound stretched": {"packet": of_kind("audio", lambda time: time * 11 // 10)},
+    "sound 50 ms late": {"packet": of_kind("audio", lambda time: time + 50)},
+    "subtitles late": {"packet": of_kind("subtitle", lambda time: time + 300)},
+    "chapter ends": {"chapters": lambda found: [{**c, "end": c["end"] - 100_000_000} for c in found]},
+    "chapter starts": {"chapters": lambda found: [{**c, "start": c["start"] + 100_000_000} for c in found]},
+    "rotation": {"turned": True},
+    "a tag": {"metadata": {"comment": "not of the source"}},
+}
+
+
+@pytest.mark.parametrize("kind", STREAMS)
+def test_wrong_streams_are_found(media, segments_of, tmp_path, kind):
+    made = segments_of(media("full.mkv"), tmp_path / "result.mkv", last=50)
+    joined = made.join()
+    rewritten(made.target, **STREAMS[kind])
+    assert made.prove(joined).passed == (kind == "unchanged"), made.prove(joined).summary

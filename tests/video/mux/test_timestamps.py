@@ -134,8 +134,8 @@ def test_a_chapter_of_no_length_at_the_end_is_kept(media, segments_of, tmp_path,
     )  # fmt: skip
     made = segments_of(tmp_path / "chapters.mkv", tmp_path / f"result{suffix}")
     joined = made.join()
-    assert [title for _, title in joined.chapters] == ["a", "b", "c"]
-    assert [start for start, _ in joined.chapters] == pytest.approx([0, 0.4, 0.45])
+    assert [title for _, _, title in joined.chapters] == ["a", "b", "c"]
+    assert [start for start, _, _ in joined.chapters] == pytest.approx([0, 0.4, 0.45])
     assert made.prove(joined).passed
 
 
