@@ -26,6 +26,7 @@ from dossr_video.models.raft import load_flow
 from dossr_video.models.registry import load_model
 from dossr_video.pipeline.memory import MemoryBudget
 from dossr_video.pipeline.segment import Read, chunk_length, upscaled, with_motion
+from dossr_video.restoration.grain import measure_grain
 from dossr_video.restoration.native import measure_detail
 from dossr_video.restoration.spec import resolve_restoration
 from dossr_video.settings import SIZES, Settings
@@ -138,7 +139,8 @@ def upscale_stream(
 ) -> Iterator[Any]:
     """`upscale_frames` for frames that stream by: the same results, bit for bit, in bounded memory.
 
-    A chunk of frames and three more are read ahead; `native="auto"` measures the first frame alone. Arguments and
+    A chunk of frames and three more are read ahead; `native="auto"` and `grain` measure the first
+    frame alone. Arguments and
     errors are those of `upscale_frames`; `frames` are single ones.
 
     Returns:
@@ -172,7 +174,9 @@ def _streamed(
         settings, model.defaults if isinstance(model, DomainShiftModel) else None, model=model.name
     )
     temporal = resolve_temporal(settings, seed=settings.seed)
-    restoration = resolve_restoration(settings, detail=measure_detail([first[0]]))  # the others are not here yet
+    restoration = resolve_restoration(
+        settings, detail=measure_detail([first[0]]), grain=measure_grain([first[0]])
+    )  # the others are not here yet
     length = settings.chunk or chunk_length(width, height, scale=model.scale)
     budget = MemoryBudget(model, flow, frames=length, tile=settings.tile)
     indices = count()

@@ -61,6 +61,16 @@ SIZES = {"720p": (1280, 720), "1080p": (1920, 1080), "1440p": (2560, 1440), "4k"
 """Width and height of the frames that `size` names."""
 
 
+def _grain_amount(value: str) -> str:
+    try:
+        amount = 0.0 if value in ("keep", "remove") else float(value)
+    except ValueError:
+        amount = -1.0
+    if not 0 <= amount <= 1:
+        raise ValueError("must be keep, remove or a number from 0 to 1")
+    return value
+
+
 class ModelSettings(BaseModel):
     """Model and sampler"""
 
@@ -114,6 +124,11 @@ class RestorationSettings(BaseModel):
         "auto",
         description="restore a soft source at the size that its detail fills: auto measures it, a number is the share "
         "of its width and height; the size of the result stays",
+    )
+    grain: Annotated[str, BeforeValidator(str), AfterValidator(_grain_amount)] = Field(
+        "remove",
+        description="keep: put the source's grain back after the model, with its level, size and dependence on "
+        "brightness; a number: so much of it; remove: as the model leaves it",
     )
     strength: float = Field(
         1.0, ge=0.0, le=1.0, description="of what the model invents; 0: the restorer's output, or plain enlargement"

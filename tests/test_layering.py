@@ -25,7 +25,7 @@ ALLOWED = {
     "diffusion": set(),
     "color": set(),
     "temporal": {"diffusion"},
-    "restoration": {"temporal"},
+    "restoration": {"diffusion", "temporal"},
     "models": {"color", "models.compact", "models.dossr", "models.large", "temporal", "diffusion"},
     "models.compact": {"models", "temporal"},
     "models.large": {"models", "models.compact", "color", "diffusion", "temporal"},

@@ -28,6 +28,8 @@ from dossr_video.settings import GROUPS, Settings
         ({"seed": -1}, "--seed -1"),
         ({"native": 0.4}, "--native 0.4 must be auto, off or a number from 0.5 to 1"),
         ({"native": "half"}, "--native half must be auto, off or a number"),
+        ({"grain": 2}, "--grain 2 must be keep, remove or a number from 0 to 1"),
+        ({"dust": -1}, "--dust -1"),
         ({"strength": 1.5}, "--strength 1.5"),
         ({"color": "red"}, "--color is not an option"),
         ({"start": "1:90"}, "--start 1:90 must be seconds or h:mm:ss"),

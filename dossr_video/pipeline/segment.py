@@ -24,6 +24,7 @@ from dossr_video.models.base import PictureModel
 from dossr_video.pipeline.memory import CHUNK, MemoryBudget, is_out_of_memory
 from dossr_video.pipeline.shot import ShotState, letterboxed, needs_motion, resize, upscale_chunk
 from dossr_video.restoration.dust import DustState, mend, specks_in
+from dossr_video.restoration.grain import add_grain
 from dossr_video.restoration.native import to_native
 from dossr_video.restoration.spec import RestorationSpec
 from dossr_video.runspec import RunSpec, SamplingSpec, TemporalSpec
@@ -240,12 +241,28 @@ def upscaled(
                 warn(budget.shrink(part.chunk))
                 continue
             pictures, state = done
+            if restoration.grain_profile is not None:
+                pictures = add_grain(
+                    pictures,
+                    part.chunk.indices,
+                    restoration.grain_profile,
+                    restoration.grain,
+                    size=_source_size(part.chunk, restoration),
+                    seed=temporal.seed,
+                    shot=shot,
+                )
             # Opacity has no texture to restore: it is only enlarged.
             alpha = None if part.alpha is None else resize(part.alpha, *size)
             if part.uncropped is not None:
                 pictures = letterboxed(pictures.cpu(), part.uncropped.pictures, part.uncropped.area, size)
             yield Result(resize(pictures, *size).cpu(), part.shown, alpha)
             start += len(part.chunk)
+
+
+def _source_size(chunk: Chunk, restoration: RestorationSpec) -> tuple[int, int]:
+    """Height and width of the frames before they were brought to their native grid."""
+    height, width = chunk.frames.shape[-2:]
+    return round(height / restoration.native), round(width / restoration.native)
 
 
 def _attempt(

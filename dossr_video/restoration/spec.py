@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from dossr_video.restoration.grain import GrainProfile
 from dossr_video.restoration.native import native_ratio
 from dossr_video.settings import RestorationSettings
 
@@ -15,17 +16,30 @@ class RestorationSpec:
     dust: float = 0.0  # sensitivity; 0: none is looked for
     native: float = 1.0  # share of the source's grid, across and down, that the model gets
     strength: float = 1.0  # of what the model invents
+    grain: float = 0.0  # of the source's grain that is put back
+    grain_profile: GrainProfile | None = None  # the source's; None: none is put back
 
 
-def resolve_restoration(settings: RestorationSettings, *, detail: float | None) -> RestorationSpec:
+def resolve_restoration(
+    settings: RestorationSettings, *, detail: float | None, grain: GrainProfile | None
+) -> RestorationSpec:
     """What the settings mean for one source.
 
     Args:
         settings: What the user asked for.
         detail: What `measure_detail` found in the source.
+        grain: What `measure_grain` found in it.
     """
     if settings.native == "auto":
         native = native_ratio(detail)
     else:
         native = 1.0 if settings.native == "off" else float(settings.native)
-    return RestorationSpec(dust=settings.dust, native=round(native, 2), strength=settings.strength)
+    amount = {"keep": 1.0, "remove": 0.0}.get(settings.grain)
+    amount = float(settings.grain) if amount is None else amount
+    return RestorationSpec(
+        dust=settings.dust,
+        native=round(native, 2),
+        strength=settings.strength,
+        grain=amount,
+        grain_profile=grain if amount > 0 else None,
+    )

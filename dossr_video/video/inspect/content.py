@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from dossr_video.restoration.grain import GrainProfile, measure_grain
 from dossr_video.restoration.native import measure_detail
 from dossr_video.temporal.shots import find_shots
 from dossr_video.video.info import SourceInfo
@@ -46,6 +47,7 @@ class ContentAnalysis:
     side_data: frozenset[str]  # names, as in mux/inventory.py
     aspect_changes: bool  # whether sample frames differ in pixel aspect (MPEG-TS and MPEG-PS)
     color_changes: bool  # whether they differ in matrix or range
+    grain: GrainProfile | None  # None: nothing flat to measure it in
     detail: float | None  # share of the pixel grid that holds detail; None: too little to tell
 
 
@@ -125,6 +127,7 @@ def _sample(source: SourceInfo, max_pixels: int) -> ContentAnalysis:
         frozenset(side_data),
         len(aspects) > 1,
         len(colors) > 1,
+        measure_grain(stills),
         measure_detail(stills),
     )
 

@@ -24,6 +24,7 @@ from dossr_video.video.write.containers import Container, container_of
 from dossr_video.video.write.encoders import picture_losses
 from dossr_video.video.write.writer import VideoSpec, make_spec
 
+GRAIN = 1.5  # codes of 255 from which grain is seen
 FLICKER = 0.007  # of exposure; steady clips measure up to 0.003, film that pumps 0.013 to 0.022, and so does fire
 
 
@@ -90,13 +91,14 @@ def analyse(
             f"--strict: {lost[0]}" + (f" ({len(lost)} losses in all)" if len(lost) > 1 else ""),
             hint="name the target .mkv, which supports most, or leave out --strict",
         )
-    restoration = resolve_restoration(settings, detail=content.detail)
+    restoration = resolve_restoration(settings, detail=content.detail, grain=content.grain)
     findings = (
         Finding("interlacing", found, done),
         *shape,
         *_borders(content),
         *_light(content, deflicker=settings.deflicker),
         *_detail(content, restoration),
+        *_grain(content, restoration),
         *_colour(source.video),
         *_changes(content),
         *_time(source),
@@ -171,6 +173,14 @@ def _light(content: ContentAnalysis, *, deflicker: bool) -> list[Finding]:
         return []
     found = f"exposure flickers by about {100 * content.flicker:.1f} % from frame to frame"
     return [Finding("light", found, "evened out" if deflicker else "kept; --deflicker evens it out")]
+
+
+def _grain(content: ContentAnalysis, restoration: RestorationSpec) -> list[Finding]:
+    if content.grain is None or (level := 255 * max(content.grain.levels)) < GRAIN:
+        return []
+    done = f"{restoration.grain:.0%} of it put back after the model" if restoration.grain else "left to the model"
+    hint = "" if restoration.grain else "; --grain keep puts it back"
+    return [Finding("grain", f"grain or noise of up to {level:.1f} codes of 255", done + hint)]
 
 
 def _detail(content: ContentAnalysis, restoration: RestorationSpec) -> list[Finding]:
