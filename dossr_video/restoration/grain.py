@@ -21,6 +21,8 @@ BLOCK = 16  # pixels a side
 BINS = 8  # of brightness
 FLATTEST = 0.2  # of the blocks of a brightness; what is left in them is grain
 ENOUGH = 4  # blocks that a brightness must have
+TEXTURE = 0.88  # correlation of neighbours that no grain has
+RANGE = 2.2  # at most, of levels between brightnesses: more is texture
 BLACK, WHITE = 16 / 255, 239 / 255  # there grain is cut off
 DRAW = -2  # number of the draw, unlike those of the sampler
 
@@ -40,6 +42,8 @@ def measure_grain(frames: Iterable[Tensor]) -> GrainProfile | None:
     if not parts or not sum(len(levels) for levels, _ in parts):
         return None
     brightness, blocks = (torch.cat(columns) for columns in zip(*parts, strict=True))
+    grainy = torch.maximum(_correlation(blocks, -1), _correlation(blocks, -2)) < TEXTURE
+    brightness, blocks = brightness[grainy], blocks[grainy]
     variance = blocks.square().mean((1, 2))
     bins = (brightness * BINS).long().clamp(max=BINS - 1)
     found: dict[int, float] = {}
@@ -52,6 +56,7 @@ def measure_grain(frames: Iterable[Tensor]) -> GrainProfile | None:
             flat.append(blocks[inside[least]])
     if not found:
         return None
+    found = {i: level for i, level in found.items() if level <= RANGE * min(found.values())}
     levels = tuple(round(found[min(found, key=lambda known: abs(known - i))], 5) for i in range(BINS))
     grain = torch.cat(flat)
     return GrainProfile(levels, _blur(grain, -1), _blur(grain, -2))
@@ -59,7 +64,7 @@ def measure_grain(frames: Iterable[Tensor]) -> GrainProfile | None:
 
 def _residuals(picture: Tensor) -> tuple[Tensor, Tensor]:
     """Mean luma (N,) and what is left of each block (N, BLOCK, BLOCK) without its slope; clipped blocks left out."""
-    blocks = F.unfold(picture, BLOCK, stride=BLOCK)[0].T.reshape(-1, BLOCK, BLOCK)
+    blocks = F.unfold(picture, BLOCK, stride=BLOCK // 2)[0].T.reshape(-1, BLOCK, BLOCK)
     mean = blocks.mean((1, 2))
     blocks = blocks[(mean > BLACK) & (mean < WHITE)]
     ramp = torch.linspace(-1, 1, BLOCK)
@@ -70,11 +75,16 @@ def _residuals(picture: Tensor) -> tuple[Tensor, Tensor]:
     return blocks.mean((1, 2)), flat
 
 
+def _correlation(blocks: Tensor, dim: int) -> Tensor:
+    """(N,): of neighbours along `dim`, in each block."""
+    size = blocks.shape[dim]
+    shared = (blocks.narrow(dim, 1, size - 1) * blocks.narrow(dim, 0, size - 1)).mean((1, 2))
+    return (shared / blocks.square().mean((1, 2))).nan_to_num()
+
+
 def _blur(grain: Tensor, dim: int) -> float:
     """Deviation of the Gaussian blur that would correlate white noise as much: exp(-1 / (4 s^2)) for neighbours."""
-    size = grain.shape[dim]
-    shared = (grain.narrow(dim, 1, size - 1) * grain.narrow(dim, 0, size - 1)).mean() / grain.square().mean()
-    correlation = float(shared.nan_to_num().clamp(0, 0.95))
+    correlation = float(_correlation(grain, dim).median().clamp(0, 0.95))
     return round(0.5 / math.sqrt(-math.log(correlation)), 3) if correlation > 0.02 else 0.0
 
 
