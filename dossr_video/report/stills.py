@@ -23,6 +23,7 @@ MOST = 40  # stills of a page
 BYTES = 5_500_000  # of all pictures of a page: as base64 a third more
 BYTES_PER_PIXEL = 0.12  # of WebP at the first quality, measured on film with grain
 QUALITIES = (88, 78, 68, 56, 44)  # of WebP: the first that fits
+SMALLEST = 32  # pixels wide: nothing is made smaller than this to fit
 THUMBNAIL = 160  # pixels wide
 FULL = 32.0  # of 255: the difference that has the last colour of the map
 
@@ -99,11 +100,16 @@ def layers(pictures: dict[int, Picture], *, shrink: float) -> dict[str, Picture]
 
 
 def encoded(rows: Sequence[dict[str, Picture]]) -> list[Images]:
-    """Every row the layers of a moment; at the best quality with which all fit into a page."""
+    """Every row the layers of a moment; at the best quality with which all fit into a page, smaller if none does."""
     for quality in QUALITIES:
         files = [{key: _webp(picture, quality) for key, picture in row.items()} for row in rows]
-        if sum(len(file) for row in files for file in row.values()) <= BYTES:
+        size = sum(len(file) for row in files for file in row.values())
+        if size <= BYTES:
             break
+    else:  # noise alone: what is left of a picture at the last quality is larger than foreseen
+        if max(picture.shape[1] for row in rows for picture in row.values()) > SMALLEST:
+            shrink = 0.95 * (BYTES / size) ** 0.5
+            return encoded([{key: _smaller(picture, shrink) for key, picture in row.items()} for row in rows])
     return [
         Images({key: _address(file) for key, file in found.items()}, _thumbnail(row))
         for row, found in zip(rows, files, strict=True)

@@ -201,14 +201,16 @@ def test_the_page_follows_light_and_dark_and_is_printable(page: Page) -> None:
     assert not re.search(r"#[0-9a-f]{6}\b(?!\")", re.sub(r'(href|clip-path)="[^"]*"', "", drawn))
 
 
-def test_large_pages_lower_the_quality(
-    source: Path, result: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(stills, "BYTES", 3000)
-    compare(source, [result], tmp_path / "page.html")
-    pictures = Page(tmp_path / "page.html").pictures()
-    assert pictures["1"][0].shape[1] < 128
-    assert len((tmp_path / "page.html").read_text()) < 100_000
+def test_pictures_of_any_size_and_noise_fit_into_a_page(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stills, "BYTES", 20_000)
+    noise = np.random.default_rng(2).integers(0, 256, (2, 240, 320, 3), np.uint8)
+    for clip, smaller in ((noise, True), (np.full_like(noise, 90), False)):
+        found = stills.encoded([stills.layers({0: picture, 1: picture}, shrink=1.0) for picture in clip])
+        files = [base64.b64decode(a.split(",")[1]) for images in found for a in images.layers.values()]
+        assert sum(map(len, files)) <= 20_000
+        assert (Image.open(io.BytesIO(files[0])).width < 320) == smaller
+    assert stills.fitting(10**9) < 0.03
+    assert stills.fitting(10**3) == 1
 
 
 def test_of_many_shots_those_that_differ_most_are_shown() -> None:
