@@ -43,7 +43,8 @@ def interruptible() -> Iterator[Callable[[], bool]]:
         return asked
 
     # Under nohup SIGHUP is ignored, and stays so.
-    stops = [number for number in STOPS if signal.getsignal(number) is not signal.SIG_IGN]
+    kept = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    stops = [number for number in STOPS if not (kept and number == signal.SIGHUP)]
     before = {number: signal.signal(number, ask) for number in stops}
     before[signal.SIGUSR1] = signal.signal(signal.SIGUSR1, pause)
     try:

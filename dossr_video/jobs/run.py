@@ -223,7 +223,7 @@ class _Job:
     def _warn(self, *warnings: str) -> None:
         if warnings:
             self.warnings.extend(warnings)
-            self.progress(Progress("probing", warnings=warnings))
+            self.progress(Progress("checking", warnings=warnings))
 
     def _analyse(self, frames: int) -> None:
         if self.request.cancelled():

@@ -4,6 +4,7 @@ import json
 import os
 import pickle
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import accumulate
 from pathlib import Path
 from typing import Any
@@ -14,12 +15,13 @@ from hypothesis import strategies as st
 
 from dossr_video.errors import JobError, SettingsError, SourceError
 from dossr_video.jobs.fingerprint import Fingerprint, SourceMark
-from dossr_video.jobs.plan import LEAD_IN, PIECE, Plan, cut_into_segments, make_plan
+from dossr_video.jobs.plan import LEAD_IN, PIECE, Plan, cut_into_segments, make_plan, piece_length
 from dossr_video.jobs.resolve import resolve_sampling
 from dossr_video.runspec import RunSpec
 from dossr_video.segments import Segment
 from dossr_video.settings import Settings
 from dossr_video.video.info import SourceInfo
+from dossr_video.video.read.probe import probe
 
 MakePlan = Callable[[Path, Settings], Plan]
 Resolved = Callable[..., tuple[SourceInfo, RunSpec]]
@@ -117,6 +119,12 @@ def test_a_piece_computes_its_first_frame_though_it_repeats_the_one_before() -> 
     segments = cut_into_segments(range(400), [False] + [True] * 399, [0], [None], lead_in=LEAD_IN, piece=PIECE)
     assert len(segments) > 1
     assert all(s.duplicates[0] == 0 and all(s.duplicates[1:]) for s in segments)
+
+
+@pytest.mark.parametrize(("size", "frames"), [((720, 576), 150), ((1280, 720), 67), ((1920, 1080), 48)])
+def test_segments_of_larger_pictures_have_fewer_frames(clip: Path, size: tuple[int, int], frames: int) -> None:
+    video = replace(probe(clip).video, width=size[0], height=size[1])
+    assert piece_length(video) == frames
 
 
 def test_a_file_is_told_from_itself_changed(tmp_path: Path) -> None:
