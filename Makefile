@@ -30,7 +30,7 @@ clean:
 # Holds the version of torch that is installed, so that nothing installed later (torchvision) brings another.
 .venv/torch:
 	$(PYTHON) -m venv .venv
-	$(PIP) "$(TORCH)"
+	$(PIP) $(TORCH)
 	.venv/bin/python -m pip freeze --disable-pip-version-check | grep '^torch==' > $@
 
 .venv/installed: .venv/torch $(SOURCES)
