@@ -177,7 +177,7 @@ def _streamed(
     restoration = resolve_restoration(
         settings, detail=measure_detail([first[0]]), grain=measure_grain([first[0]])
     )  # the others are not here yet
-    length = settings.chunk or chunk_length(width, height, scale=model.scale)
+    length = settings.chunk or chunk_length(width, height, scale=model.scale, device=model.device.type)
     budget = MemoryBudget(model, flow, frames=length, tile=settings.tile)
     indices = count()
     for shot, inside in enumerate(split_shots(chain([first], pictures), _small_luma)):

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 
@@ -74,3 +76,8 @@ class Motion:
                 f"flow {tuple(self.flow.shape)} and confidence {tuple(self.confidence.shape)} "
                 "must be (T, 2, H, W) and (T, 1, H, W)"
             )
+
+
+def concatenated(parts: Sequence[Tensor]) -> Tensor:
+    """Batches (T, ...) as one; `torch.cat` copies even a single one, which for enlarged pictures is a lot of memory."""
+    return parts[0] if len(parts) == 1 else torch.cat(list(parts))

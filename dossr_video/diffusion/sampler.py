@@ -34,7 +34,8 @@ def sample(
     targets = list(reversed(schedule[:-1]))
     point = schedule[-1]
     # eta is 1 to 3e-6 at the last entry: the mean of the forward process there is the degraded latent.
-    x = point.a * degraded_latents + point.s * noise(0)
+    x = point.a * degraded_latents
+    x += point.s * noise(0)
     estimates: list[Estimate] = []
     for call, target in enumerate(targets, start=1):
         x0 = denoise(x, point.t)

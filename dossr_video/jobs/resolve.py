@@ -58,7 +58,7 @@ def resolve(
             device=worker.device,
             workers=workers,
             threads=worker.threads,
-            chunk=settings.chunk or chunk_length(video.width, video.height, scale=worker.scale),
+            chunk=settings.chunk or chunk_length(video.width, video.height, scale=worker.scale, device=worker.device),
             tile=settings.tile,
         ),
         video=processing.video,

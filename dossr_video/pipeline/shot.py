@@ -15,11 +15,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from dossr_video.color import color_fix, match_mean
-from dossr_video.diffusion.noise import POSTERIOR, NoiseState, make_noise
+from dossr_video.diffusion.noise import POSTERIOR, ChunkNoise, NoiseState, make_noise
 from dossr_video.diffusion.sampler import sample
 from dossr_video.diffusion.schedule import make_schedule
 from dossr_video.frames import Area, Chunk, Motion
-from dossr_video.models.base import DomainShiftModel, HiddenState, PictureModel, Restored
+from dossr_video.models.base import Condition, DomainShiftModel, HiddenState, PictureModel, Restored
 from dossr_video.runspec import SamplingSpec, TemporalSpec
 from dossr_video.temporal.blend import BlendState, Guide, blend_pictures, blend_weights
 
@@ -63,28 +63,45 @@ def upscale_chunk(
     frames = pad(chunk.frames.to(model.device), model.multiple)
     motion = Motion(*(pad(part.to(model.device), model.multiple) for part in (motion.flow, motion.confidence)))
     restored = model.restore(frames, motion, state.hidden)
-    plain, state = restored.pictures.clamp(0, 1), replace(state, hidden=restored.hidden)
-    pictures = plain
+    pictures, state = restored.pictures.clamp_(0, 1), replace(state, hidden=restored.hidden)
+    plain = pictures if strength < 1 else None
     if isinstance(model, DomainShiftModel) and strength > 0:
         assert sampling is not None, "resolved for a model without latents"
-        restored = replace(restored, pictures=pictures)
-        pictures, state = _sample(model, restored, motion, chunk.indices, state, sampling, temporal, shot)
-    elif not isinstance(model, DomainShiftModel) and model.blended and strength < 1:
+        start = _start(model, restored, motion, chunk.indices, state, sampling, temporal, shot)
+        colors = None if sampling.color_fix == "none" else pictures
+        del restored, pictures  # pictures that nothing needs are let go of: they are what fills the memory
+        latents, state = _sample(model, start, motion, state, sampling, temporal)
+        del start
+        pictures = model.decode(latents)
+        del latents
+        if colors is not None:
+            pictures = color_fix(pictures, colors, sampling.color_fix)
+        pictures.clamp_(0, 1)
+    elif plain is not None and model.blended and not isinstance(model, DomainShiftModel):
         plain = resize(frames, *pictures.shape[-2:])
-    if strength < 1:
+    if plain is not None:
         pictures = plain.lerp(pictures, strength)
     if model.blended and temporal.blend == "pixel":
         # Of what is seen: a lossy codec is passed once, and its landing noise is blended too.
         pictures = blend_pictures(pictures, state.blend.picture, motion, strength=temporal.blend_strength)
         picture = pictures[-1:].clone()  # not a view that keeps the whole chunk
-        pictures, state = pictures.clamp(0, 1), replace(state, blend=replace(state.blend, picture=picture))
+        pictures, state = pictures.clamp_(0, 1), replace(state, blend=replace(state.blend, picture=picture))
     pictures = pictures[..., : height * model.scale, : width * model.scale]
     if sampling is not None and sampling.color_fix != "none":
         pictures = match_mean(pictures, chunk.frames.to(model.device))
     return pictures, state
 
 
-def _sample(
+@dataclass(frozen=True, eq=False)
+class _Start:
+    """What sampling begins from."""
+
+    degraded: Tensor  # latents (T, C, h, w)
+    condition: Condition
+    noise: ChunkNoise
+
+
+def _start(
     model: DomainShiftModel,
     restored: Restored,
     motion: Motion,
@@ -93,33 +110,43 @@ def _sample(
     sampling: SamplingSpec,
     temporal: TemporalSpec,
     shot: int,
-) -> tuple[Tensor, ShotState]:
-    """The denoised output in [0, 1] of the restorer output, and the state after it."""
+) -> _Start:
+    """Of the restorer output, its pictures in [0, 1]."""
     degraded = model.encode(restored.pictures)
     channels, height, width = degraded.shape[1:]
     noise = make_noise(
         state.noise, motion, indices, (channels, height, width), kind=temporal.noise, seed=temporal.seed, shot=shot
     )
+    condition = model.condition(restored, degraded)  # of the posterior's mean: the hint is never a sample
+    if sampling.posterior == "sample":
+        degraded = model.encode(restored.pictures, noise(POSTERIOR).to(model.device))
+    return _Start(degraded, condition, noise)
+
+
+def _sample(
+    model: DomainShiftModel,
+    start: _Start,
+    motion: Motion,
+    state: ShotState,
+    sampling: SamplingSpec,
+    temporal: TemporalSpec,
+) -> tuple[Tensor, ShotState]:
+    """The clean latents, and the state after them."""
     weights: dict[int, float] = {}
     if temporal.blend == "latent":
         weights = blend_weights(temporal.blend_strength, sampling.steps, temporal.blend_calls)
     guide = Guide(state.blend.latents, motion, weights, move=model.warp)
-    condition = model.condition(restored, degraded)  # of the posterior's mean: the hint is never a sample
-    if sampling.posterior == "sample":
-        degraded = model.encode(restored.pictures, noise(POSTERIOR).to(model.device))
     latents = sample(
-        lambda x, t: model.denoise(x, t, condition),
+        lambda x, t: model.denoise(x, t, start.condition),
         make_schedule(sampling.steps),
-        degraded,
-        noise=lambda call: noise(call).to(model.device),
+        start.degraded,
+        noise=lambda call: start.noise(call).to(model.device),
         order=sampling.order,
         final=sampling.final,
         corrected_third_order=sampling.corrected_third_order,
         guide=guide,
     )
-    pictures = color_fix(model.decode(latents), restored.pictures, sampling.color_fix)
-    blend = replace(state.blend, latents=guide.latents)
-    return pictures.clamp(0, 1), replace(state, noise=noise.state(), blend=blend)
+    return latents, replace(state, noise=start.noise.state(), blend=replace(state.blend, latents=guide.latents))
 
 
 def pad(images: Tensor, multiple: int) -> Tensor:

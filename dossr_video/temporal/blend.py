@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from math import lcm
 from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from dossr_video.frames import Motion
+from dossr_video.frames import Motion, concatenated
 from dossr_video.temporal.flow import box_mean, warp
 
 Warp = Callable[[Tensor, Tensor], Tensor]  # images (1, C, h, w), flow (1, 2, H, W) in input pixels -> moved images
@@ -23,7 +24,10 @@ RECOVERY = 0.7  # share of the lost detail, in dB, that is restored: all of it w
 TINY = 1e-8  # energy of a detail of 1e-4
 RANGE = 2.0  # at most, of contrast between two frames
 CONTRAST = 0.01  # deviation of cells below which a channel has no contrast to match
-LEVEL = 3.0  # input pixels; over 5 x 5 of such cells two frames are brought to one level
+STRIP = 2**18  # pixels that are blended at a time: all that is worked out on the way takes ten times as much memory
+QUARTER = 4  # cells a side, over which energies are averaged
+REACH = 12  # rows on either side that a blended row depends on
+LEVEL = 4.0  # input pixels; over 5 x 5 of such cells two frames are brought to one level
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,12 +72,7 @@ def blend_pictures(pictures: Tensor, previous: Tensor | None, motion: Motion, *,
     (1, 3, sH, sW) is y of the frame before the first: the last of the chunk before, or None at a shot's start. Only
     earlier frames are used, so the chunk length does not change the result.
     """
-
-    def as_exposed(frame: Tensor, moved: Tensor, weight: Tensor, cell: int) -> Tensor:
-        moved = _with_contrast(moved, frame, weight, cell)
-        return _towards(frame, moved + _level(frame - moved, weight, cell), weight)
-
-    return _blend(pictures, previous, motion, strength, warp, as_exposed)
+    return _blend(pictures, previous, motion, strength, warp, per_channel=False)
 
 
 def blend_latents(latents: Tensor, previous: Tensor | None, motion: Motion, *, strength: float, move: Warp) -> Tensor:
@@ -81,21 +80,11 @@ def blend_latents(latents: Tensor, previous: Tensor | None, motion: Motion, *, s
 
     Only the level is matched: most channels are detail and have no coarse contrast.
     """
-
-    def each_channel(frame: Tensor, moved: Tensor, weight: Tensor, cell: int) -> Tensor:
-        moved = moved + _level(frame - moved, weight, cell)
-        return _towards(frame.transpose(0, 1), moved.transpose(0, 1), weight).transpose(0, 1)
-
-    return _blend(latents, previous, motion, strength, move, each_channel)
+    return _blend(latents, previous, motion, strength, move, per_channel=True)
 
 
 def _blend(
-    frames: Tensor,
-    previous: Tensor | None,
-    motion: Motion,
-    strength: float,
-    move: Warp,
-    towards: Callable[[Tensor, Tensor, Tensor, int], Tensor],
+    frames: Tensor, previous: Tensor | None, motion: Motion, strength: float, move: Warp, *, per_channel: bool
 ) -> Tensor:
     cell = max(round(LEVEL * frames.shape[-1] / motion.flow.shape[-1]), 1)
     blended: list[Tensor] = []
@@ -104,11 +93,30 @@ def _blend(
         if previous is not None:
             flow, confidence = motion.flow[i : i + 1].to(frame.device), motion.confidence[i : i + 1].to(frame.device)
             weight = strength * _weight(confidence, frame.shape[-2:])
-            # In float32: local energies are too small for half precision.
-            frame = towards(frame.float(), move(previous, flow).float(), weight, cell).to(frame)
+            frame = _blended(frame, move(previous, flow), weight, cell, per_channel=per_channel)
         blended.append(frame)
         previous = frame
-    return torch.cat(blended)
+    return concatenated(blended)
+
+
+def _blended(frame: Tensor, moved: Tensor, weight: Tensor, cell: int, *, per_channel: bool) -> Tensor:
+    """One frame (1, C, h, w) blended with the warped one before it, strip by strip."""
+    step = lcm(cell, QUARTER)
+    rows, margin = step * max(STRIP // (frame.shape[-1] * step), 1), step * -(-REACH // step)
+    height = frame.shape[-2]
+    gain, level = _exposure(frame, moved, weight, cell, rows, contrast=not per_channel)
+    result = torch.empty_like(frame)
+    for top in range(0, height, rows):
+        first, last = max(top - margin, 0), min(top + rows + margin, height)
+        # In float32: local energies are too small for half precision.
+        now, then = frame[..., first:last, :].float(), moved[..., first:last, :].float()
+        then = then * gain + _level_rows(level, cell, first, now.shape[-2:])
+        if per_channel:
+            now, then = now.transpose(0, 1), then.transpose(0, 1)
+        part = _towards(now, then, weight[..., first:last, :])
+        part = part.transpose(0, 1) if per_channel else part
+        result[..., top : top + rows, :] = part[..., top - first : top - first + rows, :]
+    return result
 
 
 def _weight(confidence: Tensor, size: torch.Size) -> Tensor:
@@ -122,32 +130,54 @@ def _weight(confidence: Tensor, size: torch.Size) -> Tensor:
     return F.interpolate(soft, size=tuple(size), mode="bilinear", align_corners=False)
 
 
-def _with_contrast(moved: Tensor, frame: Tensor, weight: Tensor, cell: int) -> Tensor:
-    """Moved (1, C, h, w) with every channel's coarse contrast, where it is blended, as in `frame`."""
+def _exposure(
+    frame: Tensor, moved: Tensor, weight: Tensor, cell: int, rows: int, *, contrast: bool
+) -> tuple[Tensor, Tensor]:
+    """What brings the moved frame to the exposure of this one, where it is blended: its gain, and what is then added.
+
+    The gain (1, C, 1, 1) matches coarse contrast; the level (1, C, h / cell, w / cell) the mean around each place.
+    Without them blending would lengthen fades, and wherever the weight changes on a flat wall that flickers an outline
+    would show. The mean of the whole frame is not enough: film flickers in parts.
+    """
     # Of coarse cells, so that noise does not count as contrast.
-    share, *cells = (_coarse(images, cell) for images in (weight, moved, frame))
-    contrast, wanted = ((share * (part - _mean(part, share)).square()).sum((2, 3), keepdim=True) for part in cells)
-    floor = CONTRAST**2 * share.sum((2, 3), keepdim=True) + TINY
-    return moved * ((wanted + floor) / (contrast + floor)).sqrt().clamp(1 / RANGE, RANGE)
+    cells = [_cells(frame[..., cut, :], moved[..., cut, :], weight[..., cut, :], cell) for cut in _cuts(frame, rows)]
+    share, now, then, weighted_now, weighted_then = (torch.cat(parts, 2) for parts in zip(*cells, strict=True))
+    gain = torch.ones_like(now[..., :1, :1])
+    if contrast:
+        wanted, found = (_mean((part - _mean(part, share)).square(), share) for part in (now, then))
+        gain = ((wanted + CONTRAST**2) / (found + CONTRAST**2)).sqrt().clamp(1 / RANGE, RANGE)
+    return gain, box_mean(weighted_now - gain * weighted_then) / (box_mean(share) + TINY)
+
+
+def _cuts(frame: Tensor, rows: int) -> list[slice]:
+    return [slice(top, top + rows) for top in range(0, frame.shape[-2], rows)]
+
+
+def _cells(frame: Tensor, moved: Tensor, weight: Tensor, cell: int) -> list[Tensor]:
+    """Means over cells of the weight, of both frames, and of both times the weight."""
+    frame, moved = frame.float(), moved.float()
+    images = (weight, frame, moved, weight * frame, weight * moved)
+    return [F.avg_pool2d(image, cell, ceil_mode=True) for image in images]
+
+
+def _level_rows(level: Tensor, cell: int, first: int, size: torch.Size) -> Tensor:
+    """Rows of the level at the frame's size; `first`, a multiple of the cell, is the first of them."""
+    above = 1 if first else 0
+    begin = first // cell - above
+    part = level[..., begin : begin + above + -(-size[0] // cell) + 1, :]
+    large = _enlarged(part, cell, torch.Size((above * cell + size[0], size[1])))
+    return large[..., above * cell :, :]
+
+
+def _enlarged(images: Tensor, factor: int, size: torch.Size) -> Tensor:
+    # By the same factor for every strip, not to its size: the last strip may end within a cell.
+    large = F.interpolate(images, scale_factor=float(factor), mode="bilinear", align_corners=False)
+    return large[..., : size[0], : size[1]]
 
 
 def _mean(images: Tensor, weight: Tensor) -> Tensor:
     """Weighted mean (1, C, 1, 1); 0 where all weights are 0."""
     return (weight * images).sum((2, 3), keepdim=True) / (weight.sum((2, 3), keepdim=True) + TINY)
-
-
-def _level(difference: Tensor, weight: Tensor, cell: int) -> Tensor:
-    """Mean of a difference (1, C, h, w) around each place, as far as it is blended.
-
-    Without it blending would lengthen fades, and wherever the weight changes on a flat wall that flickers an outline
-    would show. The mean of the whole frame is not enough: film flickers in parts.
-    """
-    share, total = (box_mean(_coarse(images, cell)) for images in (weight, weight * difference))
-    return F.interpolate(total / (share + TINY), size=difference.shape[-2:], mode="bilinear", align_corners=False)
-
-
-def _coarse(images: Tensor, cell: int) -> Tensor:
-    return F.interpolate(images, size=[-(-side // cell) for side in images.shape[-2:]], mode="area")
 
 
 def _towards(frame: Tensor, moved: Tensor, weight: Tensor) -> Tensor:
@@ -162,7 +192,7 @@ def _towards(frame: Tensor, moved: Tensor, weight: Tensor) -> Tensor:
     energy, shared = _local(high * high), _local(high * high_moved)
     slope = 1 - shared / energy
     bend = slope - (shared - _local(high_moved * high_moved)) / energy
-    slope, bend = (F.interpolate(x, size=frame.shape[-2:], mode="bilinear", align_corners=False) for x in (slope, bend))
+    slope, bend = (_enlarged(part, QUARTER, frame.shape[-2:]) for part in (slope, bend))
     left = 1 - 2 * slope * weight + bend * weight.square()  # E / A
     weight = weight * (left * GAIN**2).clamp(0, 1)
     gain = (1 - 2 * slope * weight + bend * weight.square()).clamp(GAIN**-2, 1) ** (-RECOVERY / 2)
@@ -170,7 +200,6 @@ def _towards(frame: Tensor, moved: Tensor, weight: Tensor) -> Tensor:
 
 
 def _local(energy: Tensor) -> Tensor:
-    """(B, C, h, w) -> (B, 1, h/4, w/4): means over channels and about 12 x 12 cells."""
-    height, width = energy.shape[-2:]
-    blocks = F.interpolate(energy.mean(1, keepdim=True), size=(-(-height // 4), -(-width // 4)), mode="area")
+    """(B, C, h, w) -> (B, 1, h/4, w/4): means over channels and 12 x 12 cells."""
+    blocks = F.avg_pool2d(energy.mean(1, keepdim=True), QUARTER, ceil_mode=True)
     return F.avg_pool2d(F.pad(blocks, (1, 1, 1, 1), mode="replicate"), 3, stride=1) + TINY

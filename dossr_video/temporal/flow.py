@@ -10,7 +10,6 @@ import cv2
 import numpy as np
 import torch
 import torch.nn.functional as F
-from kornia.geometry.transform import remap
 from torch import Tensor
 
 from dossr_video.frames import Motion
@@ -21,6 +20,7 @@ GRAIN = 8 / 255  # the largest mean difference that grain explains
 BEYOND = 1.5  # times the mean difference, how far grain goes beyond the range of its neighbours
 OTHER, SAME = 0.3, 0.4  # share of the detail that agrees: so little in another scene, so much in the same one
 FLAT = 0.1 / 255  # detail of a place that has none
+STRIP = 2**20  # pixels that are warped at a time
 STILL = 1.15  # zero flow is preferred up to this ratio of the mismatches
 
 # OpenCV's presets, and the finest scale: flow at 1/2^scale of the frame's side.
@@ -94,13 +94,33 @@ def warp(images: Tensor, flow: Tensor, *, mode: Literal["bilinear", "bicubic"] =
     """
     h, w = images.shape[-2:]
     # In float32: half precision is too coarse for coordinates in a large image.
-    flow = _resize_flow(flow.float(), (h, w))
-    y = torch.arange(h, device=images.device, dtype=torch.float32).view(1, h, 1)
-    x = torch.arange(w, device=images.device, dtype=torch.float32).view(1, 1, w)
-    moved: Tensor = remap(
-        images.float(), x + flow[:, 0], y + flow[:, 1], mode=mode, padding_mode="border", align_corners=True
-    )
+    source, flow = images.float(), flow.float()
+    if h % flow.shape[-2]:
+        flow = _resize_flow(flow, (h, w))
+    rows = max(STRIP // w, 1)
+    if rows >= h:
+        return _warped_rows(source, flow, 0, h, mode).to(images)
+    # By strips: coordinates for the whole image take as much memory as the image.
+    moved = source.new_empty(source.shape)
+    for top in range(0, h, rows):
+        moved[:, :, top : top + rows] = _warped_rows(source, flow, top, min(top + rows, h), mode)
     return moved.to(images)
+
+
+def _warped_rows(images: Tensor, flow: Tensor, top: int, bottom: int, mode: str) -> Tensor:
+    """Rows top to bottom, half-open, of the warped images (T, C, h, w); h is a multiple of the flow's height."""
+    h, w = images.shape[-2:]
+    ratio = h // flow.shape[-2]
+    # One more row on either side, because the flow is interpolated between rows.
+    first, last = max(top // ratio - 1, 0), min(-(-bottom // ratio) + 1, flow.shape[-2])
+    part = _resize_flow(flow[:, :, first:last], ((last - first) * ratio, w))
+    part = part[:, :, top - first * ratio : bottom - first * ratio]
+    y = torch.arange(top, bottom, device=images.device, dtype=torch.float32).view(1, -1, 1)
+    x = torch.arange(w, device=images.device, dtype=torch.float32).view(1, 1, w)
+    places = torch.stack([x + part[:, 0], y + part[:, 1]], -1)
+    places *= places.new_tensor([2 / max(w - 1, 1), 2 / max(h - 1, 1)])
+    places -= 1
+    return F.grid_sample(images, places, mode=mode, padding_mode="border", align_corners=True)
 
 
 def _resize_flow(flow: Tensor, size: tuple[int, int]) -> Tensor:

@@ -31,6 +31,7 @@ _SWSCALE_MATRIX = {
     "smpte240m": Colorspace.SMPTE240M,
     "bt2020nc": Colorspace.BT2020,
 }
+STRIP = 256  # rows, even, that are converted at a time
 _PACKED = {"bgr0": "gbrp", "bgra": "gbrap"}  # how FFV1 wants 8-bit RGB
 
 
@@ -185,18 +186,21 @@ def from_rgb(picture: Tensor, pix_fmt: str, color: ColorInfo, *, alpha: Tensor |
         return from_rgb(picture, _PACKED[pix_fmt], color, alpha=alpha).reformat(format=pix_fmt, threads=1)
     depth = bit_depth(pix_fmt)
     top = (1 << depth) - 1
-    picture = picture.to(torch.float32).clamp(0, 1)
-    if is_rgb(pix_fmt):
-        planes = [picture[i] * top for i in (1, 2, 0)]
-    else:
-        planes = _to_ycbcr(picture, pix_fmt, color)
-    if has_alpha(pix_fmt):
-        planes.append(torch.full_like(picture[0], top) if alpha is None else alpha[0].to(picture).clamp(0, 1) * top)
     frame = av.VideoFrame(picture.shape[2], picture.shape[1], pix_fmt)
-    for index, values in enumerate(planes):
-        codes = values.round_().clamp_(0, top).to(torch.int32 if depth > 8 else torch.uint8)
-        view = plane(frame, index)
-        view[:] = codes.cpu().numpy()
+    views = [plane(frame, index) for index in range(len(frame.planes))]
+    # By strips, for the planes of a whole picture in float32 take more memory than the picture.
+    for first in range(0, frame.height, STRIP):
+        above = min(first, 2)  # rows that a chroma sample between two strips is made of as well
+        rows = slice(first - above, first + STRIP)
+        strip = picture[:, rows].to(torch.float32).clamp(0, 1)
+        planes = [strip[i] * top for i in (1, 2, 0)] if is_rgb(pix_fmt) else _to_ycbcr(strip, pix_fmt, color)
+        if has_alpha(pix_fmt):
+            opaque = torch.full_like(strip[0], top)
+            planes.append(opaque if alpha is None else alpha[0, rows].to(strip).clamp(0, 1) * top)
+        for view, values in zip(views, planes, strict=True):
+            lines = 2 if len(view) < frame.height else 1  # of the picture for one of the plane
+            codes = values.round_().clamp_(0, top).to(torch.int32 if depth > 8 else torch.uint8)[above // lines :]
+            view[first // lines : first // lines + len(codes)] = codes.cpu().numpy()
     return frame
 
 

@@ -202,4 +202,5 @@ def test_scenes_too_short_for_shots_show_no_trace_of_others(
     ("width", "height", "frames"), [(208, 88, 8), (352, 288, 3), (720, 576, 1), (1920, 1080, 1), (8192, 8192, 1)]
 )
 def test_large_frames_come_in_short_chunks(width: int, height: int, frames: int) -> None:
-    assert chunk_length(width, height, scale=4) == frames
+    assert chunk_length(width, height, scale=4, device="cuda") == frames
+    assert chunk_length(width, height, scale=4, device="cpu") == 1

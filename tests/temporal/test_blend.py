@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from dossr_video.frames import Motion
+from dossr_video.temporal import blend, flow
 from dossr_video.temporal.blend import Guide, blend_latents, blend_pictures, blend_weights
 from dossr_video.temporal.flow import DisFlow, box_mean, motion, warp
 
@@ -89,6 +90,20 @@ def test_chunks_do_not_matter(length: int) -> None:
         )
         previous = parts[-1][-1:]
     assert torch.equal(torch.cat(parts), whole)
+
+
+@pytest.mark.parametrize("scale", [4, 2])
+def test_strips_do_not_matter(monkeypatch: pytest.MonkeyPatch, scale: int) -> None:
+    pictures, moved = flickering(3, scale), still(3)
+    moved.flow[:, 1] = torch.randn(3, H, W, generator=torch.Generator().manual_seed(0))
+    moved.confidence[1:] = (texture(9, H, W, 4.0)[:1] > 0.5).float()
+    whole = blend_pictures(pictures, None, moved, strength=0.6)
+    latents = blend_latents(pictures[..., ::8, ::8], None, moved, strength=0.6, move=warp)
+    monkeypatch.setattr(blend, "STRIP", 1)
+    monkeypatch.setattr(flow, "STRIP", 7 * scale * W)
+    assert torch.allclose(blend_pictures(pictures, None, moved, strength=0.6), whole, rtol=0, atol=2e-5)
+    again = blend_latents(pictures[..., ::8, ::8], None, moved, strength=0.6, move=warp)
+    assert torch.allclose(again, latents, rtol=0, atol=2e-5)
 
 
 def test_a_lead_in_of_eight_frames_forgets_what_came_before() -> None:

@@ -52,6 +52,18 @@ def test_black_and_white_stay_black_and_white(pix_fmt, code_range):
 
 
 @pytest.mark.parametrize("location", ["left", "center", "topleft"])
+@pytest.mark.parametrize("pix_fmt", ["yuv420p", "yuva420p", "yuv422p10le", "gbrp", "gray"])
+def test_strips_do_not_matter(monkeypatch, pix_fmt, location):
+    noise, opacity = torch.rand(3, 37, 20) * 1.2 - 0.1, torch.rand(1, 37, 20)
+    color = ColorInfo(matrix="gbr" if pix_fmt == "gbrp" else "bt709", range="tv", chroma_location=location)
+    whole = pixels.from_rgb(noise, pix_fmt, color, alpha=opacity)
+    monkeypatch.setattr(pixels, "STRIP", 8)
+    again = pixels.from_rgb(noise, pix_fmt, color, alpha=opacity)
+    for index in range(len(whole.planes)):
+        assert np.array_equal(pixels.plane(whole, index), pixels.plane(again, index))
+
+
+@pytest.mark.parametrize("location", ["left", "center", "topleft"])
 def test_chroma_lies_where_the_tag_says(location):
     columns = torch.arange(16.0)
     across = pixels.subsample(columns.expand(16, 16), (1, 1), location)[4, 1:-1]

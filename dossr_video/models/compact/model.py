@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from dossr_video.errors import ModelError
-from dossr_video.frames import Motion
+from dossr_video.frames import Motion, concatenated
 from dossr_video.models.base import Condition, DomainShiftModel, HiddenState, Restored, SamplerDefaults
 from dossr_video.models.compact.denoiser import Denoiser
 from dossr_video.models.compact.restorer import Restorer
@@ -72,8 +72,9 @@ class WaveletModel(DomainShiftModel):
         return self.codec.encode(pictures)
 
     def condition(self, restored: Restored, degraded_latents: Tensor) -> Condition:
-        seen = () if restored.seen is None else (restored.seen,)
-        return Condition(hint=torch.cat([degraded_latents, *seen], 1))
+        if restored.seen is None:
+            return Condition(hint=degraded_latents)
+        return Condition(hint=torch.cat([degraded_latents, restored.seen], 1))
 
     def denoise(self, x: Tensor, t: int, condition: Condition) -> Tensor:
         times = torch.full((len(x),), t, device=x.device)
@@ -117,7 +118,7 @@ class CompactModel(WaveletModel):
             frame = frame[None].contiguous(memory_format=torch.channels_last)
             picture, state = self.networks.restorer(frame, flow[None], confidence[None], state)
             pictures.append(picture)
-        return Restored(torch.cat(pictures), state)
+        return Restored(concatenated(pictures), state)
 
 
 def load_compact(name: str = "compact", *, device: torch.device, dtype: torch.dtype) -> CompactModel:

@@ -43,11 +43,20 @@ class Restorer(nn.Module):
         dtype = self.head.weight.dtype
         first = self.head(frames.to(dtype))
         if hidden is not None:
-            moved, before = (warp(part.float(), flow, mode="bilinear") for part in hidden)
-            seen = confidence * torch.cat([moved, before - frames], 1)
-            first = first + self.memory(seen.to(dtype))
-        features = self.trunk(self.head_slope(first))
+            # What is large is worked on in place and let go of early.
+            count = hidden[0].shape[1]
+            seen = frames.new_empty(len(frames), count + 3, *frames.shape[2:]).to(memory_format=torch.channels_last)
+            seen[:, :count], seen[:, count:] = (warp(part.float(), flow, mode="bilinear") for part in hidden)
+            seen[:, count:] -= frames
+            seen *= confidence
+            first += self.memory(seen.to(dtype))
+            del seen
+        features = self.head_slope(first)
+        del first
+        for layer in self.trunk:  # called as a whole it would hold its input to the end
+            features = layer(features)
         detail = F.pixel_shuffle(self.tail(features).float(), self.scale)
         # Without its mean, so that no frame changes its mean colour.
-        detail = detail - detail.mean((2, 3), keepdim=True)
-        return F.interpolate(frames, scale_factor=self.scale, mode="nearest") + detail, (features, frames)
+        detail -= detail.mean((2, 3), keepdim=True)
+        detail += F.interpolate(frames, scale_factor=self.scale, mode="nearest")
+        return detail, (features, frames)

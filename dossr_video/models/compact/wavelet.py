@@ -11,6 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from dossr_video.frames import concatenated
+
 LEVELS = 3
 CHANNELS = 3 * 4**LEVELS
 STRIDE = 2**LEVELS  # picture pixels per latent cell side
@@ -51,7 +53,7 @@ def _product(matrix: Tensor, cells: Tensor, offset: Tensor | None = None) -> Ten
     # Frame by frame: a batched product may round differently, and results must not depend on the chunk length.
     columns = cells.flatten(2)
     frames = [matrix @ part if offset is None else torch.addmm(offset, matrix, part) for part in columns]
-    return torch.stack(frames).reshape(cells.shape)
+    return concatenated([part[None] for part in frames]).reshape(cells.shape)
 
 
 class WaveletCodec(nn.Module):
