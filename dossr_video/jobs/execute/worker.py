@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch
 
-from dossr_video.heap import give_back_memory
+from dossr_video.heap import give_back_memory, map_large_blocks
 from dossr_video.jobs import durable
 from dossr_video.jobs.execute.executor import Task
 from dossr_video.models.base import DomainShiftModel, PictureModel
@@ -25,6 +25,8 @@ from dossr_video.video.info import SourceInfo
 from dossr_video.video.read.pyav import VideoReader
 from dossr_video.video.read.reader import ReadSpec, open_reader
 from dossr_video.video.write.writer import VideoWriter
+
+LARGE = 2**23  # pixels of a result, of which a float32 picture takes 100 MB
 
 
 class Worker:
@@ -65,6 +67,8 @@ class Worker:
 
         `on_frames` gets the number of frames written so far; what it raises ends the work.
         """
+        if task.spec.video.width * task.spec.video.height >= LARGE:
+            map_large_blocks()
         temporary = task.target.with_name(f"{task.target.stem}.{secrets.token_hex(4)}.part{task.target.suffix}")
         reader = self._reader_of(task.source, task.spec.read)
         try:
