@@ -25,10 +25,11 @@ class Progress:
     """Where a run is. Each stage counts from its own beginning to its own end, at its own rate.
 
     Attributes:
-        stage: "probing", "analysing", "upscaling", "joining" or "verifying"; "waiting" in a watched folder.
+        stage: "fetching" from a URL, "probing", "analysing", "checking" of what an earlier run finished, "upscaling",
+            "joining" or "verifying"; "reporting" and "waiting" in a library.
         done: Units that are done, those that an earlier run had finished included.
         total: Units in all; None: not known yet.
-        unit: What is counted: "frames" or "files".
+        unit: What is counted: "frames", "files" or "bytes".
         item: The file that the event is about, where a run has several; None: the only one.
         warnings: What went wrong since the event before without ending the run, one line each.
         notes: What a person should know of the run, one line each.

@@ -77,7 +77,13 @@ def run_job(
     source_url, target_url = (None if local(name) else str(name) for name in (source, target))
     if target_url:
         check_url(target_url, force=force)
-    here = local(source) or fetched(str(source))
+
+    def fetching(done: int, total: int | None) -> None:
+        if cancelled():
+            raise Interrupted("stopped while the file was fetched", hint="nothing is left behind")
+        on_progress(Progress("fetching", done, total, unit="bytes"))
+
+    here = local(source) or fetched(str(source), fetching)
     there = local(target) or cached(str(target))
     request = _Request(
         here, there, settings, force, restart, on_progress, on_result, cancelled, executor, source_url, target_url

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from urllib.parse import unquote, urlsplit, urlunsplit
 
 import fsspec
 
-from dossr_video.errors import SourceError, TargetError
+from dossr_video.errors import DossrError, SourceError, TargetError
 
 FILE = "file://"
 SILENCE = 300.0  # seconds
@@ -41,8 +41,22 @@ def shown_url(url: str) -> str:
     return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
 
 
-def fetched(url: str) -> Path:
-    """A local copy of the file, fetched anew when it changed; SourceError when that is not possible."""
+class _Counting(fsspec.Callback):
+    """Tells the bytes that have come, and how many there are; None: not known."""
+
+    def __init__(self, told: Callable[[int, int | None], None]) -> None:
+        super().__init__()
+        self._told = told
+
+    def call(self, *arguments: Any, **options: Any) -> None:
+        self._told(self.value, self.size)
+
+
+def fetched(url: str, told: Callable[[int, int | None], None] = lambda done, total: None) -> Path:
+    """A local copy of the file, fetched anew when it changed; SourceError when that is not possible.
+
+    `told` gets the bytes that have come and the bytes in all; what it raises ends the fetching.
+    """
     copy = cached(url)
     mark = copy.with_name("mark")
     with _errors(SourceError, url, "cannot be fetched"):
@@ -52,7 +66,7 @@ def fetched(url: str) -> Path:
             temporary = copy.with_name(f"fetching.{secrets.token_hex(4)}")
             size = system.info(path).get("size")
             try:
-                system.get_file(path, str(temporary))
+                system.get_file(path, str(temporary), callback=_Counting(told))
                 if size is not None and temporary.stat().st_size != size:
                     raise ConnectionError(f"it ended after {temporary.stat().st_size} of {size} bytes")
                 os.utime(temporary, (0, 0))  # the same on every machine
@@ -120,6 +134,8 @@ def _errors(kind: type[SourceError | TargetError], url: str, problem: str) -> It
     """Every kind of store has exceptions of its own: all of them become one of ours."""
     try:
         yield
+    except DossrError:
+        raise
     except Exception as error:
         said = next(iter(str(error).replace(url, shown_url(url)).splitlines()), "")
         for secret in filter(None, (urlsplit(url).query, urlsplit(url).password)):

@@ -131,9 +131,20 @@ def test_a_download_that_is_cut_short_is_noticed_and_not_kept(
     assert not [path for path in cache.rglob("*") if path.is_file()]
     sent["bytes"] *= 2
     sent["bytes"] += 1
-    report = run_job(url, tmp_path / "out.mp4", tiny)
+    events: list[Progress] = []
+    report = run_job(url, tmp_path / "out.mp4", tiny, on_progress=events.append)
+    size = clip.stat().st_size
+    assert Progress("fetching", size, size, unit="bytes") in events
     assert report.source.path == url.partition("?")[0]
     assert report.source.size == clip.stat().st_size
+
+
+def test_fetching_can_be_stopped(
+    served: tuple[str, dict[str, int]], tiny: Settings, cache: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(Interrupted, match="fetched"):
+        run_job(served[0], tmp_path / "out.mp4", tiny, cancelled=lambda: True)
+    assert not [path for path in cache.rglob("*") if path.is_file()]
 
 
 @pytest.mark.parametrize(
