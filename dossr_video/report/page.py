@@ -166,6 +166,8 @@ def render(
 
 def check_page(page: Path, *, force: bool) -> None:
     """TargetError when the page could not be written, or must not be; before hours of work."""
+    if page.suffix.lower() not in (".html", ".htm", ".png"):  # with --force a film would go
+        raise TargetError(f"the page {page} must end in .html", hint="give the file another name")
     if page.is_dir() or not page.parent.is_dir():
         problem = "it is a folder" if page.is_dir() else "its folder is missing"
         raise TargetError(f"the page {page} cannot be written: {problem}", hint="name a file in a folder that exists")

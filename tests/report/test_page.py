@@ -270,6 +270,10 @@ def test_the_command_writes_a_page_and_never_over_another(source: Path, result: 
         CliRunner().invoke(app, arguments, standalone_mode=False, catch_exceptions=False)
     CliRunner().invoke(app, [*arguments, "--force"], standalone_mode=False, catch_exceptions=False)
     assert [path.name for path in tmp_path.iterdir()] == ["look.html"]
+    arguments[-1], before = str(source), source.read_bytes()
+    with pytest.raises(TargetError, match=r"must end in \.html"):
+        CliRunner().invoke(app, [*arguments, "--force"], standalone_mode=False, catch_exceptions=False)
+    assert source.read_bytes() == before
 
 
 def test_what_cannot_be_compared_is_told(source: Path, result: Path, tmp_path: Path) -> None:
