@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from av.packet import Packet
 
 JUMP = Fraction(1, 2)  # seconds; a timestamp that goes back farther is a discontinuity
+OVERLAP = Fraction(1, 10)  # seconds that joined recordings may overlap without being named
 LAYOUTS = (
     "mono",
     "stereo",
@@ -189,9 +190,8 @@ class _StreamCopier:
         if packet.size == 0:
             return
         if self._adts and without_adts(bytes(packet)) is None:
-            seconds = float((packet.pts or 0) * unit - self._clock.start)
-            note(self._broken, seconds, f"damaged audio packets of stream {self._stream.index} are left out")
-            self.warnings = list(map(str, self._broken))
+            seconds = (packet.pts or 0) * unit - self._clock.start
+            self._note(seconds, f"damaged audio packets of stream {self._stream.index} are left out")
             return
         final = self._out.time_base
         shift = 0 if self._cover else self._clock.ticks(unit)
@@ -204,6 +204,8 @@ class _StreamCopier:
             self._jumped = self._last + max(1, round((packet.duration or 0) * unit / final)) - dts
         pts, dts = pts + self._jumped, dts + self._jumped
         if self._last is not None and dts < self._last + self._least:
+            if (self._last - dts) * final > OVERLAP:
+                self._note(dts * final, f"packets of stream {self._stream.index} overlap those before them")
             dts = self._last + self._least
         self._last = dts
         packet.duration = round((packet.duration or 0) * unit / final)
@@ -211,6 +213,10 @@ class _StreamCopier:
         packet.time_base = final
         packet.stream = self._out
         yield float(dts * final), packet
+
+    def _note(self, seconds: Fraction, what: str) -> None:
+        note(self._broken, float(seconds), what)
+        self.warnings = list(map(str, self._broken))
 
     def flush(self) -> Iterator[TimedPacket]:
         yield from ()

@@ -148,9 +148,10 @@ def _is_slice(first: int, encoder: str) -> bool:
 def _length_size(stream: Any) -> int:
     """Bytes of a NAL unit's length, from avcC or hvcC; 0: the packets have start codes."""
     extradata = stream.codec_context.extradata or b""
-    if not extradata.startswith(b"\1"):
+    place = 4 if stream.codec_context.name == "h264" else 21
+    if not extradata.startswith(b"\1") or len(extradata) <= place:
         return 0
-    return int(extradata[4 if stream.codec_context.name == "h264" else 21] & 3) + 1
+    return int(extradata[place] & 3) + 1
 
 
 def _units(content: bytes, length_size: int) -> Iterator[bytes]:

@@ -39,7 +39,7 @@ def trial(source: SourceInfo, spec: VideoSpec, container: Container, *, cut: boo
     with TemporaryDirectory() as folder:
         part = Path(folder) / f"part{spec.segment_suffix}"
         with VideoWriter(part, spec) as writer:
-            writer.write(torch.zeros(3, spec.height, spec.width), 0)
+            writer.write(torch.zeros(1, 1, 1).expand(3, spec.height, spec.width), 0)
         result = Path(folder) / f"result.{container.format}"
         segments = [SegmentFile(part, round(begin / spec.time_base))]
         whole = Cut(begin, begin + PACKETS) if cut else None

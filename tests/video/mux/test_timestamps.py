@@ -44,6 +44,16 @@ def test_audio_of_joined_recordings_starts_with_its_video(media, segments_of, tm
     assert any("timestamps jump" in damage.what for damage in made.reader.damage)
 
 
+def test_audio_that_goes_on_after_its_video_is_kept_and_named(media, segments_of, tmp_path):
+    source = tmp_path / "joined.ts"
+    source.write_bytes(b"".join(_recording(media, tmp_path / f"{i}.ts", clock=40 - 9 * i, audio=1.4) for i in range(2)))
+    made = segments_of(source, tmp_path / "result.mp4")
+    joined = made.join()
+    assert made.prove(joined).passed
+    assert [line for line in joined.warnings if "packets of stream 1 overlap those before them" in line]
+    assert _times(made.target, "audio")[-1] == pytest.approx(2.4, abs=0.05)
+
+
 def test_a_frame_is_the_same_wherever_reading_starts_in_joined_recordings(media, tmp_path):
     source = tmp_path / "joined.ts"
     source.write_bytes(b"".join(_recording(media, tmp_path / f"{i}.ts", clock=10) for i in range(2)))
