@@ -65,6 +65,7 @@ class VideoInfo:
     begins: Fraction  # declared start time, seconds in the file's clock
     frames: int | None  # declared
     duration: Fraction | None  # seconds, declared
+    stereo: str | None = None  # how frames hold two views, of side_data.STEREO; None: they hold one
 
     @property
     def bit_depth(self) -> int:

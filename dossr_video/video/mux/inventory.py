@@ -40,7 +40,7 @@ FRAMES: Mapping[str, tuple[Handling, str]] = {  # av.sidedata.Type, AV_FRAME_DAT
     "SEI_UNREGISTERED": ("sei", "user data (unregistered SEI)"),
     "SKIP_SAMPLES": ("none", "samples of audio to skip"),
     "SPHERICAL": ("lost", "spherical (360 degree) projection"),
-    "STEREO3D": ("lost", "stereoscopic arrangement"),
+    "STEREO3D": ("kept", "stereoscopic arrangement"),
     "VIDEO_ENC_PARAMS": ("none", "quantisers of the source's coding"),
     "VIDEO_HINT": ("none", "areas that changed since the frame before"),
     UNKNOWN: ("lost", "side data that PyAV does not know"),

@@ -36,6 +36,7 @@ from dossr_video.video.mux.streams import (
 from dossr_video.video.mux.timecode import relabelled
 from dossr_video.video.pixels import has_alpha
 from dossr_video.video.read.probe import open_source
+from dossr_video.video.read.side_data import RIGHT_FIRST
 from dossr_video.video.tags import MATRICES, PRIMARIES, RANGES, TRANSFERS, code_point
 from dossr_video.video.write.containers import Container
 from dossr_video.video.write.encoders import ENCODERS, picture_losses
@@ -53,6 +54,16 @@ _STATISTICS = (
     "ENCODER",
     "encoder",
 )  # Matroska statistics tags of the source's video
+# FFmpeg's names of Matroska's StereoMode, by what `probe` finds.
+STEREO_MODES: Mapping[str | None, str] = {
+    "side by side": "left_right",
+    "top and bottom": "top_bottom",
+    "checkerboard": "checkerboard_lr",
+    "lines": "row_interleaved_lr",
+    "columns": "col_interleaved_lr",
+    f"side by side{RIGHT_FIRST}": "right_left",
+    f"top and bottom{RIGHT_FIRST}": "bottom_top",
+}
 _LARGEST_TIMESCALE = (1 << 31) - 1
 
 
@@ -228,6 +239,8 @@ class _Join:
         stream.disposition = sum(av.stream.Disposition[name].value for name in about.disposition)
         if has_alpha(spec.encoding.pix_fmt):
             stream.metadata["alpha_mode"] = "1"
+        if self._container.format in ("matroska", "webm") and spec.stereo in STEREO_MODES:
+            stream.metadata["stereo_mode"] = STEREO_MODES[spec.stereo]
         timecode = self._timecode()
         if timecode is not None:
             stream.metadata["timecode"] = timecode

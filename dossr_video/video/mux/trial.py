@@ -68,6 +68,9 @@ def _changes(spec: VideoSpec, found: VideoInfo, container: Container) -> Iterato
             f"display matrix {_turns(spec.display_matrix)}: {container.format} stores rotation and mirroring only;"
             " .mp4 and .mov store all of it"
         )
+    if spec.stereo != found.stereo:
+        writer = f"{spec.encoding.encoder} in {container.format}"
+        yield f"stereoscopic arrangement ({spec.stereo}): {writer} does not write it; libx264 does"
     wanted, stored = spec.sample_aspect_ratio or Fraction(1), found.sample_aspect_ratio or Fraction(1)
     if abs(wanted - stored) * spec.width > COLUMNS * wanted:
         yield f"pixel aspect {_ratio(wanted)}: {container.format} stores {_ratio(stored)}"

@@ -22,7 +22,7 @@ from dossr_video.heap import give_back_memory
 from dossr_video.video import pixels
 from dossr_video.video.files import close_input, open_input
 from dossr_video.video.info import Chapter, HdrInfo, SourceInfo, StreamInfo, VideoInfo
-from dossr_video.video.read.side_data import frame_side_data
+from dossr_video.video.read.side_data import frame_side_data, stereo_of
 from dossr_video.video.tags import MATRICES, PRIMARIES, RANGES, TRANSFERS, UNSPECIFIED, ColorInfo
 
 if TYPE_CHECKING:
@@ -209,6 +209,7 @@ def _video_info(stream: VideoStream, frame: av.VideoFrame) -> VideoInfo:
         pix_fmt=pix_fmt,
         color=_color(stream, frame),
         hdr=_hdr(side_data),
+        stereo=stereo_of(side_data),
         sample_aspect_ratio=stream.sample_aspect_ratio or None,
         display_matrix=None if matrix is None else struct.unpack("9i", matrix),
         rotation=frame.rotation % 360,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Mapping
 from typing import Any
 
 from av.sidedata.sidedata import Type
@@ -12,6 +13,20 @@ UNKNOWN = "UNKNOWN"  # side data that PyAV has no name for, such as EXIF
 ENCODER_UUIDS = frozenset(
     {bytes.fromhex("dc45e9bde6d948b7962cd820d923eeef"), bytes.fromhex("2ca2de09b51747dbbb55a4fe7fc2fc4e")}
 )
+# AVStereo3DType: how the views of both eyes are packed.
+STEREO = {
+    1: "side by side", 2: "top and bottom", 3: "frame sequence", 4: "checkerboard", 5: "side by side, quincunx",
+    6: "lines", 7: "columns",
+}  # fmt: skip
+RIGHT_FIRST = ", right eye first"
+
+
+def stereo_of(side_data: Mapping[str, bytes]) -> str | None:
+    """How a frame holds two views; None: it holds one."""
+    if Type.STEREO3D.name not in side_data:
+        return None
+    kind, flags = struct.unpack_from("2i", side_data[Type.STEREO3D.name])
+    return STEREO.get(kind, f"kind {kind}") + RIGHT_FIRST * (flags & 1)
 
 
 def frame_side_data(frame: Any) -> dict[str, bytes]:

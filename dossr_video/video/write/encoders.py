@@ -123,6 +123,12 @@ def _hdr_params(hdr: HdrInfo, mastering: str, light_level: str, *, scale: int) -
     return params
 
 
+# Of x264, by what `probe` finds: the frame packing arrangement of ISO 14496-10 D.2.26, left eye first.
+FRAME_PACKING: Mapping[str | None, int] = {
+    "checkerboard": 0, "columns": 1, "lines": 2, "side by side": 3, "top and bottom": 4, "frame sequence": 5,
+}  # fmt: skip
+
+
 def _mastering(values: tuple[object, ...], *, scale: int) -> str:
     """Primaries and luminance as x264, x265 (in units of 1/50000 and 1/10000) and SVT-AV1 (in units of 1) read them."""
     rx, ry, gx, gy, bx, by, wx, wy, low, high = (float(v) for v in values)  # type: ignore[arg-type]

@@ -22,7 +22,14 @@ from dossr_video.video.info import HdrInfo, VideoInfo
 from dossr_video.video.read.deinterlace import FieldSpan, clock_of
 from dossr_video.video.tags import MATRICES, PRIMARIES, RANGES, TRANSFERS, ColorInfo, code_point
 from dossr_video.video.write.containers import Container, container_of
-from dossr_video.video.write.encoders import ENCODERS, Encoder, EncoderSettings, check_settings, choose_pix_fmt
+from dossr_video.video.write.encoders import (
+    ENCODERS,
+    FRAME_PACKING,
+    Encoder,
+    EncoderSettings,
+    check_settings,
+    choose_pix_fmt,
+)
 
 if TYPE_CHECKING:
     from av.video.codeccontext import VideoCodecContext
@@ -45,6 +52,7 @@ class VideoSpec:
     hdr: HdrInfo
     sample_aspect_ratio: Fraction | None  # None: not written
     display_matrix: tuple[int, ...] | None  # None: shown as stored
+    stereo: str | None = None  # how frames hold two views; None: they hold one
 
     @property
     def segment_suffix(self) -> str:
@@ -88,6 +96,7 @@ def make_spec(
         hdr=source.hdr if encoder.hdr else HdrInfo(),
         sample_aspect_ratio=_aspect(source, width=width, height=height),
         display_matrix=source.display_matrix,
+        stereo=source.stereo,
     )
 
 
@@ -271,6 +280,9 @@ def configure(context: VideoCodecContext, spec: VideoSpec, time_base: Fraction) 
     context.color_range = code_point(RANGES, spec.color.range) if spec.color.range else 0
     context.flags |= 1 << 23  # AV_CODEC_FLAG_FRAME_DURATION: the last packet keeps its frame's duration
     options = encoder.options(spec.encoding, spec.color, spec.hdr)
+    if spec.stereo in FRAME_PACKING and spec.encoding.encoder == "libx264":
+        packing = f"frame-packing={FRAME_PACKING[spec.stereo]}"
+        options["x264-params"] = ":".join(filter(None, (options["x264-params"], packing)))
     if spec.color.chroma_location:
         options["chroma_sample_location"] = spec.color.chroma_location
     context.options = {name: value for name, value in options.items() if value}

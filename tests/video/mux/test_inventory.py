@@ -122,14 +122,19 @@ def test_side_data_that_begins_late_is_named_before_upscaling(media, captioned, 
         run_job(source, tmp_path / "other.mkv", settings.model_copy(update={"strict": True}))
 
 
-def test_stereoscopic_video_is_named(media, tmp_path):
+@pytest.mark.parametrize("mode", ["left_right", "top_bottom"])
+def test_a_stereoscopic_arrangement_is_written_again_or_named(media, tmp_path, mode):
     source = tmp_path / "stereo.mkv"
     media.ffmpeg(
         *["-f", "lavfi", "-i", "testsrc2=size=64x48:rate=25:duration=0.2"], *X264,
-        *["-metadata:s:v:0", "stereo_mode=left_right"], source,
+        *["-metadata:s:v:0", f"stereo_mode={mode}"], source,
     )  # fmt: skip
-    lost = analyse(probe(source), Settings.of({}), target=tmp_path / "result.mp4").lost
-    assert lost == ("stereoscopic arrangement: not written",)
+    for suffix, encoder in ((".mp4", "libx264"), (".mkv", "ffv1")):
+        settings = Settings.of({"model": "bicubic", "scale": 2, "encoder": encoder})
+        assert run_job(source, tmp_path / f"result{suffix}", settings).lost == ()
+        assert probe(tmp_path / f"result{suffix}").video.stereo == probe(source).video.stereo is not None
+    lost = analyse(probe(source), Settings.of({"encoder": "libx265"}), target=tmp_path / "other.mp4").lost
+    assert [line.split(" (")[0] for line in lost] == ["stereoscopic arrangement"]
 
 
 def test_motion_jpeg_with_exif_is_read_and_named(media, tmp_path):
