@@ -21,10 +21,11 @@ from dossr_video.temporal.shots import find_shots
 from dossr_video.video.info import SourceInfo
 from dossr_video.video.inspect.borders import Borders, HeadSwitching, black_borders
 from dossr_video.video.read.changes import color_of
+from dossr_video.video.read.decoding import decoder_of
 from dossr_video.video.read.deinterlace import FieldCounts, measure_pair, thinned
 from dossr_video.video.read.frame import luma_of
 from dossr_video.video.read.probe import has_free_clock, open_source, picture_stream
-from dossr_video.video.read.pyav import PyavReader, decoder_of
+from dossr_video.video.read.pyav import PyavReader
 from dossr_video.video.read.side_data import frame_side_data, packet_side_data
 from dossr_video.video.tags import ColorInfo
 

@@ -54,6 +54,13 @@ def test_audio_that_goes_on_after_its_video_is_kept_and_named(media, segments_of
     assert _times(made.target, "audio")[-1] == pytest.approx(2.4, abs=0.05)
 
 
+def test_packets_shorter_than_a_tick_of_matroska_keep_their_times(media, segments_of, tmp_path):
+    """TrueHD has 1,200 packets a second, and Matroska milliseconds."""
+    made = segments_of(media("truehd.mkv"), tmp_path / "result.mkv")
+    assert made.join().warnings == ()
+    assert _times(made.target, "audio") == _times(media("truehd.mkv"), "audio")
+
+
 def test_a_frame_is_the_same_wherever_reading_starts_in_joined_recordings(media, tmp_path):
     source = tmp_path / "joined.ts"
     source.write_bytes(b"".join(_recording(media, tmp_path / f"{i}.ts", clock=10) for i in range(2)))
