@@ -198,6 +198,7 @@ class TargetSettings(BaseModel):
         False, description="resample to square pixels; default: the aspect is signalled in metadata"
     )
     strict: bool = Field(False, description="refuse to begin when the target cannot keep everything of the source")
+    proof: Literal["refuse", "warn"] = Field("refuse", description="what becomes of a result that fails its proof")
     provenance: bool = Field(True, description="note in the metadata which program and model made the picture")
     pix_fmt: str | None = Field(None, description="default: the source's as far as the encoder supports it")
 
@@ -208,7 +209,7 @@ class TargetSettings(BaseModel):
         return self
 
 
-NOT_IN_RESULT = frozenset({"chunk", "device", "threads", "max_pixels"})
+NOT_IN_RESULT = frozenset({"chunk", "device", "threads", "max_pixels", "proof"})
 """Options that the result does not depend on."""
 
 

@@ -316,11 +316,27 @@ class _Job:
             warnings=(
                 *self.warnings,
                 *outcome.warnings,
+                *(() if proof.passed else (f"the result failed its proof and was accepted: {proof.summary}",)),
                 *(warning for result in results for warning in result.warnings),
             ),
         )
+        if not proof.passed and request.settings.proof == "refuse":
+            self._keep_failed(joined, report)
         durable.write(self.folder.report, report.dumps().encode())
         return report
+
+    def _keep_failed(self, joined: Path, report: Report) -> None:
+        """Put a result that failed its proof beside its target with its report, and raise ProofError."""
+        target, number = self.request.target, 1
+        while True:
+            kept = target.with_name(f"{target.stem}.failed-proof{'' if number == 1 else f'-{number}'}{target.suffix}")
+            if not kept.exists():
+                durable.settle_new(joined, kept)
+                durable.write(kept.with_name(kept.name + ".json"), report.dumps().encode())
+            elif sha256(kept) != report.target.sha256:
+                number += 1
+                continue
+            report.proof.require(kept)
 
 
 def _specks(plan: Plan, results: Iterable[SegmentResult]) -> tuple[int, ...]:

@@ -553,8 +553,16 @@ def test_a_result_that_is_not_what_was_promised_gets_no_name(
     monkeypatch.setattr("dossr_video.jobs.join.prove", lambda *arguments, **options: broken)
     with pytest.raises(ProofError, match="53 of 54"):
         run_job(clip, target, tiny)
-    assert names(tmp_path) == ["out.mp4.dossr"]
-    assert content(tmp_path / "out.mp4.dossr" / "joined.mp4") == whole
+    kept = ["out.failed-proof.mp4", "out.failed-proof.mp4.json"]
+    assert names(tmp_path) == [*kept, "out.mp4.dossr"]
+    assert content(tmp_path / "out.failed-proof.mp4") == whole
+    with pytest.raises(ProofError, match="failed-proof"):
+        run_job(clip, target, tiny)
+    assert names(tmp_path) == [*kept, "out.mp4.dossr"]
+    accepted = run_job(clip, target, tiny.model_copy(update={"proof": "warn"}))
+    assert (accepted.resumed, accepted.proof.passed) == (6, False)
+    assert any("53 of 54" in warning for warning in accepted.warnings)
+    assert content(target) == whole
     monkeypatch.undo()
-    report = run_job(clip, target, tiny)
-    assert (report.resumed, report.proof.passed) == (6, True)
+    report = run_job(clip, tmp_path / "other.mp4", tiny)
+    assert report.proof.passed

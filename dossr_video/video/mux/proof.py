@@ -71,7 +71,7 @@ class Proof:
             if not check.passed:
                 raise ProofError(
                     f"{target} was read back and differs from what was promised: {check.name}: {check.found}",
-                    hint="the file keeps its temporary name; report this with the output of `dossr-video probe`",
+                    hint="look at it and at the report beside it; the same command with --proof warn accepts it",
                 )
 
     def as_json(self) -> dict[str, Any]:
