@@ -32,6 +32,8 @@ ALIKE = 0.8  # correlation with what lies along a straight path: a thing that fl
 SAME = 0.6  # of its contrast that it must have there
 ACTIVE = 0.02  # of the pixels around that spiked in the frames before: water, fire, rain, a lamp
 LOST = 1.5 * STEP  # difference of the neighbours all around a place that says that its motion was not found
+ROUGH = 2.0  # pixels that the motion around a place may deviate: limbs that swing uncover what one frame shows
+SMALL = 60  # pixels of a speck that may lie there all the same
 MOST = 0.6  # of the picture must be followed, or nothing is dust
 FORGET = 0.6  # of that activity is left after a frame
 
@@ -50,6 +52,7 @@ class Aligned:
 
     picture: Tensor  # (3, H, W)
     grey: Plane
+    rough: Plane  # deviation of the motion around each pixel, pixels
 
 
 def mend(
@@ -79,12 +82,13 @@ def mend(
         spikes = np.where(state.activity > ACTIVE, np.float32(0), spikes)
     # Where the neighbours differ all around, the motion could not be followed.
     followed = cv2.blur(np.minimum(np.abs(before_to.grey - after_to.grey), 4 * STEP), (NEAR, NEAR)) < LOST
+    rough = np.maximum(before_to.rough, after_to.rough)
     spikes, differences = spikes * followed, differences * followed
     grey, *others = (luma(picture[None])[0, 0].numpy() for picture in (frame, state.previous, after))
     pairs = ((before_to.grey, after_to.grey), (others[0], others[1]))
     mask = nothing
     for sign in (1, -1) if followed.mean() > MOST else ():
-        mask = mask | _specks(sign * spikes, sign * differences, limit, grey, pairs)
+        mask = mask | _specks(sign * spikes, sign * differences, limit, rough, grey, pairs)
     mask = cv2.dilate(mask.astype(np.uint8), np.ones((3, 3), np.uint8)).astype(bool)
     if mask.mean() > CROWD:
         mask = nothing
@@ -125,7 +129,14 @@ def _moved(frame: Tensor, other: Tensor, flow: Tensor) -> Aligned:
     middle = np.median(difference[::4, ::4].reshape(-1, 3), axis=0).astype(np.float32)
     light = cv2.blur((difference - middle).clip(-STEP, STEP), (LIGHT, LIGHT)) + middle
     picture = picture + torch.from_numpy(light.transpose(2, 0, 1))
-    return Aligned(picture, luma(picture[None])[0, 0].numpy())
+    return Aligned(picture, luma(picture[None])[0, 0].numpy(), _rough(flow[0].numpy()))
+
+
+def _rough(flow: NDArray[np.float32]) -> Plane:
+    """How far the motion (2, H, W) around each pixel is from its mean there."""
+    spread = [cv2.blur(part * part, (LIGHT, LIGHT)) - cv2.blur(part, (LIGHT, LIGHT)) ** 2 for part in flow]
+    rough: Plane = np.sqrt(np.maximum(spread[0] + spread[1], 0))
+    return rough
 
 
 def _limit(differs: Plane, sensitivity: float) -> Plane:
@@ -151,7 +162,14 @@ def _differences(frame: Tensor, before: Aligned, after: Aligned) -> Plane:
     return np.maximum(above, 0) - np.maximum(below, 0)
 
 
-def _specks(spikes: Plane, differences: Plane, limit: Plane, grey: Plane, pairs: Sequence[tuple[Plane, Plane]]) -> Mask:
+def _specks(
+    spikes: Plane,
+    differences: Plane,
+    limit: Plane,
+    rough: Plane,
+    grey: Plane,
+    pairs: Sequence[tuple[Plane, Plane]],
+) -> Mask:
     """Connected spikes of one sign that pass for dust; `pairs`: the frames around, aligned and as they are."""
     count, labels, stats, _ = cv2.connectedComponentsWithStats(
         (differences > limit / 2).astype(np.uint8), connectivity=8
@@ -163,6 +181,7 @@ def _specks(spikes: Plane, differences: Plane, limit: Plane, grey: Plane, pairs:
     contrast = np.bincount(flat, differences.ravel(), count) / area
     apart = np.bincount(flat, np.abs(pairs[0][0] - pairs[0][1]).ravel(), count) / area
     good = peak & (apart < 0.6 * contrast) & (area < LARGEST * limit.size)
+    good &= (area < SMALL) | (np.bincount(flat, rough.ravel(), count) / area < ROUGH)
     good[0] = False
     for label in np.flatnonzero(good):
         x, y, width, height = (int(value) for value in stats[label, :4])
