@@ -140,7 +140,7 @@ def main() -> None:
     parser.add_argument("media", type=Path)
     parser.add_argument("--metric-weights", type=Path, required=True)
     parser.add_argument("--real", type=Path, nargs="*", default=[], help="clips without ground truth")
-    parser.add_argument("--model", default="compact")
+    parser.add_argument("--model", default="large")
     parser.add_argument("--frames", type=int, default=8)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--page", type=Path, required=True)

@@ -42,8 +42,8 @@ def sound_packets(path: Path) -> list[tuple[Fraction, bytes]]:
 @pytest.fixture(scope="module")
 def enlarged(tmp_path_factory: pytest.TempPathFactory, sample: Path) -> Path:
     target = tmp_path_factory.mktemp("end_to_end") / "sample_x4.mp4"
-    # Both sides of the cut at 0.88 s, one network call: enough to see every part work.
-    report = dossr_video.upscale(sample, target, dossr_video.Settings(steps=1, start=0.6, duration=0.56))
+    # Both sides of the cut at 0.88 s: enough to see every part work.
+    report = dossr_video.upscale(sample, target, dossr_video.Settings(start=0.6, duration=0.56))
     assert report.frames == 14
     assert report.shots == 2
     return target
@@ -104,7 +104,7 @@ def sharpness(frames: np.ndarray) -> float:
 def test_the_result_does_not_depend_on_the_chunk_and_repeats_itself(tmp_path: Path, sample: Path) -> None:
     results = []
     for name, chunk in (("a", 8), ("b", 8), ("c", 3)):
-        settings = dossr_video.Settings(steps=1, start=0.8, duration=0.2, scale=2, chunk=chunk)
+        settings = dossr_video.Settings(start=0.8, duration=0.2, scale=2, chunk=chunk)
         dossr_video.upscale(sample, tmp_path / f"{name}.mp4", settings)
         results.append(pictures(tmp_path / f"{name}.mp4")[1])
     assert np.array_equal(results[0], results[1])

@@ -102,12 +102,12 @@ def resolve_sampling(settings: Settings, defaults: SamplerDefaults | None, *, mo
             name = option.replace("_", "-")
             raise SettingsError(
                 f"{model} samples nothing, so --{name} {value} has no meaning for it",
-                hint=f"leave {name} away, on the command line and in the preset, or choose --model compact",
+                hint=f"leave {name} away, on the command line and in the preset, or choose --model large",
             )
     if settings.blend == "latent":
         raise SettingsError(
             f"{model} has no latents, so --blend latent has nothing to blend",
-            hint="use --blend pixel or off, or choose --model compact",
+            hint="use --blend pixel or off, or choose --model large",
         )
     return None
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -47,6 +48,9 @@ class Batch:
         parts = {name: value[-count:] for name, value in vars(self).items()}
         return Batch(**{**parts, "wanted": self.wanted})
 
+    def to(self, device: torch.device) -> Batch:
+        return Batch(**{name: value.to(device) for name, value in vars(self).items()})
+
 
 def make_sample(footage: Footage, recipe: Recipe, rng: np.random.Generator, *, frames: int, side: int) -> Sample:
     """A clip of `frames` frames and `side` input pixels a side, through one recipe."""
@@ -63,8 +67,9 @@ def _planes(clip: NDArray[np.uint8]) -> Tensor:
 class Batches:
     """A window of clips that moves on by `renew` clips a step; each clip is cut several times before it leaves.
 
-    A `teacher` is shown the busiest TAUGHT_SIDE input pixels of each clip's last frame, for it is slow; with a folder
-    `kept`, clips are read from there when an earlier run or another process has made them.
+    A `teacher` is shown the busiest TAUGHT_SIDE input pixels of each clip's last frame, for it is slow, and without the
+    damage, for it should not draw grain and blur large. With a folder `kept`, clips are read from there when an earlier
+    run or another process has made them.
     """
 
     TAUGHT_SIDE = 64
@@ -112,7 +117,7 @@ class Batches:
         sample = make_sample(self.footage, pick(self.recipes, rng), rng, frames=self.frames, side=self.side)
         if self.teacher:
             sample = cut(sample, rng, self.TAUGHT_SIDE)
-            sample = replace(sample, wanted=self.teacher(sample.frames[-1]))
+            sample = replace(sample, wanted=self.teacher(_shrunk(sample.truth[-1])))
         if file:
             # Copies, for views would be saved with all that they are cut from.
             save_whole({name: value.clone() for name, value in vars(sample).items()}, file)
@@ -144,6 +149,11 @@ def mirrored(sample: Sample) -> Sample:
     parts = {name: value.flip(-1) for name, value in vars(sample).items()}
     parts["flow"] = parts["flow"] * torch.tensor([-1.0, 1.0]).view(2, 1, 1)
     return Sample(**parts)
+
+
+def _shrunk(truth: Tensor) -> Tensor:
+    """(3, 4h, 4w) uint8 to (3, h, w): the frame as it would be without its damage."""
+    return F.avg_pool2d(truth.float(), SCALE).round().byte()
 
 
 def _detail(picture: Tensor, place: tuple[int, ...], side: int) -> float:

@@ -10,9 +10,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from dossr_video.diffusion.schedule import SHIFT_STEPS, make_point
-from dossr_video.diffusion.solver import diffuse
-from dossr_video.models.compact.model import CompactNetworks
+from dossr_video.models.compact.restorer import Restorer
 from dossr_video.quality.networks import Networks
 from dossr_video.training.batches import SCALE, Sample, make_sample
 from dossr_video.training.degradation import Recipe
@@ -29,40 +27,41 @@ def held_out(footage: Footage, recipes: Sequence[Recipe], *, clips: int, frames:
 
 
 @torch.no_grad()
-def enlarge(trained: CompactNetworks, sample: Sample) -> tuple[Tensor, Tensor]:
-    """The restored and, after one network call, the final pictures (T, 3, 4h, 4w), clamped."""
-    memory, pictures = None, []
+def enlarge(network: Restorer, sample: Sample, *, memory: bool = True) -> Tensor:
+    """Pictures (T, 3, 4h, 4w), clamped; without `memory` each frame is the first of a shot."""
+    device = network.gain.device
+    hidden, pictures = None, []
     for frame, flow, confidence in zip(sample.frames, sample.flow, sample.confidence, strict=True):
-        picture, memory = trained.restorer(frame[None].float() / 255, flow[None], confidence[None], memory)
+        inputs = (frame.float() / 255, flow, confidence)
+        picture, state = network(*(part[None].to(device) for part in inputs), hidden)
+        hidden = state if memory else None
         pictures.append(picture)
-    restored = torch.cat(pictures)
-    degraded = trained.codec.encode(restored)
-    noise = torch.randn(degraded.shape[1:], generator=torch.Generator().manual_seed(0))
-    start = diffuse(degraded, degraded, noise, make_point(SHIFT_STEPS - 1))
-    final = trained.codec.decode(trained.denoiser(start, degraded, torch.full((len(start),), SHIFT_STEPS - 1)))
-    return restored.clamp(0, 1), final.clamp(0, 1)
+    return torch.cat(pictures).clamp(0, 1).cpu()
 
 
-def figures(trained: CompactNetworks, samples: Sequence[Sample], judges: Networks) -> dict[str, float]:
-    """Means over clips: PSNR (dB), distances of the last frames, largest change of a mean colour (codes)."""
+def figures(network: Restorer, samples: Sequence[Sample], judges: Networks) -> dict[str, float]:
+    """Means over clips, of the last frames: PSNR (dB) with and without memory, distances, change of mean colour."""
     rows = []
     for sample in samples:
-        truth = sample.truth.float() / 255
-        _, pictures = enlarge(trained, sample)
-        error = (pictures - truth).square().mean((1, 2, 3))
-        change = pictures.mean((2, 3)) - sample.frames.float().mean((2, 3)) / 255
-        row = {"psnr": float(-10 * error.log10().mean()), "colour": float(255 * change.abs().max())}
+        truth = sample.truth[-1:].float() / 255
+        pictures, alone = (enlarge(network, sample, memory=memory)[-1:] for memory in (True, False))
+        change = pictures.mean((2, 3)) - sample.frames[-1:].float().mean((2, 3)) / 255
+        row = {"psnr": psnr(pictures, truth), "psnr_alone": psnr(alone, truth)}
+        row["colour"] = float(255 * change.abs().max())
         for figure in ("lpips", "dists", "lpips_a"):
-            row[figure] = float(getattr(judges, figure)(pictures[-1:], truth[-1:]))
+            row[figure] = float(getattr(judges, figure)(pictures, truth))
         rows.append(row)
     return {name: float(np.mean([row[name] for row in rows])) for name in rows[0]}
 
 
-def sheet(trained: CompactNetworks, samples: Sequence[Sample]) -> NDArray[np.uint8]:
-    """One row for each clip's last frame: input, restored, final, truth; (H, W, 3) RGB."""
+def psnr(pictures: Tensor, truth: Tensor) -> float:
+    return float(-10 * (pictures - truth).square().mean((1, 2, 3)).log10().mean())
+
+
+def sheet(network: Restorer, samples: Sequence[Sample]) -> NDArray[np.uint8]:
+    """One row for each clip's last frame: input, result, truth; (H, W, 3) RGB."""
     rows = []
     for sample in samples:
-        restored, final = enlarge(trained, sample)
         shown = F.interpolate(sample.frames[-1:].float() / 255, scale_factor=SCALE, mode="nearest")
-        rows.append(torch.cat([shown, restored[-1:], final[-1:], sample.truth[-1:].float() / 255], -1)[0])
+        rows.append(torch.cat([shown, enlarge(network, sample)[-1:], sample.truth[-1:].float() / 255], -1)[0])
     return (torch.cat(rows, 1) * 255).round().byte().permute(1, 2, 0).numpy()

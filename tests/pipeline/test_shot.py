@@ -15,7 +15,6 @@ from dossr_video.errors import ModelError
 from dossr_video.frames import Chunk, Motion
 from dossr_video.jobs.resolve import resolve_sampling, resolve_temporal
 from dossr_video.models.base import Condition, DomainShiftModel
-from dossr_video.models.compact.model import CompactModel, load_compact
 from dossr_video.models.registry import load_model
 from dossr_video.models.tiled import TiledModel
 from dossr_video.pipeline.memory import MemoryBudget
@@ -26,11 +25,6 @@ from dossr_video.settings import Settings
 from dossr_video.temporal.flow import CoarseFlow, DisFlow, motion
 
 SIZE = (128, 160)
-
-
-@pytest.fixture(scope="module")
-def compact() -> CompactModel:
-    return load_compact(device=torch.device("cpu"), dtype=torch.float32)
 
 
 def run(model: DomainShiftModel, frames: Tensor, length: int, warn: Callable[[str], None], **options: Any) -> Tensor:
@@ -51,38 +45,38 @@ def fail(warning: str) -> None:
 
 
 @pytest.mark.parametrize("noise", ["shared", "warped", "independent"])
-def test_the_chunk_length_does_not_matter(compact: DomainShiftModel, moving: Tensor, noise: str) -> None:
+def test_the_chunk_length_does_not_matter(sampled: DomainShiftModel, moving: Tensor, noise: str) -> None:
     options = {"noise": noise, "blend": "latent", "steps": 2, "final": "landing"}
-    whole = run(compact, moving, 16, fail, **options).mul(255).round()
+    whole = run(sampled, moving, 16, fail, **options).mul(255).round()
     for length in (1, 4, 7):
-        cut = run(compact, moving, length, fail, **options).mul(255).round()
+        cut = run(sampled, moving, length, fail, **options).mul(255).round()
         # A batched kernel may round differently: one code on a tenth of a percent.
         assert (whole - cut).abs().max() <= 1
         assert (whole != cut).float().mean() <= 1e-3
 
 
-def test_the_seed_decides_the_noise(compact: DomainShiftModel, moving: Tensor) -> None:
+def test_the_seed_decides_the_noise(sampled: DomainShiftModel, moving: Tensor) -> None:
     def result(seed: int) -> Tensor:
-        return run(compact, moving[:2], 2, fail, seed=seed, steps=2, final="landing")
+        return run(sampled, moving[:2], 2, fail, seed=seed, steps=2, final="landing")
 
     assert torch.equal(result(1), result(1))
     assert not torch.equal(result(1), result(2))
 
 
-def test_tiles_give_nearly_the_whole_frames_result(compact: DomainShiftModel, moving: Tensor) -> None:
+def test_tiles_give_nearly_the_whole_frames_result(sampled: DomainShiftModel, moving: Tensor) -> None:
     large = torch.nn.functional.interpolate(moving[:3], (128, 160), mode="bicubic").clamp(0, 1)
     frames = motion(None, large, DisFlow())
     still = Motion(frames.flow, frames.confidence)
-    whole = compact.restore(large, still, None)
-    tiled = TiledModel(compact, 80).restore(large, still, None)
+    whole = sampled.restore(large, still, None)
+    tiled = TiledModel(sampled, 80).restore(large, still, None)
     assert whole.hidden is not None
     assert tiled.hidden is not None
     assert [part.shape for part in tiled.hidden] == [part.shape for part in whole.hidden]
     assert (tiled.pictures - whole.pictures).abs().mean() < 2e-3
     pictures = whole.pictures.clamp(0, 1)
-    latents = compact.encode(pictures)
-    assert torch.allclose(TiledModel(compact, 80).encode(pictures), latents, atol=1e-5)
-    assert torch.allclose(TiledModel(compact, 80).decode(latents), compact.decode(latents), atol=1e-5)
+    latents = sampled.encode(pictures)
+    assert torch.allclose(TiledModel(sampled, 80).encode(pictures), latents, atol=1e-5)
+    assert torch.allclose(TiledModel(sampled, 80).decode(latents), sampled.decode(latents), atol=1e-5)
 
 
 def cramped(model: DomainShiftModel, *, frames: int, side: int) -> DomainShiftModel:
@@ -98,27 +92,27 @@ def cramped(model: DomainShiftModel, *, frames: int, side: int) -> DomainShiftMo
     return small
 
 
-def test_out_of_memory_halves_the_chunk_and_the_result_stays(compact: DomainShiftModel, moving: Tensor) -> None:
+def test_out_of_memory_halves_the_chunk_and_the_result_stays(sampled: DomainShiftModel, moving: Tensor) -> None:
     warnings: list[str] = []
-    result = run(cramped(compact, frames=2, side=1000), moving, 8, warnings.append, steps=1)
-    assert torch.allclose(result, run(compact, moving, 8, fail, steps=1), atol=1e-5)
+    result = run(cramped(sampled, frames=2, side=1000), moving, 8, warnings.append, steps=1)
+    assert torch.allclose(result, run(sampled, moving, 8, fail, steps=1), atol=1e-5)
     assert warnings == [
         "memory ran out at frame 0: going on with 4 at a time",
         "memory ran out at frame 0: going on with 2 at a time",
     ]
 
 
-def test_out_of_memory_then_shrinks_the_tile(compact: DomainShiftModel, moving: Tensor) -> None:
+def test_out_of_memory_then_shrinks_the_tile(sampled: DomainShiftModel, moving: Tensor) -> None:
     large = torch.nn.functional.interpolate(moving[:2], (128, 160), mode="bicubic").clamp(0, 1)
     warnings: list[str] = []
-    result = run(cramped(compact, frames=1, side=100), large, 2, warnings.append, steps=1)
+    result = run(cramped(sampled, frames=1, side=100), large, 2, warnings.append, steps=1)
     assert "in tiles of 80 pixels" in warnings[-1]
-    assert (result - run(compact, large, 2, fail, steps=1)).abs().mean() < 5e-3
+    assert (result - run(sampled, large, 2, fail, steps=1)).abs().mean() < 5e-3
 
 
-def test_out_of_memory_ends_in_an_error(compact: DomainShiftModel, moving: Tensor) -> None:
+def test_out_of_memory_ends_in_an_error(sampled: DomainShiftModel, moving: Tensor) -> None:
     with pytest.raises(ModelError, match="not even a tile of 64 pixels"):
-        run(cramped(compact, frames=0, side=0), moving, 2, lambda line: None)
+        run(cramped(sampled, frames=0, side=0), moving, 2, lambda line: None)
 
 
 class CrampedFlow:
@@ -181,21 +175,20 @@ def test_state_ends_at_a_cut(moving: Tensor) -> None:
     model = load_model("compact", device="cpu", dtype="float32")
     other = moving.flip(0).roll(17, -1) * 0.3
     both = dossr_video.upscale_frames(torch.cat([moving[:4], other[:4]]), model=model)
-    # Noise belongs to the shot's number, so only the restorer's memory can tell: sample none of it.
     alone = dossr_video.upscale_frames(other[:4], model=model)
     assert (both[4:] - alone).abs().mean() < 0.02
 
 
 @pytest.mark.parametrize("length", [1, 2, 3])
 def test_scenes_too_short_for_shots_show_no_trace_of_others(
-    compact: DomainShiftModel, moving: Tensor, length: int
+    sampled: DomainShiftModel, moving: Tensor, length: int
 ) -> None:
     dark = moving[:length].flip(-1) * 0.4
     together = torch.cat([1 - moving[-length:], dark])
     for scene in (together, dark):
         scene[..., :8] = 0.05  # something flat that scenes share
     # One at a time: a batched kernel may round differently.
-    assert torch.equal(run(compact, together, 1, fail)[-length:], run(compact, dark, 1, fail))
+    assert torch.equal(run(sampled, together, 1, fail)[-length:], run(sampled, dark, 1, fail))
 
 
 @pytest.mark.parametrize(

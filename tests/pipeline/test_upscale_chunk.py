@@ -20,7 +20,6 @@ from dossr_video.errors import SettingsError
 from dossr_video.frames import Motion
 from dossr_video.models.base import HiddenState, PictureModel, Restored
 from dossr_video.models.bicubic import Bicubic
-from dossr_video.models.compact.model import CompactModel
 from dossr_video.models.dossr.model import load_dossr
 from dossr_video.models.registry import load_model
 from dossr_video.temporal.flow import box_mean
@@ -44,20 +43,20 @@ def grainy(seed: int, frames: int, *, mean: float = 0.5) -> Tensor:
 
 
 @pytest.mark.parametrize(
-    "options",
+    ("name", "options"),
     [
-        {"blend": "pixel", "deflicker": True},
-        {"blend": "pixel", "steps": 3, "final": "landing"},
-        {"blend": "latent", "steps": 3, "blend_calls": "all"},
+        ("compact", {"blend": "pixel", "deflicker": True}),
+        ("sampled", {"blend": "pixel", "steps": 3, "final": "landing"}),
+        ("sampled", {"blend": "latent", "steps": 3, "blend_calls": "all"}),
     ],
-    ids=lambda options: "-".join(map(str, options.values())),
 )
-def test_no_seams_between_chunks(compact: PictureModel, options: dict[str, Any]) -> None:
+def test_no_seams_between_chunks(request: pytest.FixtureRequest, name: str, options: dict[str, Any]) -> None:
+    model = request.getfixturevalue(name)
     frames = grainy(1, 9) * torch.tensor([1, 0.97, 1.02, 0.99, 1, 1.03, 0.98, 1, 1.01]).view(-1, 1, 1, 1)
 
     def result(**changed: Any) -> Tensor:
         settings = Settings(**{"noise": "warped", **options, **changed})
-        return upscale_frames(frames, model=compact, settings=settings).mul(255).round()
+        return upscale_frames(frames, model=model, settings=settings).mul(255).round()
 
     whole = result(chunk=16)
     assert (whole != result(blend="off"))[1:].float().mean() > 0.2
@@ -68,16 +67,17 @@ def test_no_seams_between_chunks(compact: PictureModel, options: dict[str, Any])
         assert (whole != cut).float().mean() <= 1e-3
 
 
-@pytest.mark.parametrize("blend", ["pixel", "latent"])
-def test_either_blending_steadies(compact: PictureModel, blend: str) -> None:
+@pytest.mark.parametrize(("name", "blend", "left"), [("compact", "pixel", 0.25), ("sampled", "latent", 0.5)])
+def test_either_blending_steadies(request: pytest.FixtureRequest, name: str, blend: str, left: float) -> None:
+    model = request.getfixturevalue(name)
     noise = 0.02 * torch.randn(6, 3, 32, 40, generator=torch.Generator().manual_seed(0))
     frames = (grainy(8, 1) + noise).clamp(0, 1)
 
     def unsteadiness(blend: str) -> float:
-        result = upscale_frames(frames, model=compact, settings=Settings(blend=blend))
+        result = upscale_frames(frames, model=model, settings=Settings(blend=blend))
         return float(result.diff(dim=0).square().mean())
 
-    assert unsteadiness(blend) < 0.25 * unsteadiness("off")
+    assert unsteadiness(blend) < left * unsteadiness("off")
 
 
 class Plain(Bicubic):
@@ -153,11 +153,11 @@ def test_a_frame_keeps_its_light_unless_told_otherwise(compact: PictureModel) ->
 
 
 @pytest.mark.parametrize("noise", ["shared", "warped", "independent"])
-def test_nothing_crosses_a_cut(compact: PictureModel, noise: str) -> None:
+def test_nothing_crosses_a_cut(sampled: PictureModel, noise: str) -> None:
     settings = Settings(noise=noise, steps=2, final="landing", deflicker=True)
     after = grainy(2, 3, mean=0.7)
     one, other = (
-        upscale_frames(torch.cat([grainy(seed, 6, mean=0.3), after]), model=compact, settings=settings)[6:]
+        upscale_frames(torch.cat([grainy(seed, 6, mean=0.3), after]), model=sampled, settings=settings)[6:]
         for seed in (3, 4)
     )
     assert torch.equal(one, other)
@@ -209,11 +209,11 @@ def test_strength_goes_from_the_restorer_to_the_model(compact: PictureModel, lat
         assert torch.allclose(results[2], (results[0] + full) / 2, atol=2e-3)
 
 
-def test_no_strength_is_the_restorer_alone(compact: CompactModel) -> None:
+def test_no_strength_is_the_restorer_alone(sampled: PictureModel) -> None:
     frames = grainy(3, 1)
     still = Motion(torch.zeros(1, 2, 32, 40), torch.zeros(1, 1, 32, 40))
-    restored = compact.restore(frames, still, None).pictures
-    result = upscale_frames(frames, model=compact, settings=Settings(strength=0))
+    restored = sampled.restore(frames, still, None).pictures
+    result = upscale_frames(frames, model=sampled, settings=Settings(strength=0))
     assert torch.allclose(result, restored.clamp(0, 1), atol=1e-6)
 
 

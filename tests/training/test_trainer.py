@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -10,21 +10,21 @@ import pytest
 import safetensors.torch
 import torch
 from torch import Tensor, nn
+from torch.utils.data import DataLoader
 
-from dossr_video.diffusion.schedule import SHIFT_STEPS
-from dossr_video.models.compact.denoiser import Denoiser
-from dossr_video.models.compact.model import CompactNetworks
 from dossr_video.models.compact.restorer import Restorer
 from dossr_video.quality.networks import Lpips
 from dossr_video.training.batches import Batch, Batches
 from dossr_video.training.degradation import read_recipes
 from dossr_video.training.footage import Footage, split
 from dossr_video.training.losses import Discriminator, grid, hinge, seen_alike, texture, unrest
-from dossr_video.training.trainer import Stage, Trainer, draw_entries, mix, unsteadiness
+from dossr_video.training.trainer import LOSSES, Stage, Steps, Trainer, unsteadiness
 from dossr_video.training.validation import enlarge, held_out, sheet
+from dossr_video.training.warmstart import measure_gain, start_memory
 
 RECIPES = Path(__file__).parents[2] / "configs" / "degradation.yaml"
-STAGE = Stage(until=10, parts=("restorer", "denoiser"), rate=2e-3, batch=2, side=16, judged=2, adversarial=0.03)
+LOOKS = {"features": 0.3, "texture": 0.3, "fine": 0.5, "unrest": 15.0, "grid": 15.0, "adversarial": 0.03}
+STAGE = Stage(until=10, rate=2e-3, memory_rate=2e-3, batch=2, side=16, **LOOKS)
 
 
 @pytest.fixture(scope="module")
@@ -36,22 +36,34 @@ def alexnet() -> Lpips:
     return Lpips(rectified, [torch.full((1, 8, 1, 1), 0.1)] * 2)
 
 
-def trainer(footage: Footage, alexnet: Lpips) -> Trainer:
+@dataclass
+class Run:
+    """A small network and what it is trained on."""
+
+    trainer: Trainer
+    batches: Batches
+
+    def advance(self, stage: Stage = STAGE) -> dict[str, float]:
+        return self.trainer.advance(Steps(self.batches, [stage])[self.trainer.step], stage)
+
+
+def start(footage: Footage, alexnet: Lpips, *, dtype: torch.dtype = torch.float32) -> Run:
     torch.manual_seed(2)
-    networks = CompactNetworks(Restorer(features=8, convolutions=2), Denoiser(width=16, deep_width=16))
+    network = Restorer(features=8, convolutions=2)
+    start_memory(network)
     batches = Batches(footage, read_recipes(RECIPES), seed=0, frames=3, side=24, window=3, renew=0.5)
-    return Trainer(networks, (alexnet,), batches, seed=0)
+    return Run(Trainer(network, (alexnet,), seed=0, dtype=dtype), batches)
 
 
 def test_bfloat16_trains_alike(footage: Footage, alexnet: Lpips) -> None:
-    runs = [trainer(footage, alexnet) for _ in range(2)]
-    runs[1].dtype = torch.bfloat16
+    runs = [start(footage, alexnet, dtype=dtype) for dtype in (torch.float32, torch.bfloat16)]
     for _ in range(3):
-        exact, rough = (run.advance(STAGE) for run in runs)
+        exact, rough = (run.advance() for run in runs)
     for name in ("pixels", "features", "texture", "fine"):
         assert exact[name] == pytest.approx(rough[name], rel=0.05)
     assert exact != rough
-    assert all(parameter.dtype == torch.float32 for parameter in runs[1].networks.parameters())
+    assert set(exact) == set(LOSSES)
+    assert all(parameter.dtype == torch.float32 for parameter in runs[1].trainer.network.parameters())
 
 
 def test_discriminator_learns_the_difference(alexnet: Lpips) -> None:
@@ -74,83 +86,72 @@ def test_discriminator_learns_the_difference(alexnet: Lpips) -> None:
 
 
 def test_loss_falls(footage: Footage, alexnet: Lpips) -> None:
-    run = trainer(footage, alexnet)
+    run = start(footage, alexnet)
     run.batches.renew = 0  # the same clips all along: their loss must fall
-    losses = [run.advance(STAGE)["pixels"] for _ in range(10)]
+    losses = [run.advance()["pixels"] for _ in range(10)]
     assert np.mean(losses[-3:]) < 0.9 * np.mean(losses[:3])
 
 
 def test_resumed_is_uninterrupted(footage: Footage, alexnet: Lpips, tmp_path: Path) -> None:
-    whole = trainer(footage, alexnet)
+    whole = start(footage, alexnet)
     for _ in range(6):
-        last = whole.advance(STAGE)
-    first = trainer(footage, alexnet)
+        last = whole.advance()
+    first = start(footage, alexnet)
     for _ in range(3):
-        first.advance(STAGE)
-    first.save(tmp_path / "state.pt")
-    second = trainer(footage, alexnet)
-    second.load(torch.load(tmp_path / "state.pt", weights_only=True))
+        first.advance()
+    first.trainer.save(tmp_path / "state.pt")
+    second = start(footage, alexnet)
+    second.trainer.load(torch.load(tmp_path / "state.pt", weights_only=True))
     for _ in range(3):
-        again = second.advance(STAGE)
+        again = second.advance()
     assert again == last
-    for name, value in whole.average.state_dict().items():
-        assert torch.equal(value, second.average.state_dict()[name]), name
+    for name, value in whole.trainer.average.state_dict().items():
+        assert torch.equal(value, second.trainer.average.state_dict()[name]), name
 
 
-@pytest.mark.parametrize("part", ["restorer", "denoiser"])
-def test_a_stage_trains_its_parts_alone(footage: Footage, alexnet: Lpips, part: str) -> None:
-    run = trainer(footage, alexnet)
-    before = {name: value.clone() for name, value in run.networks.state_dict().items()}
-    run.advance(Stage(until=1, parts=(part,), rate=1e-3, batch=1, side=16, judged=2))
-    changed = {name.split(".")[0] for name, value in run.networks.state_dict().items() if not value.equal(before[name])}
-    assert changed == {part}
+def test_a_worker_process_draws_the_same_batches(footage: Footage) -> None:
+    def batches() -> Steps:
+        return Steps(Batches(footage, read_recipes(RECIPES), seed=0, frames=2, side=24, window=2), [STAGE])
+
+    drawn = DataLoader(batches(), batch_size=None, sampler=range(2, 5), num_workers=1)
+    for step, batch in enumerate(drawn, 2):
+        own = batches()[step]
+        assert all(torch.equal(part, vars(own)[name]) for name, part in vars(batch).items())
+
+
+@pytest.mark.parametrize(("rates", "trained"), [((1e-3, 0.0), {"head"}), ((0.0, 1e-3), {"memory", "gain"})])
+def test_a_stage_trains_at_its_rates(
+    footage: Footage, alexnet: Lpips, rates: tuple[float, float], trained: set[str]
+) -> None:
+    run = start(footage, alexnet)
+    before = {name: value.clone() for name, value in run.trainer.network.state_dict().items()}
+    for _ in range(3):  # one of them at least has a frame to remember
+        run.advance(Stage(until=9, rate=rates[0], memory_rate=rates[1], batch=1, side=16))
+    after = run.trainer.network.state_dict()
+    changed = {name.split(".")[0] for name, value in after.items() if not value.equal(before[name])}
+    assert changed & {"memory", "gain", "head"} == trained
 
 
 def test_weights_of_a_run_load(footage: Footage, alexnet: Lpips, tmp_path: Path) -> None:
-    run = trainer(footage, alexnet)
-    run.advance(STAGE)
+    run = start(footage, alexnet)
+    run.advance()
     file = tmp_path / "compact.safetensors"
-    run.average.save(file)
-    state = {name: value.float() for name, value in safetensors.torch.load_file(file).items()}
-    loaded = CompactNetworks.from_state(state).eval()
+    run.trainer.average.save(file)
+    loaded = Restorer.from_state(safetensors.torch.load_file(file)).eval()
     samples = held_out(footage, read_recipes(RECIPES), clips=2, frames=3, side=24)
-    for kept, read in zip(enlarge(run.average, samples[0]), enlarge(loaded, samples[0]), strict=True):
-        assert torch.allclose(kept, read, atol=5e-3)
-    assert sheet(loaded, samples).shape == (2 * 96, 4 * 96, 3)
+    kept, read = (enlarge(network, samples[0]) for network in (run.trainer.average, loaded))
+    assert torch.allclose(kept, read, atol=5e-3)
+    assert not torch.equal(read, enlarge(loaded, samples[0], memory=False))
+    assert sheet(loaded, samples).shape == (2 * 96, 3 * 96, 3)
 
 
-def test_mixed_latents_are_the_forward_process() -> None:
-    generator = torch.Generator().manual_seed(0)
-    degraded, clean = torch.full((400, 4, 8, 8), 2.0), torch.full((400, 4, 8, 8), -1.0)
-    t, own = draw_entries(400, generator)
-    mixed = mix(degraded, clean, t, generator)
-    assert t.min() >= 0
-    assert t.max() == SHIFT_STEPS - 1
-    late = mixed[t == SHIFT_STEPS - 1]
-    assert len(late) > 250
-    assert abs(float(late.mean()) - 2.0 * 0.2763**0.5) < 0.02  # abar[499] = 0.2763, eta = 1
-    assert abs(float(late.std()) - (1 - 0.2763) ** 0.5) < 0.02
-    early = mixed[t < 50]
-    assert float(early.mean()) < -0.8
-    assert own[t == SHIFT_STEPS - 1].sum() < 3  # a later call may draw the last entry too
-    assert 0.3 < float(own[t < SHIFT_STEPS - 1].float().mean()) < 0.7
-
-
-@pytest.mark.parametrize("own", [True, False])
-def test_later_calls_learn_from_what_the_first_made(
-    footage: Footage, alexnet: Lpips, monkeypatch: pytest.MonkeyPatch, own: bool
-) -> None:
-    """At the last entry the clean latents have no share, so what starts from the first call has not seen the truth."""
-    run = trainer(footage, alexnet)
-    nn.init.normal_(run.networks.denoiser.tail.weight, std=0.1)
-    monkeypatch.setattr(
-        "dossr_video.training.trainer.draw_entries",
-        lambda count, generator: (torch.full((count,), 100), torch.full((count,), own)),
-    )
-    batch = run.batches.at(0, size=2, side=16)
-    batches = (batch, replace(batch, truth=1 - batch.truth))
-    finals = [run._run(batch, STAGE, torch.Generator().manual_seed(0))[1] for batch in batches]
-    assert torch.allclose(*finals, atol=1e-5) == own
+def test_what_is_remembered_has_a_deviation_of_one(moving: Tensor) -> None:
+    network = Restorer(features=8, convolutions=2)
+    measure_gain(network, [moving[:1], moving[4:5]])
+    none = torch.zeros(1)
+    features = torch.cat([network(frame[None], none, none, None)[1][0] for frame in (moving[0], moving[4])])
+    rms = features.detach().square().mean((0, 2, 3)).sqrt()
+    assert rms.median() == pytest.approx(1, abs=0.2)
 
 
 def test_steady_errors_cost_nothing(footage: Footage) -> None:
@@ -163,18 +164,27 @@ def test_steady_errors_cost_nothing(footage: Footage) -> None:
     assert float(unsteadiness(torch.rand(shape)[-1:], still)) == 0  # a single frame has nothing to be steady with
 
 
-def test_looks_are_learnt_from_what_is_wanted(
-    footage: Footage, alexnet: Lpips, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_looks_are_learnt_from_what_is_wanted(footage: Footage, alexnet: Lpips) -> None:
     """A teacher's picture in the place of the truth moves the losses of how it looks, and no other."""
-    batch = trainer(footage, alexnet).batches.at(0, size=2, side=16)
-    losses = []
-    for wanted in (batch.wanted, 1 - batch.wanted):
-        run = trainer(footage, alexnet)
-        monkeypatch.setattr(run.batches, "at", lambda *_, w=wanted, **__: replace(batch, wanted=w))
-        losses.append(run.advance(replace(STAGE, adversarial=0.0, taught=1.0)))
+    batch = start(footage, alexnet).batches.at(0, size=2, side=16)
+    stage = replace(STAGE, adversarial=0.0, taught=1.0)
+    losses = [
+        start(footage, alexnet).trainer.advance(replace(batch, wanted=wanted), stage)
+        for wanted in (batch.wanted, 1 - batch.wanted)
+    ]
     same = {name for name in losses[0] if losses[0][name] == losses[1][name]}
-    assert same == {"pixels", "restored", "steadiness"}
+    assert same == {"pixels", "steadiness"}
+
+
+def test_looks_are_those_of_the_luma(footage: Footage, alexnet: Lpips) -> None:
+    """Another colour of the same luma moves the losses of pixels alone."""
+    batch = start(footage, alexnet).batches.at(0, size=2, side=16)
+    tint = torch.tensor([0.114, 0.0, -0.299]).view(3, 1, 1)
+    other = replace(batch, truth=batch.truth + tint, wanted=batch.wanted + tint)
+    plain, tinted = (start(footage, alexnet).trainer.advance(each, STAGE) for each in (batch, other))
+    for name in ("features", "texture", "fine", "adversarial"):
+        assert plain[name] == pytest.approx(tinted[name], rel=1e-4), name
+    assert tinted["pixels"] > 1.1 * plain["pixels"]
 
 
 def test_grid_is_what_repeats() -> None:

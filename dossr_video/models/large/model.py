@@ -19,10 +19,9 @@ from dossr_video.color import wavelet
 from dossr_video.diffusion.schedule import make_point
 from dossr_video.errors import ModelError
 from dossr_video.frames import Motion
-from dossr_video.models.base import Condition, HiddenState, Restored, SamplerDefaults
-from dossr_video.models.compact.denoiser import Denoiser
-from dossr_video.models.compact.model import WaveletModel
-from dossr_video.models.compact.wavelet import CHANNELS, STRIDE, WaveletCodec
+from dossr_video.models.base import Condition, DomainShiftModel, HiddenState, Restored, SamplerDefaults
+from dossr_video.models.large.denoiser import Denoiser
+from dossr_video.models.large.wavelet import CHANNELS, STRIDE, WaveletCodec
 from dossr_video.models.rrdbnet import RRDBNet
 from dossr_video.temporal.flow import warp
 
@@ -98,10 +97,14 @@ def lit(pictures: Tensor, frames: Tensor) -> Tensor:
     return wavelet(pictures, light).clamp(0, 1)
 
 
-class LargeModel(WaveletModel):
+class LargeModel(DomainShiftModel):
     """See DomainShiftModel; the networks are LargeNetworks."""
 
     scale = RRDBNet.scale
+    multiple = 4
+    recurrent = True
+    blended = True
+    latent_stride = STRIDE
 
     def __init__(
         self, networks: LargeNetworks, *, name: str, digest: str, device: torch.device, dtype: torch.dtype
@@ -109,7 +112,7 @@ class LargeModel(WaveletModel):
         self.name, self.digest, self.device, self.dtype = name, digest, device, dtype
         self.defaults = SamplerDefaults(steps=1, order=1, final="x0", color_fix="wavelet")
         self.networks = networks.eval().requires_grad_(False).to(device)
-        self.codec, self.denoiser = networks.codec, networks.denoiser
+        self.codec = networks.codec
         # But not the codec, which is exact arithmetic on pictures.
         for part in (networks.restorer, networks.denoiser):
             part.to(dtype)
@@ -130,12 +133,29 @@ class LargeModel(WaveletModel):
             seen.append(seen_beside(self.codec, frame, picture, moved, confidence))
         return Restored(torch.cat(pictures), hidden=None if memory is None else (memory,), seen=torch.cat(seen))
 
+    def encode(self, pictures: Tensor, posterior_noise: Tensor | None = None) -> Tensor:
+        """The codec is exact, so there is no posterior and its noise changes nothing."""
+        return self.codec.encode(pictures)
+
+    def condition(self, restored: Restored, degraded_latents: Tensor) -> Condition:
+        assert restored.seen is not None, "of another model"
+        return Condition(hint=torch.cat([degraded_latents, restored.seen], 1))
+
     def denoise(self, x: Tensor, t: int, condition: Condition) -> Tensor:
         """What x holds of the clean latents is all that is looked at: at the last entry, nothing.
 
         So the noise leaves no pattern on the pictures, and those of one call are the same for every seed.
         """
-        return super().denoise((1 - make_point(t).eta) * x, t, condition)
+        times = torch.full((len(x),), t, device=x.device)
+        clean: Tensor = self.networks.denoiser((1 - make_point(t).eta) * x, condition.hint, times)
+        return clean
+
+    def decode(self, latents: Tensor) -> Tensor:
+        return self.codec.decode(latents)
+
+    def warp(self, latents: Tensor, flow: Tensor) -> Tensor:
+        """Through pixels, for channels encode position: exact up to the picture's own interpolation."""
+        return self.encode(warp(self.decode(latents), flow))
 
 
 def load_large(name: str = "large", *, device: torch.device, dtype: torch.dtype) -> LargeModel:

@@ -16,7 +16,7 @@ from dossr_video.models.base import Restored
 from dossr_video.models.large.model import LargeModel, LargeNetworks, load_large, remember
 from dossr_video.models.tiled import TiledModel
 from dossr_video.quality.pairs import damage, ground_truth, read_clip
-from dossr_video.temporal.flow import DisFlow, motion
+from dossr_video.temporal.flow import DisFlow, motion, warp
 from dossr_video.training.losses import FineFilters, texture
 
 
@@ -135,3 +135,16 @@ def test_weights_of_another_model_are_refused(model: LargeModel) -> None:
     with pytest.raises(ModelError) as caught:
         LargeNetworks.from_state(restorer, trained)
     assert "denoiser.head.bias" in caught.value.message
+
+
+def test_codec_round_trip_and_scale(model: LargeModel, moving: Tensor) -> None:
+    latents = model.encode(moving)
+    assert torch.allclose(model.decode(latents), moving, atol=1e-5)
+    assert model.networks.codec.std.min() > 0
+
+
+def test_latents_move_through_pixels(model: LargeModel, moving: Tensor) -> None:
+    flow = torch.full((1, 2, 8, 10), 1.5)  # input pixels: 6 of the picture's
+    moved = model.decode(model.warp(model.encode(moving[:1]), flow))
+    assert torch.allclose(moved, warp(moving[:1], flow), atol=1e-5)
+    assert torch.allclose(moved[..., 8:-8, 8:-8], moving[:1, :, 14:-2, 14:-2], atol=1e-4)

@@ -1,4 +1,4 @@
-"""The compact model's codec: a three-level Haar transform, exact and free of training.
+"""The codec of `large`: a three-level Haar transform, exact and free of training.
 
 A picture becomes 192 channels at 1/8 of its side: the low band of each colour (3), and the high bands of level 3 (9),
 level 2 (9 x 2 x 2 by space-to-depth) and level 1 (9 x 4 x 4). Channels encode position, so latents are moved through

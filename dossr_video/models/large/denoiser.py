@@ -1,4 +1,4 @@
-"""The compact model's denoiser: a small U-Net on the wavelet grid that predicts x0 as a residual to xhat0."""
+"""The denoiser of `large`: a small U-Net on the wavelet grid that predicts x0 as a residual to xhat0."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from dossr_video.models.compact.wavelet import CHANNELS
+from dossr_video.models.large.wavelet import CHANNELS
 
 _FREQUENCIES = 32
 
