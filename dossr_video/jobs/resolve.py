@@ -63,7 +63,7 @@ def resolve(
         ),
         video=processing.video,
         container=container_of(target).format,
-        provenance=_provenance(settings.model, worker) if settings.provenance else None,
+        provenance=_provenance(worker) if settings.provenance else None,
     )
 
 
@@ -126,10 +126,10 @@ def resolve_temporal(settings: TimeSettings, *, seed: int) -> TemporalSpec:
     )
 
 
-def _provenance(model: str, worker: WorkerInfo) -> str:
+def _provenance(worker: WorkerInfo) -> str:
     """For archives and their users: a picture that was made up in part must say so."""
-    how = "enlarged by interpolation" if model == "bicubic" else "restored by a neural network"
-    return f"{how}: dossr-video {worker.version}, model {Path(model).name}, weights {worker.weights[:12]}"
+    how = "enlarged by interpolation" if worker.model == "bicubic" else "restored by a neural network"
+    return f"{how}: dossr-video {worker.version}, model {Path(worker.model).name}, weights {worker.weights[:12]}"
 
 
 def _model(settings: ModelSettings, worker: WorkerInfo) -> ModelSpec:
