@@ -75,6 +75,14 @@ def _read_torch(path: Path) -> Mapping[str, Any]:
         start = file.read(2)
     if start not in (b"PK", b"\x80\x02"):
         raise ModelError(f"{path} is neither a PyTorch checkpoint nor named .safetensors", hint=AUTHORS)
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:  # PyTorch packs nothing: what unpacks to more is made to fill the memory
+            unpacked = sum(entry.file_size for entry in archive.infolist())
+        if unpacked > 2 * path.stat().st_size:
+            raise ModelError(
+                f"{path} unpacks to {unpacked / 1e6:.0f} MB, more than twice its size; no checkpoint does",
+                hint=REFETCH,
+            )
     try:
         # mmap: tensors are read from the disk when they are used, so a float32 file needs no second copy in memory.
         content = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
@@ -125,6 +133,12 @@ def fill(
     for problem, found in misfits.items():
         if found:
             raise ModelError(f"{source} {problem} {name_some(found)}", hint=AUTHORS)
+    for key, value in module.state_dict().items():
+        name = declared[key]
+        if value.is_floating_point() and not weights[name].is_floating_point():
+            raise ModelError(f"{source} holds {name} as {weights[name].dtype}, not as floats", hint=AUTHORS)
+        if not weights[name].isfinite().all():
+            raise ModelError(f"{source} holds numbers in {name} that are not finite", hint=REFETCH)
     cast = {key: weights[name].to(device=device, dtype=dtype) for key, name in declared.items()}
     module.load_state_dict(cast, assign=True)
     return module.requires_grad_(False).eval()

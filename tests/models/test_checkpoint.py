@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+import zipfile
 
 import pytest
 import torch
 from safetensors.torch import save_file
 
 from dossr_video.errors import ModelError
-from dossr_video.models.checkpoint import digest, read_weights
+from dossr_video.models.checkpoint import digest, fill, read_weights
 
 
 @pytest.mark.parametrize("suffix", [".ckpt", ".pt", ".safetensors"])
@@ -95,3 +96,22 @@ def test_digest_follows_content_and_names(tmp_path):
     renamed = digest(tmp_path / "a")
     (tmp_path / "a" / "y").write_bytes(b"2")
     assert len({before, renamed, digest(tmp_path / "a")}) == 3
+
+
+def test_a_file_made_to_fill_the_memory_is_refused_unread(tmp_path):
+    path = tmp_path / "bomb.pth"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("archive/data.pkl", bytes(64 << 20))
+    with pytest.raises(ModelError, match="unpacks to 67 MB"):
+        read_weights(path)
+
+
+@pytest.mark.parametrize(
+    ("value", "problem"),
+    [(torch.ones(2, 2, dtype=torch.int64), "not as floats"), (torch.full((2, 2), torch.nan), "finite")],
+)
+def test_numbers_that_are_no_weights_are_refused(value, problem):
+    with torch.device("meta"):
+        module = torch.nn.Linear(2, 2, bias=False)
+    with pytest.raises(ModelError, match=problem):
+        fill(module, {"weight": value}, source="it", device=torch.device("cpu"), dtype=torch.float32)
