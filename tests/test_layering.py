@@ -54,7 +54,8 @@ ALLOWED = {
     "library": {"jobs", "jobs.execute", "report"} | VIDEO,
     "report": {"jobs", "temporal", "video", "video.inspect", "video.read"},
     "quality": {"temporal", "video.write"},
-    "training": {"color", "diffusion", "models.compact", "models.dossr", "temporal", "quality", "video.write"},
+    "training": {"color", "diffusion", "models", "models.compact", "models.dossr", "models.large", "temporal"}
+    | {"quality", "video.write"},
     "api": {"arrays", "jobs.execute", "jobs", "models", "pipeline", "restoration", "temporal"},
     "cli": {"heap", "jobs", "jobs.execute", "library", "models", "models.dossr", "presets", "preview", "report"}
     | {"runspec", "temporal", "video", "video.inspect", "video.read"},

@@ -17,6 +17,7 @@ from dossr_video.models.compact.restorer import Restorer
 from dossr_video.quality.networks import Lpips
 from dossr_video.temporal.flow import luma, warp
 from dossr_video.training.batches import Batch, Batches
+from dossr_video.training.corrected import Corrected
 from dossr_video.training.losses import (
     Discriminator,
     FineFilters,
@@ -89,7 +90,7 @@ class Trainer:
 
     def __init__(
         self,
-        network: Restorer,
+        network: Restorer | Corrected,
         critics: Sequence[Lpips],
         *,
         seed: int,
@@ -101,8 +102,9 @@ class Trainer:
         self.average = copy.deepcopy(network).requires_grad_(False).eval()
         self.decay, self.seed, self.device, self.dtype, self.step = average, seed, device, dtype, 0
         self.critics, self.filters = [critic.to(device) for critic in critics], FineFilters().to(device)
-        fresh = [network.gain, *network.memory.parameters()]
-        others = [p for p in network.parameters() if all(p is not other for other in fresh)]
+        fresh = network.fresh()
+        trained = [p for p in network.parameters() if p.requires_grad]
+        others = [p for p in trained if all(p is not other for other in fresh)]
         self.optimiser = torch.optim.Adam([{"params": others}, {"params": fresh}], betas=(0.9, 0.99))
         with torch.random.fork_rng([]):
             torch.manual_seed(seed)

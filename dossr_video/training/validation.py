@@ -13,6 +13,7 @@ from torch import Tensor
 from dossr_video.models.compact.restorer import Restorer
 from dossr_video.quality.networks import Networks
 from dossr_video.training.batches import SCALE, Sample, make_sample
+from dossr_video.training.corrected import Corrected
 from dossr_video.training.degradation import Recipe
 from dossr_video.training.footage import Footage
 
@@ -27,9 +28,9 @@ def held_out(footage: Footage, recipes: Sequence[Recipe], *, clips: int, frames:
 
 
 @torch.no_grad()
-def enlarge(network: Restorer, sample: Sample, *, memory: bool = True) -> Tensor:
+def enlarge(network: Restorer | Corrected, sample: Sample, *, memory: bool = True) -> Tensor:
     """Pictures (T, 3, 4h, 4w), clamped; without `memory` each frame is the first of a shot."""
-    device = network.gain.device
+    device = next(network.parameters()).device
     hidden, pictures = None, []
     for frame, flow, confidence in zip(sample.frames, sample.flow, sample.confidence, strict=True):
         inputs = (frame.float() / 255, flow, confidence)
@@ -39,7 +40,7 @@ def enlarge(network: Restorer, sample: Sample, *, memory: bool = True) -> Tensor
     return torch.cat(pictures).clamp(0, 1).cpu()
 
 
-def figures(network: Restorer, samples: Sequence[Sample], judges: Networks) -> dict[str, float]:
+def figures(network: Restorer | Corrected, samples: Sequence[Sample], judges: Networks) -> dict[str, float]:
     """Means over clips, of the last frames: PSNR (dB) with and without memory, distances, change of mean colour."""
     rows = []
     for sample in samples:
@@ -58,7 +59,7 @@ def psnr(pictures: Tensor, truth: Tensor) -> float:
     return float(-10 * (pictures - truth).square().mean((1, 2, 3)).log10().mean())
 
 
-def sheet(network: Restorer, samples: Sequence[Sample]) -> NDArray[np.uint8]:
+def sheet(network: Restorer | Corrected, samples: Sequence[Sample]) -> NDArray[np.uint8]:
     """One row for each clip's last frame: input, result, truth; (H, W, 3) RGB."""
     rows = []
     for sample in samples:

@@ -62,6 +62,10 @@ class Restorer(nn.Module):
             ) from error
         return network
 
+    def fresh(self) -> list[nn.Parameter]:
+        """The weights that what is remembered enters by: trained at a rate of their own."""
+        return [self.gain, *self.memory.parameters()]
+
     def save(self, path: Path) -> None:
         """A float16 safetensors file, as the package carries it."""
         state = {name: value.half().contiguous() for name, value in self.state_dict().items()}

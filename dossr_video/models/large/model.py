@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from importlib import resources
+from pathlib import Path
 
 import safetensors.torch
 import torch
@@ -58,6 +59,23 @@ class LargeNetworks(nn.Module):
                 f"the weights of large do not fit the model: {reason}", hint="reinstall dossr-video"
             ) from error
         return networks
+
+    def save(self, path: Path) -> None:
+        """A float16 safetensors file of all but the restorer, as the package carries it."""
+        parts = ((f"{name}.", part) for name, part in (("denoiser", self.denoiser), ("codec", self.codec)))
+        state = {name: value for prefix, part in parts for name, value in part.state_dict(prefix=prefix).items()}
+        safetensors.torch.save_file({name: value.half().contiguous() for name, value in state.items()}, path)
+
+
+def load_networks() -> tuple[LargeNetworks, str]:
+    """The networks inside the package, and the sha256 (hex) of their files. Raises ModelError when one is damaged."""
+    folder = resources.files("dossr_video.models") / "weights"
+    try:
+        data = [(folder / file).read_bytes() for file in FILES]
+        restorer, trained = ({k: v.float() for k, v in safetensors.torch.load(part).items()} for part in data)
+    except (OSError, safetensors.SafetensorError) as error:
+        raise ModelError(f"the weights of large cannot be read: {error}", hint="reinstall dossr-video") from error
+    return LargeNetworks.from_state(restorer, trained), hashlib.sha256(b"".join(data)).hexdigest()
 
 
 def remember(picture: Tensor, before: Tensor | None, flow: Tensor, confidence: Tensor) -> tuple[Tensor, Tensor]:
@@ -160,16 +178,5 @@ class LargeModel(DomainShiftModel):
 
 def load_large(name: str = "large", *, device: torch.device, dtype: torch.dtype) -> LargeModel:
     """The model inside the package. Raises ModelError when a file of it is missing or damaged."""
-    folder = resources.files("dossr_video.models") / "weights"
-    try:
-        data = [(folder / file).read_bytes() for file in FILES]
-        restorer, trained = ({k: v.float() for k, v in safetensors.torch.load(part).items()} for part in data)
-    except (OSError, safetensors.SafetensorError) as error:
-        raise ModelError(f"the weights of large cannot be read: {error}", hint="reinstall dossr-video") from error
-    return LargeModel(
-        LargeNetworks.from_state(restorer, trained),
-        name=name,
-        digest=hashlib.sha256(b"".join(data)).hexdigest(),
-        device=device,
-        dtype=dtype,
-    )
+    networks, digest = load_networks()
+    return LargeModel(networks, name=name, digest=digest, device=device, dtype=dtype)

@@ -1,0 +1,65 @@
+"""The large model in training: what the model does, a denoiser that learns, a restorer that stays as it is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from dossr_video.diffusion.schedule import SHIFT_STEPS
+from dossr_video.frames import Motion
+from dossr_video.models.large.denoiser import Denoiser
+from dossr_video.models.large.model import SEEN, LargeModel, LargeNetworks
+from dossr_video.models.rrdbnet import RRDBNet
+from dossr_video.quality.networks import Lpips
+from dossr_video.temporal.flow import DisFlow, motion
+from dossr_video.training.batches import Batch
+from dossr_video.training.corrected import Corrected
+from dossr_video.training.trainer import Stage, Trainer
+
+
+@pytest.fixture
+def networks() -> LargeNetworks:
+    torch.manual_seed(0)
+    restorer = RRDBNet(features=8, blocks=1, growth=4)
+    denoiser = Denoiser(width=8, deep_width=8, seen=SEEN)
+    nn.init.normal_(denoiser.tail.weight, std=0.1)
+    return LargeNetworks(restorer, denoiser)
+
+
+@pytest.fixture
+def found(moving: Tensor) -> Motion:
+    return motion(None, moving[:3], DisFlow())
+
+
+def test_training_sees_what_the_model_shows(networks: LargeNetworks, moving: Tensor, found: Motion) -> None:
+    trained, hidden, pictures = Corrected(networks), None, []
+    for frame, flow, confidence in zip(moving[:3, None], found.flow[:, None], found.confidence[:, None], strict=True):
+        picture, hidden = trained(frame, flow, confidence, hidden)
+        pictures.append(picture)
+    model = LargeModel(networks, name="large", digest="", device=torch.device("cpu"), dtype=torch.float32)
+    restored = model.restore(moving[:3], found, None)
+    latents = model.encode(restored.pictures)
+    shown = model.decode(model.denoise(torch.randn_like(latents), SHIFT_STEPS - 1, model.condition(restored, latents)))
+    assert torch.allclose(torch.cat(pictures), shown, atol=1e-4)
+
+
+def test_the_denoiser_learns_and_the_restorer_stays(
+    networks: LargeNetworks, moving: Tensor, found: Motion, tmp_path: Path
+) -> None:
+    restorer = {name: value.clone() for name, value in networks.restorer.state_dict().items()}
+    truth = nn.functional.interpolate(moving[:3], scale_factor=4, mode="bicubic").clamp(0, 1)[:, None]
+    batch = Batch(moving[:3, None], truth, found.flow[:, None], found.confidence[:, None], wanted=truth[-1])
+    critic = Lpips([nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), nn.ReLU())], [torch.full((1, 8, 1, 1), 0.1)])
+    trainer = Trainer(Corrected(networks), (critic,), seed=0)
+    stage = Stage(until=8, rate=3e-3, memory_rate=0.0, pixels=1.0, steadiness=0.0)
+    losses = [trainer.advance(batch, stage)["pixels"] for _ in range(8)]
+    assert losses[-1] < 0.9 * losses[0]
+    assert all(torch.equal(value, restorer[name]) for name, value in networks.restorer.state_dict().items())
+    trainer.average.save(tmp_path / "large.safetensors")
+    saved = LargeNetworks.from_state(restorer, load_file(tmp_path / "large.safetensors"))
+    kept = trainer.average.networks.denoiser.head.bias.half().float()
+    assert torch.equal(saved.denoiser.head.bias, kept)
