@@ -81,7 +81,7 @@ def test_what_lies_around_the_picture_does_not_bleed_into_it():
 def test_a_network_leaves_what_lies_around_the_picture_alone(media, tmp_path, name, around):
     target = tmp_path / "result.mkv"
     video = probe(media(name)).video
-    settings = Settings(steps=1, duration=0.04, encoder="ffv1", pix_fmt="bgr0", width=video.width, height=video.height)
+    settings = Settings(duration=0.04, encoder="ffv1", pix_fmt="bgr0", width=video.width, height=video.height)
     dossr_video.upscale(media(name), target, settings)
     with PyavReader(target) as result, PyavReader(media(name)) as source:
         change = (next(result.frames()).rgb() - next(source.frames()).rgb()).abs().amax((0, 2))
