@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from dossr_video.video.write.writer import VideoWriter
 
 T = TypeVar("T")
-Shown = tuple[tuple[int, int], ...]  # pts and duration of a frame and of its duplicates; () within the lead-in
+DisplayTimes = tuple[tuple[int, int], ...]  # pts and duration of a frame and of its duplicates; () within the lead-in
 
 QUEUE = 2  # items waiting at each border: enough to hide a slow one, no more memory than that
 CHUNK_BYTES = 2**26  # of a chunk's enlarged pictures, of which half a dozen copies are on their way at a time
@@ -58,7 +58,7 @@ class Work:
 
     chunk: Chunk
     motion: Motion
-    shown: tuple[Shown, ...]  # one per frame
+    display_times: tuple[DisplayTimes, ...]  # one per frame
     alpha: Tensor | None = None  # (T, 1, H, W) in [0, 1]
     uncropped: Uncropped | None = None  # what the chunk was cut from
 
@@ -71,7 +71,7 @@ class Work:
         uncropped = None
         if self.uncropped is not None:
             uncropped = Uncropped(self.uncropped.pictures[cut], self.uncropped.area)
-        return Work(chunk, moved, self.shown[cut], alpha, uncropped)
+        return Work(chunk, moved, self.display_times[cut], alpha, uncropped)
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,7 +79,7 @@ class Result:
     """A chunk on its way to the file, on the CPU."""
 
     pictures: Tensor  # (T, 3, H', W') RGB float32 in [0, 1], at the size that is written
-    shown: tuple[Shown, ...]
+    display_times: tuple[DisplayTimes, ...]
     alpha: Tensor | None  # (T, 1, H', W')
 
 
@@ -110,12 +110,12 @@ def run_segment(
         ) as results,
     ):
         for result in results:
-            for i, times in enumerate(result.shown):
+            for i, times in enumerate(result.display_times):
                 alpha = None if result.alpha is None else result.alpha[i]
                 for pts, duration in times:
                     writer.write(result.pictures[i], pts - segment.first_pts, alpha=alpha, duration=duration or None)
                     written += 1
-            computed += len(result.shown)
+            computed += len(result.display_times)
             on_frames(written)
     seconds = time.monotonic() - began
     return SegmentResult(
@@ -131,20 +131,20 @@ def chunk_length(width: int, height: int, *, scale: int, device: str) -> int:
     return max(1, min(CHUNK, CHUNK_BYTES // bytes_each))
 
 
-Read = tuple[Chunk, tuple[Shown, ...], Tensor | None, Uncropped | None]  # the third: opacity (T, 1, H, W)
+Read = tuple[Chunk, tuple[DisplayTimes, ...], Tensor | None, Uncropped | None]  # the third: opacity (T, 1, H, W)
 
 
 def read_chunks(segment: Segment, reader: VideoReader, length: int) -> Iterator[Read]:
     """Chunks of `length` different frames; duplicates are only noted."""
     frames = _planned_frames(segment, reader)
     while batch := list(islice(frames, length)):
-        indices, shown, decoded = zip(*batch, strict=True)
+        indices, display_times, decoded = zip(*batch, strict=True)
         pictures = torch.stack([frame.rgb() for frame in decoded])
         uncropped = None if segment.area is None else Uncropped(pictures, segment.area)
         inner = pictures if segment.area is None else segment.area.of(pictures)
         opacity = [alpha for frame in decoded if (alpha := frame.alpha()) is not None]
         chunk = Chunk(inner, tuple(frame.pts for frame in decoded), indices)
-        yield chunk, shown, torch.stack(opacity) if opacity else None, uncropped
+        yield chunk, display_times, torch.stack(opacity) if opacity else None, uncropped
 
 
 def without_dust(
@@ -155,15 +155,15 @@ def without_dust(
     held: Read | None = None
     for item in chain(chunks, [None]):
         if held is not None:
-            chunk, shown, alpha, uncropped = held
+            chunk, display_times, alpha, uncropped = held
             clean = []
             for i, frame in enumerate(chunk.frames):
                 later = chunk.frames if i + 1 < len(chunk) else None if item is None else item[0].frames
                 after = None if later is None else later[(i + 1) % len(chunk)]
                 result, mask, state = mend(frame, after, state, flow, sensitivity=sensitivity)
                 clean.append(result)
-                count(specks_in(mask) if shown[i] else 0)
-            yield replace(chunk, frames=torch.stack(clean)), shown, alpha, uncropped
+                count(specks_in(mask) if display_times[i] else 0)
+            yield replace(chunk, frames=torch.stack(clean)), display_times, alpha, uncropped
         held = item
 
 
@@ -185,14 +185,14 @@ def with_motion(
     previous: Tensor | None = None
     exposure = ExposureState()
     needed = needs_motion(budget.model, temporal)
-    for chunk, shown, alpha, uncropped in chunks:
+    for chunk, display_times, alpha, uncropped in chunks:
         chunk = replace(chunk, frames=to_native(chunk.frames, restoration.native))
         while (moved := _motion(previous, chunk.frames, budget.flow if needed else None)) is None:
             warn(budget.shrink_flow(chunk))
         frames = chunk.frames
         if temporal.deflicker:
             frames, exposure = even_out(frames, previous, moved, exposure)
-        yield Work(replace(chunk, frames=frames), moved, shown, alpha, uncropped)
+        yield Work(replace(chunk, frames=frames), moved, display_times, alpha, uncropped)
         previous = chunk.frames[-1]
 
 
@@ -206,7 +206,7 @@ def _motion(previous: Tensor | None, frames: Tensor, flow: FlowEstimator | None)
         return None
 
 
-def _planned_frames(segment: Segment, reader: VideoReader) -> Iterator[tuple[int, Shown, Frame]]:
+def _planned_frames(segment: Segment, reader: VideoReader) -> Iterator[tuple[int, DisplayTimes, Frame]]:
     """Index, times to show at, and the frame, for every frame of the segment that is no duplicate."""
     decoded = reader.frames(segment.pts[0])
     fresh = [i for i, duplicate in enumerate(segment.duplicates) if not duplicate]
@@ -257,7 +257,7 @@ def upscaled(
             alpha = None if part.alpha is None else resize(part.alpha, *size)
             if part.uncropped is not None:
                 pictures = letterboxed(pictures.cpu(), part.uncropped.pictures, part.uncropped.area, size)
-            yield Result(resize(pictures, *size).cpu(), part.shown, alpha)
+            yield Result(resize(pictures, *size).cpu(), part.display_times, alpha)
             start += len(part.chunk)
 
 
