@@ -137,7 +137,7 @@ def fill(
         name = declared[key]
         if value.is_floating_point() and not weights[name].is_floating_point():
             raise ModelError(f"{source} holds {name} as {weights[name].dtype}, not as floats", hint=AUTHORS)
-        if not weights[name].isfinite().all():
+        if not weights[name].is_meta and not weights[name].isfinite().all():  # meta tensors have sizes alone
             raise ModelError(f"{source} holds numbers in {name} that are not finite", hint=REFETCH)
     cast = {key: weights[name].to(device=device, dtype=dtype) for key, name in declared.items()}
     module.load_state_dict(cast, assign=True)

@@ -112,6 +112,7 @@ def test_a_run_stops_like_ctrl_c_at_sigterm_and_sighup_and_pauses_at_sigusr1(
 ) -> None:
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
     for number in before:
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)  # whoever runs the tests may be under nohup
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # as a shell leaves it to what runs in the background
         with interruptible() as cancelled:
             assert not cancelled()
