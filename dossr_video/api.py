@@ -29,6 +29,7 @@ from dossr_video.pipeline.segment import Read, chunk_length, upscaled, with_moti
 from dossr_video.restoration.grain import measure_grain
 from dossr_video.restoration.native import measure_detail
 from dossr_video.restoration.spec import resolve_restoration
+from dossr_video.runspec import SamplingSpec
 from dossr_video.settings import SIZES, Settings
 from dossr_video.temporal.flow import FlowEstimator, luma
 from dossr_video.temporal.shots import SIZE, split_shots
@@ -156,23 +157,26 @@ def upscale_stream(
         cfg_scale=wanted.cfg_scale,
     )
     defaults = loaded.defaults if isinstance(loaded, DomainShiftModel) else None
-    resolve_sampling(wanted, defaults, model=loaded.name)  # what does not fit is refused at once
+    sampling = resolve_sampling(wanted, defaults, model=loaded.name)  # what does not fit is refused at once
     kind, all_frames = first_kind(iter(frames), layout)
     if kind is None:
         return iter(())
-    return _streamed(kind, all_frames, loaded, flow or load_flow(wanted.flow, device=loaded.device), wanted)
+    flow = flow or load_flow(wanted.flow, device=loaded.device)
+    return _streamed(kind, all_frames, loaded, flow, wanted, sampling)
 
 
 def _streamed(
-    kind: FrameKind, frames: Iterator[Any], model: PictureModel, flow: FlowEstimator, settings: Settings
+    kind: FrameKind,
+    frames: Iterator[Any],
+    model: PictureModel,
+    flow: FlowEstimator,
+    settings: Settings,
+    sampling: SamplingSpec | None,
 ) -> Iterator[Any]:
     pictures = _read(kind, frames)
     first = next(pictures)
     height, width = first[0].shape[-2:]
     size = _target_size(width, height, settings)
-    sampling = resolve_sampling(
-        settings, model.defaults if isinstance(model, DomainShiftModel) else None, model=model.name
-    )
     temporal = resolve_temporal(settings, seed=settings.seed)
     restoration = resolve_restoration(
         settings, detail=measure_detail([first[0]]), grain=measure_grain([first[0]])

@@ -116,8 +116,7 @@ def kind_of(frame: Any, layout: Layout | None = None) -> FrameKind:
             f"a frame of type {type(frame).__name__} must be a numpy array, a torch tensor or a PIL picture",
             hint="np.asarray(frame) makes an array of most things",
         )
-    dtype = str(frame.dtype).removeprefix("torch.").lstrip("<>=")
-    dtype = frame.dtype.name if isinstance(frame, np.ndarray) else dtype
+    dtype = frame.dtype.name if isinstance(frame, np.ndarray) else str(frame.dtype).removeprefix("torch.")
     if dtype not in (*_LEVELS, *_FLOATS):
         raise FramesError(f"a frame of {dtype} must be uint8, uint16 or floats in [0, 1]", hint="convert it first")
     device = frame.device if isinstance(frame, Tensor) else None

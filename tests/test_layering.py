@@ -56,7 +56,7 @@ ALLOWED = {
     "quality": {"temporal", "video.write"},
     "training": {"color", "diffusion", "models", "models.compact", "models.dossr", "models.large", "temporal"}
     | {"quality", "video.write"},
-    "api": {"arrays", "jobs.execute", "jobs", "models", "pipeline", "restoration", "temporal"},
+    "api": {"arrays", "jobs.execute", "jobs", "models", "pipeline", "restoration", "temporal", "runspec"},
     "cli": {"heap", "jobs", "jobs.execute", "library", "models", "models.dossr", "presets", "preview", "report"}
     | {"runspec", "temporal", "video", "video.inspect", "video.read"},
     "preview": {"api", "jobs", "models", "report", "video", "video.inspect", "video.read"},
