@@ -33,6 +33,7 @@ from dossr_video.cli.options import (
 )
 from dossr_video.cli.presets import presets
 from dossr_video.cli.signals import interruptible
+from dossr_video.cli.verify import verify
 from dossr_video.errors import SettingsError
 from dossr_video.heap import keep_one_heap
 from dossr_video.jobs.progress import Progress
@@ -251,6 +252,7 @@ app.add_command(status)
 app.add_command(presets)
 app.add_command(compare)
 app.add_command(preview)
+app.add_command(verify)
 
 
 def main() -> None:

@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-from array import array
 from collections.abc import Callable
 from dataclasses import replace
 from fractions import Fraction
-from itertools import islice
 from pathlib import Path
 
 from dossr_video.heap import give_back_memory
 from dossr_video.jobs.folder import JobFolder
 from dossr_video.jobs.plan import Plan
 from dossr_video.jobs.progress import OnProgress, Progress
+from dossr_video.jobs.proving import proven
 from dossr_video.runspec import RunSpec
 from dossr_video.video.info import SourceInfo
-from dossr_video.video.mux.proof import Proof, prove, small_pictures
-from dossr_video.video.mux.remux import Cut, JoinReport, SegmentFile, join
+from dossr_video.video.mux.picture import SegmentFile
+from dossr_video.video.mux.proof import Proof
+from dossr_video.video.mux.remux import Cut, JoinReport, join
 from dossr_video.video.mux.streams import provenance_entry
-from dossr_video.video.read.reader import open_reader
 from dossr_video.video.write.containers import container_of
 
 
@@ -38,35 +37,22 @@ def join_segments(
 
     added = provenance_entry(source, spec.provenance)
     give_back_memory()  # what the pictures took, for the index of the result
-    with open_reader(source, spec.read) as reader:
-        report = join(
-            segments,
-            source,
-            target,
-            spec=video,
-            container=container,
-            cut=cut,
-            on_frame=count("joining", plan.frames),
-            added=added,
-        )
-        if spec.provenance is not None and not added:
-            unwritten = f"no metadata entry is free for the note: {spec.provenance}"
-            report = replace(report, warnings=(*report.warnings, unwritten))
-        if report.warnings:
-            on_progress(Progress("joining", plan.frames, plan.frames, warnings=report.warnings))
-        pts = array("q", (pts for segment in plan.segments for pts in segment.pts[segment.lead_in :]))
-        proof = prove(
-            target,
-            reader.info,
-            report,
-            spec=video,
-            container=container,
-            pts=pts,
-            originals=small_pictures(islice(reader.frames(pts[0]), len(pts)), reader.info.video),
-            cut=cut,
-            deflicker=spec.temporal.deflicker,
-            on_frame=count("verifying", plan.frames),
-        )
+    report = join(
+        segments,
+        source,
+        target,
+        spec=video,
+        container=container,
+        cut=cut,
+        on_frame=count("joining", plan.frames),
+        added=added,
+    )
+    if spec.provenance is not None and not added:
+        unwritten = f"no metadata entry is free for the note: {spec.provenance}"
+        report = replace(report, warnings=(*report.warnings, unwritten))
+    if report.warnings:
+        on_progress(Progress("joining", plan.frames, plan.frames, warnings=report.warnings))
+    proof = proven(target, source, report, spec=spec, frames=plan.frames, on_frame=count("verifying", plan.frames))
     return replace(report, warnings=(*report.warnings, *proof.warnings)), proof
 
 

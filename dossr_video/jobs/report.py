@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 from importlib.metadata import version
+from pathlib import Path
 
 import torch
 from pydantic import BaseModel, ConfigDict
@@ -14,11 +15,12 @@ from dossr_video.jobs.resources import readable
 from dossr_video.runspec import RunSpec
 from dossr_video.video.info import SourceInfo
 from dossr_video.video.mux.proof import Proof
+from dossr_video.video.mux.remux import JoinReport
 from dossr_video.video.mux.streams import describe
 from dossr_video.video.read.damage import Damage
 from dossr_video.video.read.probe import ffmpeg_version
 
-FORMAT = 1  # of the report; raised when a field goes away or changes its meaning
+FORMAT = 2  # of the report; raised when a field goes away or changes its meaning
 
 
 class FileRecord(BaseModel):
@@ -69,6 +71,7 @@ class Report(BaseModel):
     segments: int
     resumed: int  # segments that an earlier run had finished
     kept: str  # streams that were kept and verified, one line
+    joined: JoinReport  # what the result was to hold beside the picture, for a later proof
     proof: Proof  # the checks made on the finished file
     lost: tuple[str, ...]  # what the target cannot hold, one line each
     damage: tuple[Damage, ...]  # of the source, in its time
@@ -85,6 +88,11 @@ class Report(BaseModel):
             f"{self.settings.describe()}, {readable(self.target.size)}; {self.frames} frames in {self.seconds:.1f} s, "
             f"{speed}{resumed}; {self.kept}"
         )
+
+
+def report_of(target: Path) -> Path:
+    """Where the report of a result lies: beside it."""
+    return target.with_name(target.name + ".json")
 
 
 def versions() -> dict[str, str]:

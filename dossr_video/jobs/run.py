@@ -21,7 +21,7 @@ from dossr_video.jobs.folder import JobFolder
 from dossr_video.jobs.join import join_segments
 from dossr_video.jobs.plan import Plan
 from dossr_video.jobs.progress import OnProgress, Progress, Reporter, no_progress
-from dossr_video.jobs.report import FileRecord, Report, machine, versions
+from dossr_video.jobs.report import FileRecord, Report, machine, report_of, versions
 from dossr_video.jobs.resolve import resolve, worker_spec
 from dossr_video.jobs.resources import least_bytes, require_space, write_errors
 from dossr_video.jobs.resume import agreed_plan
@@ -310,6 +310,7 @@ class _Job:
             segments=len(plan.segments),
             resumed=resumed,
             kept=proof.summary,
+            joined=outcome,
             proof=proof,
             lost=(*self.processing.lost, *self._lost_later(plan)),
             damage=plan.damage,
@@ -332,7 +333,7 @@ class _Job:
             kept = target.with_name(f"{target.stem}.failed-proof{'' if number == 1 else f'-{number}'}{target.suffix}")
             if not kept.exists():
                 durable.settle_new(joined, kept)
-                durable.write(kept.with_name(kept.name + ".json"), report.dumps().encode())
+                durable.write(report_of(kept), report.dumps().encode())
             elif sha256(kept) != report.target.sha256:
                 number += 1
                 continue

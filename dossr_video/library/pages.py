@@ -11,7 +11,7 @@ from urllib.parse import quote as quoted
 from dossr_video.errors import DossrError, Interrupted, TargetError
 from dossr_video.jobs import durable
 from dossr_video.jobs.progress import OnProgress, Progress
-from dossr_video.jobs.report import Report
+from dossr_video.jobs.report import Report, report_of
 from dossr_video.jobs.resources import readable, write_errors
 from dossr_video.library.catalogue import Catalogue, Entry
 from dossr_video.names import shown
@@ -19,10 +19,6 @@ from dossr_video.report.index import Row, write_index
 from dossr_video.report.plots import clock
 
 INDEX = "dossr-video.html"  # in the folder of the results
-
-
-def report_of(target: Path) -> Path:
-    return target.with_name(target.name + ".json")
 
 
 def page_of(target: Path) -> Path:

@@ -19,8 +19,9 @@ from torch import Tensor
 
 from dossr_video.settings import Settings
 from dossr_video.video.inspect.processing import analyse
+from dossr_video.video.mux.picture import SegmentFile
 from dossr_video.video.mux.proof import prove, small_pictures
-from dossr_video.video.mux.remux import Cut, JoinReport, SegmentFile, join
+from dossr_video.video.mux.remux import Cut, JoinReport, join
 from dossr_video.video.read.probe import probe
 from dossr_video.video.read.pyav import PyavReader, VideoReader
 from dossr_video.video.read.reader import open_reader
@@ -414,7 +415,7 @@ class Made(NamedTuple):
         container = container_of(self.target)
         return join(self.segments, self.reader.info, self.target, spec=self.spec, container=container, cut=cut)
 
-    def prove(self, joined: JoinReport, cut: Cut | None = None):
+    def prove(self, joined: JoinReport):
         container = container_of(self.target)
         originals = small_pictures(islice(self.reader.frames(self.pts[0]), len(self.pts)), self.reader.info.video)
         return prove(
@@ -423,9 +424,7 @@ class Made(NamedTuple):
             joined,
             spec=self.spec,
             container=container,
-            pts=self.pts,
             originals=originals,
-            cut=cut,
         )
 
 

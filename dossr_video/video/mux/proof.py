@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -11,17 +10,17 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
-import av
 import numpy as np
 from numpy.typing import NDArray
 
 from dossr_video.errors import ProofError
-from dossr_video.video.info import SourceInfo, StreamInfo, VideoInfo
+from dossr_video.video.info import SourceInfo, VideoInfo
 from dossr_video.video.mux.check import Check
+from dossr_video.video.mux.contents import StreamContent, StreamRecord, read_streams, records_of
 from dossr_video.video.mux.languages import same_language, written_in_quicktime
 from dossr_video.video.mux.likeness import Likeness, small_size
-from dossr_video.video.mux.packets import Clock, PacketSelector, has_adts, has_start_codes, with_lengths, without_adts
-from dossr_video.video.mux.remux import Cut, JoinReport, clock_of
+from dossr_video.video.mux.packets import Clock, PacketSelector
+from dossr_video.video.mux.remux import JoinReport, clock_of
 from dossr_video.video.mux.streams import (
     GPMD,
     TECHNICAL_KEYS,
@@ -32,10 +31,9 @@ from dossr_video.video.mux.streams import (
     lost_keys,
     map_streams,
 )
-from dossr_video.video.mux.times import PacketTimes
 from dossr_video.video.pixels import has_alpha
 from dossr_video.video.read.frame import Frame
-from dossr_video.video.read.probe import open_source, probe
+from dossr_video.video.read.probe import probe
 from dossr_video.video.read.pyav import PyavReader
 from dossr_video.video.write.containers import Container
 from dossr_video.video.write.writer import VideoSpec
@@ -49,6 +47,7 @@ class Proof:
 
     checks: tuple[Check, ...]
     kept: str  # one line of the join's report
+    streams: tuple[StreamRecord, ...]  # of the result, by which it is known again
 
     @property
     def passed(self) -> bool:
@@ -85,9 +84,7 @@ def prove(
     *,
     spec: VideoSpec,
     container: Container,
-    pts: Sequence[int],
-    originals: Iterable[NDArray[np.uint8]],
-    cut: Cut | None = None,
+    originals: Iterable[tuple[int, NDArray[np.uint8]]],
     deflicker: bool = False,
     on_frame: Callable[[int], None] = lambda count: None,
 ) -> Proof:
@@ -99,76 +96,75 @@ def prove(
         joined: what was promised.
         spec: how the picture was to be written.
         container: of the target.
-        pts: times of the frames that were written, in ticks of the spec.
-        originals: of each of these frames the source's small picture, as `small_pictures` makes them.
-        cut: the part of the source that was upscaled; None: all.
+        originals: of each frame of the source that was to be written its time and small picture, as `small_pictures`
+            makes them.
         deflicker: whether the light of single frames was changed on purpose.
         on_frame: gets the count of frames so far.
     """
     result = probe(target, max_pixels=spec.width * spec.height)
-    clock = clock_of(source, cut)
-    mappings = map_streams(source, container, cut=cut is not None)
+    clock = clock_of(source, joined.cut)
+    mappings = map_streams(source, container, cut=joined.cut is not None)
     planned = [mapping for mapping in mappings if is_muxed(mapping) and mapping.stream.index not in joined.empty]
     planned.sort(
         key=lambda mapping: mapping.stream.kind == "attachment" or is_cover(mapping.stream)
     )  # muxers put them last
+    contents = read_streams(target, (result.video.stream, *result.streams))
     checks = [
-        *_pictures(
-            target, Likeness(source.video, deflicker=deflicker), originals, spec, container, pts, clock, on_frame
-        ),
-        _duration(result, spec, container, pts, clock),
+        *_pictures(result, Likeness(source.video, deflicker=deflicker), originals, spec, container, clock, on_frame),
         _tags(result, spec),
         _description(planned, result, container),
         _chapters(joined, result, container),
         _metadata(source, result, lost_keys(source, container), joined.added),
-        *_packets(source, target, planned, result, clock),
+        *_packets(source, contents, planned, result, clock),
     ]
-    return Proof(tuple(checks), joined.kept)
+    return Proof(tuple(checks), joined.kept, records_of(result, contents))
 
 
-def small_pictures(frames: Iterable[Frame], source: VideoInfo) -> Iterator[NDArray[np.uint8]]:
-    """What the proof looks at of each frame of the source: (H, W, 3), or (H, W, 4) with its opacity."""
-    return (frame.small(small_size(source), alpha=source.alpha) for frame in frames)
+def small_pictures(frames: Iterable[Frame], source: VideoInfo) -> Iterator[tuple[int, NDArray[np.uint8]]]:
+    """What the proof looks at of each frame of the source: its time, and (H, W, 3), or (H, W, 4) with its opacity."""
+    return ((frame.pts, frame.small(small_size(source), alpha=source.alpha)) for frame in frames)
 
 
 def _pictures(
-    target: Path,
+    info: SourceInfo,
     likeness: Likeness,
-    originals: Iterable[NDArray[np.uint8]],
+    originals: Iterable[tuple[int, NDArray[np.uint8]]],
     spec: VideoSpec,
     container: Container,
-    pts: Sequence[int],
     clock: Clock,
     on_frame: Callable[[int], None],
 ) -> Iterator[Check]:
-    """Frame count, every time, whether every frame decodes, and what it shows."""
+    """Frame count, every time, whether every frame decodes, what it shows, and how long the whole is."""
     tick = Fraction(0) if container.format in ("mp4", "mov") else MATROSKA_TICK
-    late, count, damaged = 0.0, 0, 0
+    late, wanted, count, damaged, last = 0.0, 0, 0, 0, 0
     alpha = has_alpha(spec.encoding.pix_fmt)
-    with PyavReader(target, max_pixels=spec.width * spec.height) as made:
-        for wanted, result, original in zip_longest(pts, made.frames(), originals):
+    with PyavReader(info, max_pixels=spec.width * spec.height) as made:
+        for result, given in zip_longest(made.frames(), originals):
             count += result is not None
+            wanted += given is not None
             on_frame(count)
-            if wanted is None or result is None:
+            if given is None:
+                continue
+            last, original = given
+            if result is None:
                 continue
             damaged += result.corrupt
-            late = max(late, abs(float(result.pts * made.time_base - (wanted * spec.time_base - clock.start))))
-            if original is not None:
-                likeness.add(original, result.small((original.shape[1], original.shape[0]), alpha=alpha))
+            late = max(late, abs(float(result.pts * made.time_base - (last * spec.time_base - clock.start))))
+            likeness.add(original, result.small((original.shape[1], original.shape[0]), alpha=alpha))
     exact = late <= float(tick)
     yield Check(
         "timestamps",
-        exact and count == len(pts),
+        exact and count == wanted,
         "timestamps exact" + (" to the millisecond" if tick else "") if exact else f"off by up to {late:.6f} s",
     )
-    yield Check("frames", count == len(pts), f"{count} of {len(pts)}")
+    yield Check("frames", count == wanted, f"{count} of {wanted}")
     yield Check("decoding", not damaged, f"{damaged} frames are damaged" if damaged else "every frame decodes")
     yield from likeness.checks()
+    yield _duration(info, spec, container, float(last * spec.time_base - clock.start + 1 / spec.frame_rate))
 
 
-def _duration(result: SourceInfo, spec: VideoSpec, container: Container, pts: Sequence[int], clock: Clock) -> Check:
-    """The picture's share: sound may go on after it."""
-    end = float(pts[-1] * spec.time_base - clock.start + 1 / spec.frame_rate)
+def _duration(result: SourceInfo, spec: VideoSpec, container: Container, end: float) -> Check:
+    """Whether it reaches the end of the picture, seconds: sound may go on after it."""
     # mp4 and mov count from where the first stream begins, Matroska and WebM from zero.
     begins = result.begins if container.format in ("mp4", "mov") else 0
     found = float((result.duration or 0) + begins)
@@ -258,78 +254,26 @@ def _alike(key: str, wanted: str, found: str | None) -> bool:
 
 
 def _packets(
-    source: SourceInfo, target: Path, planned: Sequence[StreamMapping], result: SourceInfo, clock: Clock
+    source: SourceInfo,
+    after: Mapping[int, StreamContent],
+    planned: Sequence[StreamMapping],
+    result: SourceInfo,
+    clock: Clock,
 ) -> Iterator[Check]:
     """Every packet of every copied stream, by hash; the count of subtitles where they were converted."""
     made = [stream for stream in result.streams if stream.kind != "data" or stream.codec == GPMD]
-    before = _hashes(source.path, [mapping.stream for mapping in planned], PacketSelector(source, clock), clock)
-    after = _hashes(target, made, lambda packet: True, Clock(Fraction(0), None, cut=False))
+    given = [mapping.stream for mapping in planned]
+    before = read_streams(source.path, given, selects=PacketSelector(source, clock), clock=clock)
     for mapping, stream in zip(planned, made, strict=False):
-        count, digest, times = before[mapping.stream.index]
-        found, found_digest, found_times = after[stream.index]
-        name = describe(mapping.stream)
-        late = times.difference(found_times, every=mapping.action == "copy" or mapping.stream.kind == "subtitle")
+        wanted, found, name = before[mapping.stream.index], after[stream.index], describe(mapping.stream)
+        late = wanted.times.difference(found.times, every=mapping.action == "copy" or mapping.stream.kind == "subtitle")
         if late is not None:
             yield Check(f"times of {name}", False, late)
         if mapping.action == "copy":
-            same = digest == found_digest
-            yield Check(
-                name,
-                same,
-                f"{found} of {count} {'bytes' if _flows(mapping.stream.codec) else 'packets'}"
-                + (", bit for bit" if same else ", changed"),
-            )
+            same = wanted.digest == found.digest
+            unit = "bytes" if wanted.flows else "packets"
+            yield Check(name, same, f"{found.count} of {wanted.count} {unit}, {'bit for bit' if same else 'changed'}")
         elif mapping.stream.kind == "subtitle":
-            yield Check(name, found == count, f"{found} of {count} events, converted")
+            yield Check(name, found.count == wanted.count, f"{found.count} of {wanted.count} events, converted")
         else:
-            yield Check(name, found > 0 or count == 0, f"{found} packets, converted")
-
-
-def _hashes(
-    path: Path, streams: Iterable[StreamInfo], selects: Callable[[Any], bool], clock: Clock
-) -> dict[int, tuple[int, bytes, PacketTimes]]:
-    """Number of packets, one hash over all of them, and their times, by stream index; of the selected packets."""
-    times = {stream.index: PacketTimes() for stream in streams}
-    states = {stream.index: hashlib.blake2b() for stream in streams}
-    counts = dict.fromkeys(states, 0)
-    with open_source(path) as container:
-        for stream in container.streams:
-            if stream.index in states and stream.type == "attachment":
-                attachment: Any = stream
-                states[stream.index].update(attachment.data)
-                counts[stream.index] = 1
-        chosen = [s for s in container.streams if s.index in states and s.type != "attachment"]
-        for packet in _readable(container, chosen):
-            if not selects(packet):
-                continue
-            content = bytes(packet)
-            if packet.stream.type == "subtitle" and len(content) <= 2:
-                continue  # mov_text fills the time between two subtitles with empty ones
-            if has_start_codes(packet.stream):
-                content = with_lengths(content)
-            if has_adts(packet.stream):
-                bare = without_adts(content)
-                if bare is None:
-                    continue  # joining leaves it out and says so
-                content = bare
-            context = packet.stream.codec_context
-            whole = context is None or not _flows(context.codec.canonical_name)
-            times[packet.stream.index].add(packet, clock, flows=not whole)
-            states[packet.stream.index].update(len(content).to_bytes(4, "little") + content if whole else content)
-            counts[packet.stream.index] += 1 if whole else len(content)
-    return {index: (counts[index], state.digest(), times[index]) for index, state in states.items()}
-
-
-def _flows(codec: str | None) -> bool:
-    """Whether muxers cut a codec's bytes into packets as they like: PCM, and the segments of Blu-ray subtitles."""
-    return codec is not None and (codec.startswith("pcm_") or codec == "hdmv_pgs_subtitle")
-
-
-def _readable(container: Any, streams: Sequence[Any]) -> Iterator[Any]:
-    """Packets up to the first that cannot be read: joining stops there too, and says so."""
-    if not streams:
-        return
-    try:
-        yield from (packet for packet in container.demux(streams) if packet.size)
-    except av.FFmpegError:
-        return
+            yield Check(name, found.count > 0 or wanted.count == 0, f"{found.count} packets, converted")

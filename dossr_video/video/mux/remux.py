@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import math
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence, Set
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -15,14 +15,13 @@ from typing import TYPE_CHECKING, Any
 
 import av
 
-from dossr_video.errors import JobError, TargetError
+from dossr_video.errors import TargetError
 from dossr_video.heap import give_back_memory
 from dossr_video.video.files import open_input, open_output
 from dossr_video.video.info import SourceInfo
 from dossr_video.video.mux.chapters import fitted_to_mp4, moved_chapters
-from dossr_video.video.mux.inventory import copies_sei
 from dossr_video.video.mux.packets import Clock, PacketSelector, PacketWriter, TimedPacket, add_output_stream
-from dossr_video.video.mux.sei import SeiCopier
+from dossr_video.video.mux.picture import Picture, SegmentFile
 from dossr_video.video.mux.streams import (
     MOV_KEYS,
     MP4_KEYS,
@@ -33,46 +32,16 @@ from dossr_video.video.mux.streams import (
     lost_keys,
     map_streams,
 )
-from dossr_video.video.mux.timecode import relabelled
-from dossr_video.video.pixels import has_alpha
 from dossr_video.video.read.probe import open_source
-from dossr_video.video.read.side_data import RIGHT_FIRST
-from dossr_video.video.tags import MATRICES, PRIMARIES, RANGES, TRANSFERS, code_point
 from dossr_video.video.write.containers import Container
-from dossr_video.video.write.encoders import ENCODERS, picture_losses
+from dossr_video.video.write.encoders import picture_losses
 from dossr_video.video.write.writer import VideoSpec
 
 if TYPE_CHECKING:
     from av.container import InputContainer, OutputContainer
     from av.packet import Packet
 
-_STATISTICS = (
-    "BPS",
-    "DURATION",
-    "NUMBER_OF_",
-    "_STATISTICS",
-    "ENCODER",
-    "encoder",
-)  # Matroska statistics tags of the source's video
-# FFmpeg's names of Matroska's StereoMode, by what `probe` finds.
-STEREO_MODES: Mapping[str | None, str] = {
-    "side by side": "left_right",
-    "top and bottom": "top_bottom",
-    "checkerboard": "checkerboard_lr",
-    "lines": "row_interleaved_lr",
-    "columns": "col_interleaved_lr",
-    f"side by side{RIGHT_FIRST}": "right_left",
-    f"top and bottom{RIGHT_FIRST}": "bottom_top",
-}
 _LARGEST_TIMESCALE = (1 << 31) - 1
-
-
-@dataclass(frozen=True)
-class SegmentFile:
-    """The encoded file of one segment; its timestamps start at zero."""
-
-    path: Path
-    first_pts: int  # added to its timestamps; in VideoSpec.time_base, in the source's clock
 
 
 @dataclass(frozen=True)
@@ -92,7 +61,8 @@ class JoinReport:
     lost: tuple[str, ...]  # what the target cannot keep, one line each
     warnings: tuple[str, ...]  # streams that were converted or could not be read to the end, one line each
     added: Mapping[str, str] = field(default_factory=dict)  # metadata entries that the source does not have
-    empty: Set[int] = frozenset()  # streams of the source left out because they have no packets in this part
+    empty: frozenset[int] = frozenset()  # streams of the source left out because they have no packets in this part
+    cut: Cut | None = None  # the part of the source that was upscaled; None: all
 
     @property
     def kept(self) -> str:
@@ -164,14 +134,15 @@ class _Join:
         packets: int | None,
         added: Mapping[str, str],
     ) -> None:
-        self._segments = segments
         self._source = source
         self._spec = spec
         self._container = container
         self._on_frame = on_frame
         self._packets = packets
         self._added = added
+        self._cut = cut
         self._clock = clock_of(source, cut)
+        self._picture = Picture(segments, source, spec, container, self._clock)
         self._warnings: list[str] = []
         self._filled: set[int] = set()  # streams of which something was written
         self._chapters: list[Any] = []
@@ -185,12 +156,12 @@ class _Join:
         picture: Any = None
         for stream in given.streams:
             if stream.index == self._source.video.stream.index:
-                picture = self._add_picture(made, first)
+                picture = self._picture.add_to(made, first)
             elif (writer := add_output_stream(planned[stream.index], stream, made, self._clock)) is not None:
                 writers[stream.index] = writer
         self._add_container_data(given, made)
         made.start_encoding()
-        self._mux(self._pictures(picture), self._others(given, writers), made)
+        self._mux(self._picture.packets(picture), self._others(given, writers), made)
         self._warnings += [str(mapping) for mapping in planned.values() if mapping.action == "convert"]
         given.close()  # before the result's index is written, to save memory
         give_back_memory()
@@ -215,47 +186,8 @@ class _Join:
             warnings=tuple(self._warnings),
             empty=empty,
             added=self._added,
+            cut=self._cut,
         )
-
-    def _add_picture(self, made: OutputContainer, first: InputContainer) -> Any:
-        spec = self._spec
-        stream: Any = made.add_stream_from_template(first.streams.video[0], opaque=True)
-        stream.time_base = spec.time_base
-        context = stream.codec_context
-        context.framerate = spec.frame_rate
-        context.sample_aspect_ratio = spec.sample_aspect_ratio or Fraction(0, 1)
-        # NUT stores no colour tags, and muxers take them from here, not from the bitstream.
-        context.color_primaries = code_point(PRIMARIES, spec.color.primaries)
-        context.color_trc = code_point(TRANSFERS, spec.color.transfer)
-        context.colorspace = code_point(MATRICES, spec.color.matrix)
-        context.color_range = code_point(RANGES, spec.color.range) if spec.color.range else 0
-        fourcc = ENCODERS[spec.encoding.encoder].fourcc
-        if fourcc is not None and self._container.format in ("mp4", "mov"):
-            context.codec_tag = fourcc
-        if spec.display_matrix is not None:
-            stream.set_display_matrix(spec.display_matrix)
-        about = self._source.video.stream
-        stream.metadata.update({k: v for k, v in about.metadata.items() if not k.startswith(_STATISTICS)})
-        stream.disposition = sum(av.stream.Disposition[name].value for name in about.disposition)
-        if has_alpha(spec.encoding.pix_fmt):
-            stream.metadata["alpha_mode"] = "1"
-        if self._container.format in ("matroska", "webm") and spec.stereo in STEREO_MODES:
-            stream.metadata["stereo_mode"] = STEREO_MODES[spec.stereo]
-        timecode = self._timecode()
-        if timecode is not None:
-            stream.metadata["timecode"] = timecode
-        return stream
-
-    def _timecode(self) -> str | None:
-        """The timecode of the result's first frame, from the metadata of any stream of the source."""
-        video = self._source.video
-        metadata = (video.stream.metadata, *(s.metadata for s in self._source.streams), self._source.metadata)
-        found = (value for entries in metadata for key, value in entries.items() if key.lower() == "timecode")
-        code = next(found, None)
-        if code is None:
-            return None
-        skipped = max(self._clock.start - video.begins, Fraction(0)) if self._clock.cut else Fraction(0)
-        return relabelled(code, skipped, rate=video.frame_rate, new_rate=self._spec.frame_rate)
 
     def _add_container_data(self, given: InputContainer, made: OutputContainer) -> None:
         technical = (
@@ -287,49 +219,6 @@ class _Join:
             else:
                 made.mux(other[1])
                 other = next(others, None)
-
-    def _pictures(self, out: Any) -> Iterator[tuple[float, Packet[Any]]]:
-        """Packets of all segments with timestamps of the result, in decoding order."""
-        unit = self._spec.time_base
-        origin = self._clock.ticks(unit)
-        segment_unit = ENCODERS[self._spec.encoding.encoder].segment_unit(unit)
-        last_dts: int | None = None
-        header: bytes | None = None
-        copies = copies_sei(self._source.video.codec, self._spec.encoding)
-        sei = SeiCopier(self._source, self._spec.encoding.encoder) if copies else None
-        for number, segment in enumerate(self._segments):
-            with open_input(segment.path, {}) as part:
-                stream = part.streams.video[0]
-                header = stream.codec_context.extradata if number == 0 else header
-                if stream.codec_context.extradata != header:
-                    raise JobError(
-                        f"{segment.path} has other codec parameters than the first segment",
-                        hint="begin anew with --restart",
-                    )
-                assert stream.time_base is not None
-                shift = (segment.first_pts - origin) * unit
-                scale = stream.time_base * (unit / segment_unit)
-                packets = [packet for packet in part.demux(stream) if packet.pts is not None]
-                if sei is not None:
-                    begin = segment.first_pts * unit
-                    packets = sei(packets, [(packet.pts or 0) * scale + begin for packet in packets])
-                for packet in packets:
-                    assert packet.pts is not None
-                    pts = round((packet.pts * scale + shift) / out.time_base)
-                    dts = round(((packet.pts if packet.dts is None else packet.dts) * scale + shift) / out.time_base)
-                    if (
-                        last_dts is not None
-                    ):  # with variable frame rate the first dts of a segment may lie before the last
-                        dts = max(dts, last_dts + 1)
-                    last_dts = dts
-                    packet.duration = max(1, round((packet.duration or 0) * scale / out.time_base))
-                    packet.pts, packet.dts = pts, min(dts, pts)
-                    packet.time_base = out.time_base
-                    packet.stream = out
-                    yield float(dts * out.time_base), packet
-            give_back_memory()  # the muxer's index grows by doubling and fragments the heap
-        if sei is not None:
-            sei.close()
 
     def _others(self, given: InputContainer, writers: dict[int, PacketWriter]) -> Iterator[tuple[float, Packet[Any]]]:
         """Packets of the other streams in file order, up to a read error, which is a warning."""

@@ -13,7 +13,8 @@ import torch
 
 from dossr_video.errors import SettingsError, TargetError
 from dossr_video.video.info import SourceInfo, VideoInfo
-from dossr_video.video.mux.remux import Cut, SegmentFile, join
+from dossr_video.video.mux.picture import SegmentFile
+from dossr_video.video.mux.remux import Cut, join
 from dossr_video.video.read.probe import probe
 from dossr_video.video.write.containers import Container
 from dossr_video.video.write.writer import VideoSpec, VideoWriter

@@ -76,6 +76,11 @@ CONTAINERS: Mapping[str, Container] = {
 }
 
 
+def container_named(name: str) -> Container:
+    """The container of FFmpeg's muxer `name`."""
+    return next(container for container in CONTAINERS.values() if container.format == name)
+
+
 def container_of(target: Path) -> Container:
     """The container for a target's extension; SettingsError for an unsupported extension."""
     suffix = target.suffix.lower()

@@ -1,0 +1,108 @@
+"""What the streams of a file hold, packet by packet: by it two files are compared, and one is known again later."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+
+from dossr_video.video.info import SourceInfo, StreamInfo
+from dossr_video.video.mux.packets import Clock, has_adts, has_start_codes, with_lengths, without_adts
+from dossr_video.video.mux.streams import describe
+from dossr_video.video.mux.times import PacketTimes
+from dossr_video.video.read.probe import open_source
+
+WHOLE = Clock(Fraction(0), None, cut=False)
+
+
+@dataclass(frozen=True)
+class StreamContent:
+    """The packets of one stream."""
+
+    count: int  # packets; bytes where `flows`
+    digest: str  # of their bytes
+    times: PacketTimes
+    flows: bool  # whether muxers cut the codec's bytes into packets as they like
+
+
+@dataclass(frozen=True)
+class StreamRecord:
+    """The same as text, for a report."""
+
+    stream: str  # as people read it
+    count: int  # packets; bytes of PCM and the like
+    digest: str  # of the bytes of all packets
+    times: str  # digest of the times of all packets
+
+
+def records_of(info: SourceInfo, contents: Mapping[int, StreamContent]) -> tuple[StreamRecord, ...]:
+    """Of all streams of a file, the picture first; `contents`: as `read_streams` gives them."""
+    return tuple(
+        StreamRecord(describe(stream), content.count, content.digest, content.times.digest())
+        for stream in (info.video.stream, *info.streams)
+        for content in (contents[stream.index],)
+    )
+
+
+def read_streams(
+    path: Path,
+    streams: Iterable[StreamInfo],
+    *,
+    selects: Callable[[Any], bool] = lambda packet: True,
+    clock: Clock = WHOLE,
+) -> dict[int, StreamContent]:
+    """The content of some streams of a file by their index; of the selected packets, with times by the clock."""
+    times = {stream.index: PacketTimes() for stream in streams}
+    states = {index: hashlib.blake2b(digest_size=32) for index in times}
+    counts, flows = dict.fromkeys(times, 0), dict.fromkeys(times, False)
+    with open_source(path) as container:
+        for stream in container.streams:
+            if stream.index in states and stream.type == "attachment":
+                attachment: Any = stream
+                states[stream.index].update(attachment.data)
+                counts[stream.index] = 1
+        chosen = [s for s in container.streams if s.index in states and s.type != "attachment"]
+        flows |= {s.index: _flows(s) for s in chosen}
+        for packet in _readable(container, chosen):
+            if not selects(packet) or (content := _stored(packet)) is None:
+                continue
+            index = packet.stream.index
+            times[index].add(packet, clock, flows=flows[index])
+            states[index].update(content if flows[index] else len(content).to_bytes(4, "little") + content)
+            counts[index] += len(content) if flows[index] else 1
+    return {
+        index: StreamContent(counts[index], state.hexdigest(), times[index], flows[index])
+        for index, state in states.items()
+    }
+
+
+def _stored(packet: Any) -> bytes | None:
+    """A packet's bytes as mp4 and Matroska store them; None for one that they do not."""
+    content = bytes(packet)
+    if packet.stream.type == "subtitle" and len(content) <= 2:
+        return None  # mov_text fills the time between two subtitles with empty ones
+    if has_start_codes(packet.stream):
+        content = with_lengths(content)
+    # A damaged packet of AAC is left out when the streams are joined, which says so.
+    return without_adts(content) if has_adts(packet.stream) else content
+
+
+def _flows(stream: Any) -> bool:
+    """Whether muxers cut a codec's bytes into packets as they like: PCM, and the segments of Blu-ray subtitles."""
+    codec = None if stream.codec_context is None else stream.codec_context.codec.canonical_name
+    return codec is not None and (codec.startswith("pcm_") or codec == "hdmv_pgs_subtitle")
+
+
+def _readable(container: Any, streams: Sequence[Any]) -> Iterator[Any]:
+    """Packets up to the first that cannot be read: joining stops there too, and says so."""
+    if not streams:
+        return
+    try:
+        yield from (packet for packet in container.demux(streams) if packet.size)
+    except av.FFmpegError:
+        return

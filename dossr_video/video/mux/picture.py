@@ -1,0 +1,151 @@
+"""The picture of a result: its stream with all tags, and the packets of the finished segments at their times."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import av
+
+from dossr_video.errors import JobError
+from dossr_video.heap import give_back_memory
+from dossr_video.video.files import open_input
+from dossr_video.video.info import SourceInfo
+from dossr_video.video.mux.inventory import copies_sei
+from dossr_video.video.mux.packets import Clock, TimedPacket
+from dossr_video.video.mux.sei import SeiCopier
+from dossr_video.video.mux.timecode import relabelled
+from dossr_video.video.pixels import has_alpha
+from dossr_video.video.read.side_data import RIGHT_FIRST
+from dossr_video.video.tags import MATRICES, PRIMARIES, RANGES, TRANSFERS, code_point
+from dossr_video.video.write.containers import Container
+from dossr_video.video.write.encoders import ENCODERS
+from dossr_video.video.write.writer import VideoSpec
+
+if TYPE_CHECKING:
+    from av.container import InputContainer, OutputContainer
+
+# Matroska statistics tags of the source's video.
+_STATISTICS = ("BPS", "DURATION", "NUMBER_OF_", "_STATISTICS", "ENCODER", "encoder")
+# FFmpeg's names of Matroska's StereoMode, by what `probe` finds.
+STEREO_MODES: Mapping[str | None, str] = {
+    "side by side": "left_right",
+    "top and bottom": "top_bottom",
+    "checkerboard": "checkerboard_lr",
+    "lines": "row_interleaved_lr",
+    "columns": "col_interleaved_lr",
+    f"side by side{RIGHT_FIRST}": "right_left",
+    f"top and bottom{RIGHT_FIRST}": "bottom_top",
+}
+
+
+@dataclass(frozen=True)
+class SegmentFile:
+    """The encoded file of one segment; its timestamps start at zero."""
+
+    path: Path
+    first_pts: int  # added to its timestamps; in VideoSpec.time_base, in the source's clock
+
+
+class Picture:
+    """The picture of one result."""
+
+    def __init__(
+        self, segments: Sequence[SegmentFile], source: SourceInfo, spec: VideoSpec, container: Container, clock: Clock
+    ) -> None:
+        self._segments = segments
+        self._source = source
+        self._spec = spec
+        self._container = container
+        self._clock = clock
+
+    def add_to(self, made: OutputContainer, first: InputContainer) -> Any:
+        """Add the stream to the result, as it is in the `first` segment, with the tags of the spec."""
+        spec = self._spec
+        stream: Any = made.add_stream_from_template(first.streams.video[0], opaque=True)
+        stream.time_base = spec.time_base
+        context = stream.codec_context
+        context.framerate = spec.frame_rate
+        context.sample_aspect_ratio = spec.sample_aspect_ratio or Fraction(0, 1)
+        # NUT stores no colour tags, and muxers take them from here, not from the bitstream.
+        context.color_primaries = code_point(PRIMARIES, spec.color.primaries)
+        context.color_trc = code_point(TRANSFERS, spec.color.transfer)
+        context.colorspace = code_point(MATRICES, spec.color.matrix)
+        context.color_range = code_point(RANGES, spec.color.range) if spec.color.range else 0
+        fourcc = ENCODERS[spec.encoding.encoder].fourcc
+        if fourcc is not None and self._container.format in ("mp4", "mov"):
+            context.codec_tag = fourcc
+        if spec.display_matrix is not None:
+            stream.set_display_matrix(spec.display_matrix)
+        about = self._source.video.stream
+        stream.metadata.update({k: v for k, v in about.metadata.items() if not k.startswith(_STATISTICS)})
+        stream.disposition = sum(av.stream.Disposition[name].value for name in about.disposition)
+        if has_alpha(spec.encoding.pix_fmt):
+            stream.metadata["alpha_mode"] = "1"
+        if self._container.format in ("matroska", "webm") and spec.stereo in STEREO_MODES:
+            stream.metadata["stereo_mode"] = STEREO_MODES[spec.stereo]
+        timecode = self._timecode()
+        if timecode is not None:
+            stream.metadata["timecode"] = timecode
+        return stream
+
+    def _timecode(self) -> str | None:
+        """The timecode of the result's first frame, from the metadata of any stream of the source."""
+        video = self._source.video
+        metadata = (video.stream.metadata, *(s.metadata for s in self._source.streams), self._source.metadata)
+        found = (value for entries in metadata for key, value in entries.items() if key.lower() == "timecode")
+        code = next(found, None)
+        if code is None:
+            return None
+        skipped = max(self._clock.start - video.begins, Fraction(0)) if self._clock.cut else Fraction(0)
+        return relabelled(code, skipped, rate=video.frame_rate, new_rate=self._spec.frame_rate)
+
+    def packets(self, out: Any) -> Iterator[TimedPacket]:
+        """Packets of all segments with timestamps of the result, in decoding order, for its stream `out`.
+
+        Raises JobError for segments that do not belong together.
+        """
+        copies = copies_sei(self._source.video.codec, self._spec.encoding)
+        sei = SeiCopier(self._source, self._spec.encoding.encoder) if copies else None
+        header: bytes | None = None
+        last_dts: int | None = None
+        for number, segment in enumerate(self._segments):
+            with open_input(segment.path, {}) as part:
+                stream = part.streams.video[0]
+                header = stream.codec_context.extradata if number == 0 else header
+                if stream.codec_context.extradata != header:
+                    raise JobError(
+                        f"{segment.path} has other codec parameters than the first segment",
+                        hint="begin anew with --restart",
+                    )
+                for packet in self._timed(part, segment, out, sei):
+                    if last_dts is not None:
+                        # With variable frame rate the first dts of a segment may lie before the last.
+                        packet.dts = max(packet.dts, last_dts + 1)
+                    last_dts = packet.dts
+                    packet.dts = min(packet.dts, packet.pts)
+                    yield float(last_dts * out.time_base), packet
+            give_back_memory()  # the muxer's index grows by doubling and fragments the heap
+        if sei is not None:
+            sei.close()
+
+    def _timed(self, part: InputContainer, segment: SegmentFile, out: Any, sei: SeiCopier | None) -> Iterator[Any]:
+        """Packets of one segment with the timestamps that they would have alone."""
+        unit, stream = self._spec.time_base, part.streams.video[0]
+        assert stream.time_base is not None
+        begin = segment.first_pts * unit
+        shift = begin - self._clock.ticks(unit) * unit
+        scale = stream.time_base * (unit / ENCODERS[self._spec.encoding.encoder].segment_unit(unit))
+        packets = [packet for packet in part.demux(stream) if packet.pts is not None]
+        if sei is not None:
+            packets = sei(packets, [(packet.pts or 0) * scale + begin for packet in packets])
+        for packet in packets:
+            stamps = packet.pts or 0, (packet.pts or 0) if packet.dts is None else packet.dts
+            packet.pts, packet.dts = (round((stamp * scale + shift) / out.time_base) for stamp in stamps)
+            packet.duration = max(1, round((packet.duration or 0) * scale / out.time_base))
+            packet.time_base = out.time_base
+            packet.stream = out
+            yield packet
