@@ -26,8 +26,8 @@ from dossr_video.models.raft import load_flow
 from dossr_video.models.registry import load_model
 from dossr_video.pipeline.memory import MemoryBudget
 from dossr_video.pipeline.segment import Read, chunk_length, upscaled, with_motion
-from dossr_video.restoration.grain import measure_grain
-from dossr_video.restoration.native import measure_detail
+from dossr_video.restoration.detail import measure_detail
+from dossr_video.restoration.grain_profile import measure_grain
 from dossr_video.restoration.spec import resolve_restoration
 from dossr_video.runspec import SamplingSpec
 from dossr_video.settings import SIZES, Settings

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-import torch
-from torch import Tensor
+if TYPE_CHECKING:
+    from torch import Tensor
+
+LUMA = (0.299, 0.587, 0.114)  # weights of BT.601
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,4 +83,8 @@ class Motion:
 
 def concatenated(parts: Sequence[Tensor]) -> Tensor:
     """Batches (T, ...) as one; `torch.cat` copies even a single one, which for enlarged pictures is a lot of memory."""
-    return parts[0] if len(parts) == 1 else torch.cat(list(parts))
+    if len(parts) == 1:
+        return parts[0]
+    import torch  # takes a second: what only names these classes need not wait for it
+
+    return torch.cat(list(parts))

@@ -27,9 +27,11 @@ from torch import Tensor
 from dossr_video import upscale_frames
 from dossr_video.models.base import PictureModel
 from dossr_video.models.registry import load_model
+from dossr_video.restoration.detail import SHARP, measure_detail
 from dossr_video.restoration.dust import DustState, Mask, mend
-from dossr_video.restoration.grain import add_grain, measure_grain
-from dossr_video.restoration.native import SHARP, measure_detail, to_native
+from dossr_video.restoration.grain import add_grain
+from dossr_video.restoration.grain_profile import measure_grain
+from dossr_video.restoration.native import to_native
 from dossr_video.temporal.flow import DisFlow
 
 SIGMA = 2.0  # pixels

@@ -7,7 +7,6 @@ import platform
 from importlib.metadata import version
 from pathlib import Path
 
-import torch
 from pydantic import BaseModel, ConfigDict
 
 from dossr_video.jobs.fingerprint import sha256
@@ -104,6 +103,8 @@ def versions() -> dict[str, str]:
 def machine(device: str) -> dict[str, str]:
     """The machine on which the command runs; `device` is the first worker's."""
     found = {"system": platform.platform(), "processor": platform.machine(), "cores": str(os.cpu_count())}
-    if device.startswith("cuda") and torch.cuda.is_available():
+    if device.startswith("cuda"):
+        import torch
+
         found["accelerator"] = torch.cuda.get_device_name(device)
     return found

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Literal
-
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from dossr_video.frames import Motion
 
-HiddenState = tuple[Tensor, ...] | None
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+HiddenState: TypeAlias = "tuple[Tensor, ...] | None"
 """What a recurrent restorer keeps of the frame before; None before the first frame of a shot."""
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from dossr_video.restoration.grain import GrainProfile
-from dossr_video.restoration.native import native_ratio
+from dossr_video.restoration.detail import native_ratio
+from dossr_video.restoration.grain_profile import GrainProfile
 from dossr_video.settings import RestorationSettings
 
 

@@ -12,9 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from dossr_video.frames import Motion
+from dossr_video.frames import LUMA, Motion
 
-LUMA = (0.299, 0.587, 0.114)
 SMALLEST = 32  # pixels; DIS reads out of bounds on shorter sides
 GRAIN = 8 / 255  # the largest mean difference that grain explains
 BEYOND = 1.5  # times the mean difference, how far grain goes beyond the range of its neighbours

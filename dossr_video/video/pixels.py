@@ -6,17 +6,18 @@ Only this file knows the memory layout of a frame. R'G'B' stays non-linear: the 
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import av
 import cv2
 import numpy as np
-import torch
 from av.video.reformatter import Colorspace, Interpolation, VideoReformatter
 from numpy.typing import NDArray
-from torch import Tensor
 
 from dossr_video.video.tags import LUMA_WEIGHTS, ColorInfo
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 # Without these four swscale takes the nearest chroma sample: mean error 5.5 of 255 where this has 0.6.
 ACCURATE = (
@@ -94,9 +95,8 @@ class ToRgb:
             frame = frame if name == planar else self._reformat(frame, planar)
         else:
             frame = self._reformat(frame, "gbrp")
-        g, b, r = (torch.from_numpy(plane(frame, i)) for i in range(3))
         top = (1 << bit_depth(frame.format.name)) - 1
-        return torch.stack((r, g, b)).to(torch.float32) / top
+        return _tensor(np.stack([plane(frame, i) for i in (2, 0, 1)]).astype(np.float32) / np.float32(top))
 
     def alpha(self, frame: av.VideoFrame) -> Tensor | None:
         """Opacity (1, H, W) float32 in [0, 1]; None where the format has none."""
@@ -106,7 +106,7 @@ class ToRgb:
         if not name.startswith(("yuva", "gbrap")) or name.endswith("be"):
             frame = self._reformat(frame, "gbrap" if bit_depth(name) == 8 else "gbrap16le")
         top = (1 << bit_depth(frame.format.name)) - 1
-        return torch.from_numpy(plane(frame, 3))[None].to(torch.float32) / top
+        return _tensor(plane(frame, 3)[None].astype(np.float32) / np.float32(top))
 
     def small(self, frame: av.VideoFrame, size: tuple[int, int], *, alpha: bool = False) -> NDArray[np.uint8]:
         """A frame as (H, W, 3) RGB of `size` (W, H), or (H, W, 4) with its opacity: each value the mean of its area.
@@ -140,17 +140,17 @@ class ToRgb:
         grey = "gray" if depth == 8 else "gray16le"
         wide = self._reformat(frame, grey if is_grey(frame.format.name) else "yuv444p16le")
         unit = 256 if wide.format.name == "gray" else 1
-        planes = [torch.from_numpy(plane(wide, i).astype(np.float32)) * unit for i in range(len(wide.planes))]
-        low, span, chroma_span = _code_range(self._color.range, depth=depth)
+        planes = [plane(wide, i).astype(np.float32) * np.float32(unit) for i in range(len(wide.planes))]
+        low, span, chroma_span = map(np.float32, _code_range(self._color.range, depth=depth))
         y = (planes[0] - low) / span
         if len(planes) == 1:
-            return y.clamp(0, 1).expand(3, -1, -1).contiguous()
-        cb, cr = ((p - 32768.0) / chroma_span for p in planes[1:])
+            return _tensor(np.stack([y.clip(0, 1)] * 3))
+        cb, cr = ((p - np.float32(32768)) / chroma_span for p in planes[1:])
         red, blue = LUMA_WEIGHTS[self._color.matrix or "bt709"]
         r = y + 2 * (1 - red) * cr
         b = y + 2 * (1 - blue) * cb
         g = (y - red * r - blue * b) / (1 - red - blue)
-        return torch.stack((r, g, b)).clamp_(0, 1)
+        return _tensor(np.stack((r, g, b)).clip(0, 1))
 
     def _reformat(self, frame: av.VideoFrame, pix_fmt: str) -> av.VideoFrame:
         full = 2 if self._color.range == "pc" else 1
@@ -164,6 +164,12 @@ class ToRgb:
             interpolation=ACCURATE,
             threads=1,
         )
+
+
+def _tensor(values: NDArray[np.float32]) -> Tensor:
+    import torch  # takes a second: what only looks at files need not wait for it
+
+    return torch.from_numpy(values)
 
 
 def _averaged(channel: NDArray[Any], size: tuple[int, int]) -> NDArray[np.uint8]:
@@ -192,14 +198,15 @@ def from_rgb(picture: Tensor, pix_fmt: str, color: ColorInfo, *, alpha: Tensor |
     for first in range(0, frame.height, STRIP):
         above = min(first, 2)  # rows that a chroma sample between two strips is made of as well
         rows = slice(first - above, first + STRIP)
-        strip = picture[:, rows].to(torch.float32).clamp(0, 1)
+        strip = picture[:, rows].float().clamp(0, 1)
         planes = [strip[i] * top for i in (1, 2, 0)] if is_rgb(pix_fmt) else _to_ycbcr(strip, pix_fmt, color)
         if has_alpha(pix_fmt):
-            opaque = torch.full_like(strip[0], top)
+            opaque = strip.new_full(strip.shape[1:], top)
             planes.append(opaque if alpha is None else alpha[0, rows].to(strip).clamp(0, 1) * top)
         for view, values in zip(views, planes, strict=True):
             lines = 2 if len(view) < frame.height else 1  # of the picture for one of the plane
-            codes = values.round_().clamp_(0, top).to(torch.int32 if depth > 8 else torch.uint8)[above // lines :]
+            rounded = values.round_().clamp_(0, top)[above // lines :]
+            codes = rounded.int() if depth > 8 else rounded.byte()
             view[first // lines : first // lines + len(codes)] = codes.cpu().numpy()
     return frame
 
@@ -233,6 +240,8 @@ def subsample(chroma: Tensor, shift: tuple[int, int], location: str) -> Tensor:
 
 
 def _halve(values: Tensor, axis: int, *, on_sample: bool) -> Tensor:
+    import torch
+
     values = values.movedim(axis, -1)
     if values.shape[-1] % 2:
         values = torch.cat((values, values[..., -1:]), dim=-1)

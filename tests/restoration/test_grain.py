@@ -11,7 +11,8 @@ from torch import Tensor
 from dossr_video import upscale_frames
 from dossr_video.models.bicubic import Bicubic
 from dossr_video.models.registry import load_model
-from dossr_video.restoration.grain import add_grain, measure_grain
+from dossr_video.restoration.grain import add_grain
+from dossr_video.restoration.grain_profile import measure_grain
 
 H, W = 160, 256
 

@@ -8,7 +8,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from dossr_video.restoration.native import measure_detail, native_ratio, to_native
+from dossr_video.restoration.detail import measure_detail, native_ratio
+from dossr_video.restoration.native import to_native
 
 H, W = 256, 320
 

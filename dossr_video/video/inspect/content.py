@@ -12,11 +12,10 @@ from typing import Any
 
 import av
 import numpy as np
-import torch
-from torch import Tensor
+from numpy.typing import NDArray
 
-from dossr_video.restoration.grain import GrainProfile, measure_grain
-from dossr_video.restoration.native import measure_detail
+from dossr_video.restoration.detail import measure_detail
+from dossr_video.restoration.grain_profile import GrainProfile, measure_grain
 from dossr_video.temporal.shots import find_shots
 from dossr_video.video.info import SourceInfo
 from dossr_video.video.inspect.borders import Borders, HeadSwitching, black_borders
@@ -100,7 +99,7 @@ def _sample(source: SourceInfo, max_pixels: int) -> ContentAnalysis:
     side_data: set[str] = set()
     aspects: set[Fraction] = set()
     colors: set[ColorInfo] = set()
-    stills: list[Tensor] = []
+    stills: list[NDArray[np.float32]] = []
     for place in places:
         before = None
         exposures.append([])
@@ -133,10 +132,10 @@ def _sample(source: SourceInfo, max_pixels: int) -> ContentAnalysis:
     )
 
 
-def _middle(luma: Any) -> Tensor:
+def _middle(luma: NDArray[np.uint8]) -> NDArray[np.float32]:
     """(1, h, w) in [0, 1]: the middle of a frame's luma, where it is large."""
     top, left = (max(0, (side - MIDDLE) // 2) for side in luma.shape)
-    return torch.from_numpy(luma[top : top + MIDDLE, left : left + MIDDLE].astype(np.float32) / 255)[None]
+    return luma[None, top : top + MIDDLE, left : left + MIDDLE].astype(np.float32) / np.float32(255)
 
 
 def flicker(exposures: Iterable[Sequence[float]]) -> float:

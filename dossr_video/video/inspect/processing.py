@@ -8,7 +8,7 @@ from fractions import Fraction
 from pathlib import Path
 
 from dossr_video.errors import SettingsError
-from dossr_video.restoration.native import native_ratio
+from dossr_video.restoration.detail import native_ratio
 from dossr_video.restoration.spec import RestorationSpec, resolve_restoration
 from dossr_video.settings import SIZES, Settings, TargetSettings
 from dossr_video.video.info import SourceInfo, VideoInfo

@@ -9,8 +9,6 @@ from fractions import Fraction
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-import torch
-
 from dossr_video.errors import SettingsError, TargetError
 from dossr_video.video.info import SourceInfo, VideoInfo
 from dossr_video.video.mux.picture import SegmentFile
@@ -36,6 +34,8 @@ def trial(source: SourceInfo, spec: VideoSpec, container: Container, *, cut: boo
         SettingsError: The encoder refuses its options, or the container the streams.
         TargetError: The temporary folder is full or fails.
     """
+    import torch  # takes a second: `probe` need not wait for it
+
     begin = Fraction(round(source.start / spec.time_base)) * spec.time_base
     with TemporaryDirectory() as folder:
         part = Path(folder) / f"part{spec.segment_suffix}"

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import av
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from torch import Tensor
 
 from dossr_video.video import pixels
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 class Frame:

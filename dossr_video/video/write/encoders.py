@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 import av
-import torch
 
 from dossr_video.errors import SettingsError
 from dossr_video.video import pixels
@@ -61,6 +60,8 @@ def reproducible_x264() -> str:
     Its AVX-512 code gives others from run to run, as memory happens to be (measured: 52 of 150). Asked for AVX2, it
     would not check that the processor has it.
     """
+    import torch  # takes a second: `probe` need not wait for it
+
     return "asm=AVX2" if torch.backends.cpu.get_cpu_capability() == "AVX512" else ""
 
 

@@ -12,7 +12,6 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 import av
-from torch import Tensor
 
 from dossr_video.errors import SettingsError, TargetError
 from dossr_video.settings import TargetSettings
@@ -33,6 +32,7 @@ from dossr_video.video.write.encoders import (
 
 if TYPE_CHECKING:
     from av.video.codeccontext import VideoCodecContext
+    from torch import Tensor
     from typing_extensions import Self
 
 MILLISECONDS = 1000  # per second
