@@ -17,6 +17,7 @@ from torch import Tensor
 from dossr_video.api import upscale_frames
 from dossr_video.errors import SettingsError, SourceError
 from dossr_video.frames import Area
+from dossr_video.jobs.estimate import duration
 from dossr_video.jobs.resources import write_errors
 from dossr_video.models.base import PictureModel
 from dossr_video.models.registry import load_model
@@ -242,7 +243,7 @@ def _write(
         details=Details(
             tables={
                 "The whole file on this machine, about": {
-                    estimate.name: f"{duration(estimate.hours)}, {estimate.seconds_per_frame:.2f} s a frame"
+                    estimate.name: f"{duration(estimate.hours * 3600)}, {estimate.seconds_per_frame:.2f} s a frame"
                     for estimate in estimates
                 }
             }
@@ -250,11 +251,3 @@ def _write(
     )
     with write_errors(sheet.parent):
         write_sheet(sheet, moments, columns=names, rows=places)
-
-
-def duration(hours: float) -> str:
-    """`1.5 hours`, `12 minutes` or `40 seconds`."""
-    for value, unit in ((hours, "hours"), (hours * 60, "minutes")):
-        if value >= 1:
-            return f"{value:.1f} {unit}" if value < 10 else f"{value:.0f} {unit}"
-    return f"{hours * 3600:.0f} seconds"

@@ -10,7 +10,7 @@ from PIL import Image
 from dossr_video import preview as room
 from dossr_video.cli.commands import app
 from dossr_video.errors import DossrError, SettingsError, SourceError, TargetError
-from dossr_video.preview import duration, preview, trials
+from dossr_video.preview import preview, trials
 from dossr_video.quality.pairs import encode
 from dossr_video.settings import Settings
 from dossr_video.video.read.pyav import PyavReader
@@ -104,10 +104,6 @@ def test_the_command_says_how_long_the_whole_file_takes(film: Path, tmp_path: Pa
     ):
         with pytest.raises(DossrError):
             CliRunner().invoke(app, [*arguments, "--force", *wrong], standalone_mode=False, catch_exceptions=False)
-
-
-def test_durations_are_round() -> None:
-    assert [duration(h) for h in (30.2, 1.25, 0.2, 0.01)] == ["30 hours", "1.2 hours", "12 minutes", "36 seconds"]
 
 
 @pytest.mark.parametrize("name", ["sample", "raw"])

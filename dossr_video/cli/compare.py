@@ -64,8 +64,9 @@ def preview(
     `--try model=compact,bicubic --try blend_strength=0.5,1` does every combination on the same frames. Writes a page
     with a slider, and beside it a PNG with a detail of every picture.
     """
-    from dossr_video.preview import duration, trials
+    from dossr_video.jobs.estimate import duration
     from dossr_video.preview import preview as write
+    from dossr_video.preview import trials
 
     wanted = trials(settings, dict(map(_choice, choices)))
     with progress_display(quiet=quiet) as show:
@@ -79,7 +80,7 @@ def preview(
             on_frames=lambda done, total: show(Progress("previewing", done, total)),
         )
     for estimate in estimates:
-        click.echo(f"{estimate.name}: about {duration(estimate.hours)} for the whole file on this machine")
+        click.echo(f"{estimate.name}: about {duration(estimate.hours * 3600)} for the whole file on this machine")
     if not quiet:
         say(f"page: {page}")
         say(f"sheet: {page.with_suffix('.png')}")

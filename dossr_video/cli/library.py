@@ -103,16 +103,17 @@ def status(path: Path, *, as_json: bool) -> None:
 
 
 def _print_estimate(found: Estimate) -> None:
+    from dossr_video.jobs.estimate import duration
     from dossr_video.jobs.resources import readable
 
-    if found.speed is None:
+    if found.measured_on is None:
         click.echo("nothing to do")
     else:
-        click.echo(f"{found.files} files, {found.frames} frames: about {found.hours:.1f} hours on this machine")
+        click.echo(f"{found.files} files, {found.frames} frames: about {duration(found.hours * 3600)} on this machine")
         click.echo(
             f"{readable(found.result_bytes)} of results, and {readable(found.temporary_bytes)} for temporary files"
         )
-        click.echo(f"measured on {shown(found.speed.measured_on)}")
+        click.echo(f"measured on a part of {shown(found.measured_on)}")
     for path in found.unknown:
         click.echo(f"not counted, it declares no length: {shown(path)}")
     for path, reason in found.refused:

@@ -25,8 +25,8 @@ class Progress:
     """Where a run is. Each stage counts from its own beginning to its own end, at its own rate.
 
     Attributes:
-        stage: "fetching" from a URL, "probing", "analysing", "checking" of what an earlier run finished, "upscaling",
-            "joining" or "verifying"; "reporting" and "waiting" in a library.
+        stage: "fetching" from a URL, "probing", "analysing", "checking" of what an earlier run finished,
+            "measuring" of the speed, "upscaling", "joining" or "verifying"; "reporting" and "waiting" in a library.
         done: Units that are done, those that an earlier run had finished included.
         total: Units in all; None: not known yet.
         unit: What is counted: "frames", "files" or "bytes".

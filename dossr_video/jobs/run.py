@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from importlib.metadata import version
@@ -14,6 +14,7 @@ from pydantic import ValidationError
 
 from dossr_video.errors import Interrupted, SettingsError, SourceError, TargetError
 from dossr_video.jobs import durable
+from dossr_video.jobs.estimate import SHORT, computed_frames, cost_of, measure
 from dossr_video.jobs.execute.executor import Executor, Task
 from dossr_video.jobs.execute.local import LocalExecutor
 from dossr_video.jobs.fingerprint import SourceMark, lasting, sha256
@@ -29,7 +30,7 @@ from dossr_video.jobs.upscaling import Upscaling
 from dossr_video.jobs.urls import cached, check_url, fetched, local, shown_url, uploaded
 from dossr_video.names import shown
 from dossr_video.runspec import RunSpec
-from dossr_video.segments import SegmentResult
+from dossr_video.segments import Segment, SegmentResult
 from dossr_video.settings import Settings
 from dossr_video.video.info import SourceInfo
 from dossr_video.video.inspect.processing import ProcessingPlan, analyse
@@ -244,8 +245,9 @@ class _Job:
             for segment in plan.segments
             if segment.index not in self.results
         ]
+        notes = (*self._notes(plan, len(self.results)), *self._cost(plan, [task.segment for task in tasks]))
         work = Upscaling(folder, plan, self.results, progress, self.request.cancelled)
-        progress(Progress("upscaling", work.done, plan.frames, notes=self._notes(plan, len(self.results))))
+        progress(Progress("upscaling", work.done, plan.frames, notes=notes))
         # A bound from below before hours of work; what the result really takes is known from the first segment on.
         require_space(folder.path, least_bytes(self.spec.video, 2 * plan.frames - work.done), what="the job")
         work.run(tasks, self.executor)
@@ -262,6 +264,24 @@ class _Job:
             f"{self.source.video.describe()} -> {self.spec.describe()}",
             f"{self.spec.describe_model()}; {plan.frames} frames in {plan.shots} shots{before}",
         )
+
+    def _cost(self, plan: Plan, left: Sequence[Segment]) -> tuple[str, ...]:
+        """What is left takes so long; nothing is said of what is over soon."""
+        computed, source = computed_frames(left), self.source
+        if computed * source.video.width * source.video.height < SHORT:
+            return ()
+        self.progress(Progress("measuring"))
+        speed = measure(
+            left[len(left) // 2],
+            source,
+            self.spec,
+            self.executor,
+            url=self.request.source_url,
+            cancelled=self.request.cancelled,
+        )
+        if speed is None:
+            return ()
+        return (cost_of(speed, source, self.spec, frames=plan.frames, computed=computed).describe(),)
 
     def _joining(self, event: Progress) -> None:
         if self.request.cancelled():

@@ -91,18 +91,20 @@ def run_segment(
     budget: MemoryBudget,
     spec: RunSpec,
     on_frames: Callable[[int], None],
+    only_area: bool = False,
 ) -> SegmentResult:
     """Decode, upscale and write the frames of a segment, at times counted from its first.
 
-    `on_frames` is called with the number of frames written so far; what it raises ends the work. Raises SourceError
-    when the file no longer holds the planned frames, ModelError when not even a small tile of a frame fits into memory.
+    `on_frames` is called with the number of frames written so far; what it raises ends the work. `only_area`: what lies
+    around the segment's area is left away. Raises SourceError when the file no longer holds the planned frames,
+    ModelError when not even a small tile of a frame fits into memory.
     """
     began = time.monotonic()
     written = computed = 0
     warnings: list[str] = []
     size, warn = (writer.spec.height, writer.spec.width), warnings.append
     specks: list[int] = []
-    chunks = read_chunks(segment, reader, spec.machine.chunk)
+    chunks = read_chunks(segment, reader, spec.machine.chunk, only_area=only_area)
     with (
         prefetched(with_motion(chunks, budget, warn, spec.temporal, spec.restoration, count=specks.append)) as work,
         prefetched(
@@ -134,15 +136,17 @@ def chunk_length(width: int, height: int, *, scale: int, device: str) -> int:
 Read = tuple[Chunk, tuple[DisplayTimes, ...], Tensor | None, Uncropped | None]  # the third: opacity (T, 1, H, W)
 
 
-def read_chunks(segment: Segment, reader: VideoReader, length: int) -> Iterator[Read]:
+def read_chunks(segment: Segment, reader: VideoReader, length: int, *, only_area: bool) -> Iterator[Read]:
     """Chunks of `length` different frames; duplicates are only noted."""
     frames = _planned_frames(segment, reader)
     while batch := list(islice(frames, length)):
         indices, display_times, decoded = zip(*batch, strict=True)
         pictures = torch.stack([frame.rgb() for frame in decoded])
-        uncropped = None if segment.area is None else Uncropped(pictures, segment.area)
+        uncropped = None if segment.area is None or only_area else Uncropped(pictures, segment.area)
         inner = pictures if segment.area is None else segment.area.of(pictures)
         opacity = [alpha for frame in decoded if (alpha := frame.alpha()) is not None]
+        if only_area and segment.area is not None:
+            opacity = [segment.area.of(alpha) for alpha in opacity]
         chunk = Chunk(inner, tuple(frame.pts for frame in decoded), indices)
         yield chunk, display_times, torch.stack(opacity) if opacity else None, uncropped
 

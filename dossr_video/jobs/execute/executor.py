@@ -21,6 +21,7 @@ class Task:
     target: Path
     spec: RunSpec
     url: str | None = None  # where a machine that does not see the source may fetch it
+    only_area: bool = False  # the segment's area alone becomes the file, to measure the speed
 
 
 @dataclass(frozen=True)

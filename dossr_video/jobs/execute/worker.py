@@ -80,6 +80,7 @@ class Worker:
                     budget=self._budget,
                     spec=task.spec,
                     on_frames=on_frames,
+                    only_area=task.only_area,
                 )
             durable.settle(temporary, task.target)
         finally:
