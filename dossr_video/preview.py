@@ -128,8 +128,9 @@ def preview(
         check_page(target, force=force)
     if not 1 <= (len(at) or count) <= MOST_MOMENTS:
         raise SettingsError(f"{len(at) or count} moments must be 1 to {MOST_MOMENTS}", hint="give --at fewer times")
-    info = probe(source, max_pixels=wanted[0].settings.max_pixels)
-    with PyavReader(source, fields=quick_spans(info, wanted[0].settings)) as reader:
+    first = wanted[0].settings
+    info = probe(source, max_pixels=first.max_pixels, fps=first.frame_rate)
+    with PyavReader(info, fields=quick_spans(info, first)) as reader:
         frames = round(frame_count(info) * reader.frame_rate / info.video.frame_rate)
         samples = list(_samples(reader, at or _spread(info, count)))
     estimates = [

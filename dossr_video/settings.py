@@ -10,6 +10,7 @@ import hashlib
 import json
 import math
 from collections.abc import Mapping
+from fractions import Fraction
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
@@ -53,6 +54,29 @@ def _seconds(value: object) -> object:
             raise ValueError("must be seconds or h:mm:ss, such as 90, 1:30 or 0:01:30.5")
         total = 60 * total + amount
     return total
+
+
+NTSC_COUNTS = (24000, 30000, 48000, 60000, 120000)  # over 1001: frames per second
+
+
+def exact_rate(value: Fraction) -> Fraction:
+    """The frame rate that a decimal number means: 23.976 is 24000/1001."""
+    ntsc = (Fraction(count, 1001) for count in NTSC_COUNTS)
+    meant = next((rate for rate in ntsc if abs(rate - value) < Fraction(2, 1000)), None)
+    return meant or value.limit_denominator(1001)
+
+
+def _rate(value: object) -> object:
+    """A frame rate as a fraction in text; 23.976 is 24000/1001."""
+    if value is None:
+        return None
+    try:
+        rate = exact_rate(Fraction(str(value)))
+    except (ValueError, ZeroDivisionError):
+        rate = Fraction(0)
+    if not 1 <= rate <= 1000:
+        raise ValueError("must be 1 to 1000 frames per second, such as 24, 23.976 or 24000/1001")
+    return str(rate)
 
 
 Seconds = Annotated[float, BeforeValidator(_seconds)]
@@ -155,6 +179,9 @@ class SourceSettings(BaseModel):
     start: Seconds = Field(0.0, ge=0.0, lt=math.inf, description="where to begin, seconds or h:mm:ss")
     end: Seconds | None = Field(None, gt=0.0, lt=math.inf, description="where to end, seconds or h:mm:ss")
     duration: Seconds | None = Field(None, gt=0.0, lt=math.inf, description="how much to process, in place of --end")
+    fps: Annotated[str | None, BeforeValidator(_rate)] = Field(
+        None, description="frame rate of a picture sequence: 24, 23.976 or 24000/1001; default: as its DPX headers say"
+    )
     max_pixels: int = Field(8192 * 8192, ge=1, description="larger input frames are refused")
     reader: Literal["pyav", "decord"] = Field(
         "pyav", description="decord: random access, with coarser chroma; refused where it loses frames or timestamps"
@@ -166,6 +193,11 @@ class SourceSettings(BaseModel):
     cadence: Literal["auto", "off", "film"] = Field(
         "auto", description="inverse telecine (3:2 pulldown): 24 frames per second"
     )
+
+    @property
+    def frame_rate(self) -> Fraction | None:
+        """`fps` as a number."""
+        return None if self.fps is None else Fraction(self.fps)
 
     @property
     def length(self) -> float | None:

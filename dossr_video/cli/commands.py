@@ -12,6 +12,7 @@ import json
 import sys
 from collections.abc import Iterator
 from dataclasses import asdict
+from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -27,6 +28,7 @@ from dossr_video.cli.options import (
     GroupedCommand,
     complete_files,
     debug_option,
+    fps_option,
     job_options,
     make_executor,
     with_settings,
@@ -136,8 +138,11 @@ def _outputs(
     """Source and target as paths; what would leave a finished run without its outputs is refused before it."""
     from dossr_video.jobs.outputs import check_outputs
     from dossr_video.jobs.urls import local, shown_url
+    from dossr_video.video.sequence import pattern_in
 
     here, there = local(source), local(target)
+    if here is not None and here.is_dir():
+        here = pattern_in(here)
     options = {"--report": page, "--before-after": before_after, "--json-report": json_report}
     given = {option: path for option, path in options.items() if path is not None}
     for option in given.keys() - {"--json-report"}:
@@ -164,7 +169,7 @@ def probe(source: Path, target: Path | None, *, settings: Settings, as_json: boo
     from dossr_video.video.inspect.processing import analyse
     from dossr_video.video.read.probe import probe as read_info
 
-    info = read_info(source, max_pixels=settings.max_pixels)
+    info = read_info(source, max_pixels=settings.max_pixels, fps=settings.frame_rate)
     with progress_display(quiet=as_json) as show:
         processing = analyse(info, settings, target=target, on_frame=lambda frames: show(Progress("probing", frames)))
     spec = None if target is None else _resolved(settings, info, processing, target)
@@ -212,15 +217,16 @@ def convert(checkpoint: Path, folder: Path, *, dtype: str, text_tower: bool) -> 
 
 @app.command()
 @click.argument("source", type=PATH)
+@fps_option
 @click.option("--json", "as_json", is_flag=True, help="print JSON")
 @debug_option
-def shots(source: Path, *, as_json: bool) -> None:
+def shots(source: Path, *, fps: Fraction | None, as_json: bool) -> None:
     """Print the shots of SOURCE: first frame, one past the last, and the time at which each begins."""
     from dossr_video.temporal.shots import find_shots
-    from dossr_video.video.read.pyav import PyavReader
+    from dossr_video.video.read.reader import ReadSpec, open_reader
 
     pts = []
-    with PyavReader(source) as reader:
+    with open_reader(source, ReadSpec(fps=fps)) as reader:
 
         def lumas() -> Iterator[Luma]:
             for frame in reader.frames():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,15 @@ import click
 import yaml
 
 from dossr_video.cli.console import progress_display, say
-from dossr_video.cli.options import PATH, GroupedCommand, debug_option, force_option, quiet_option, with_settings
+from dossr_video.cli.options import (
+    PATH,
+    GroupedCommand,
+    debug_option,
+    force_option,
+    fps_option,
+    quiet_option,
+    with_settings,
+)
 from dossr_video.errors import SettingsError
 from dossr_video.jobs.progress import Progress
 from dossr_video.settings import Settings
@@ -21,10 +30,13 @@ from dossr_video.settings import Settings
 @click.option(
     "--page", type=PATH, default="compare.html", show_default=True, metavar="HTML", help="where it is written"
 )
+@fps_option
 @force_option
 @quiet_option
 @debug_option
-def compare(source: Path, results: tuple[Path, ...], *, page: Path, force: bool, quiet: bool) -> None:
+def compare(
+    source: Path, results: tuple[Path, ...], *, page: Path, fps: Fraction | None, force: bool, quiet: bool
+) -> None:
     """Write a page that holds RESULTS, of this program or others, against their SOURCE.
 
     Pictures of every shot under a slider, where each result differs from the source, and sharpness, flicker and
@@ -33,7 +45,7 @@ def compare(source: Path, results: tuple[Path, ...], *, page: Path, force: bool,
     from dossr_video.report.compare import compare as write
 
     with progress_display(quiet=quiet) as show:
-        write(source, results, page, force=force, on_frame=lambda count: show(Progress("comparing", count)))
+        write(source, results, page, fps=fps, force=force, on_frame=lambda count: show(Progress("comparing", count)))
     if not quiet:
         say(f"page: {page}")
 

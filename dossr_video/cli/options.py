@@ -7,6 +7,7 @@ import functools
 import types
 import typing
 from collections.abc import Callable, Iterator
+from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -32,6 +33,13 @@ def _log_to(ctx: click.Context, parameter: click.Parameter, path: Path | None) -
         log_to(path)
 
 
+def _frame_rate(ctx: click.Context, parameter: click.Parameter, value: str | None) -> Fraction | None:
+    return Settings.of({"fps": value}).frame_rate
+
+
+fps_option = click.option(
+    "--fps", metavar="RATE", callback=_frame_rate, help="frame rate of a picture sequence that does not say its own"
+)
 debug_option = click.option("--debug", is_flag=True, expose_value=False, help="show the traceback of an error")
 quiet_option = click.option("--quiet", is_flag=True, help="no progress; errors and warnings only")
 progress_option = click.option(

@@ -14,7 +14,7 @@ from typing import Any
 
 from dossr_video.runspec import RunSpec
 from dossr_video.settings import NOT_IN_RESULT
-from dossr_video.video.files import SourceFile
+from dossr_video.video.files import open_file, status_of
 
 BLOCK = 1 << 16  # bytes
 BLOCKS = 16  # read of a file, the first and the last among them
@@ -33,13 +33,13 @@ class SourceMark:
 
     @classmethod
     def of(cls, path: Path) -> SourceMark:
-        status = path.stat()
+        status = status_of(path)
         digest = hashlib.sha256()
-        with closing(SourceFile(path)) as file:
+        with closing(open_file(path)) as file:
             for i in range(BLOCKS):
-                file.seek(max(status.st_size - BLOCK, 0) * i // (BLOCKS - 1))
+                file.seek(max(status.size - BLOCK, 0) * i // (BLOCKS - 1))
                 digest.update(file.read(BLOCK))
-        return cls(status.st_size, status.st_mtime_ns, digest.hexdigest())
+        return cls(status.size, status.modified, digest.hexdigest())
 
     def changes_to(self, now: SourceMark) -> list[str]:
         """As Fingerprint.changes_to."""
@@ -92,9 +92,12 @@ def lasting(spec: RunSpec) -> dict[str, Any]:
 
 
 def sha256(path: Path) -> str:
-    """Of the whole file. Raises OSError where it cannot be opened, SourceError where it cannot be read."""
+    """Of the whole file, or of all pictures of a sequence one after the other.
+
+    Raises OSError where it cannot be opened, SourceError where it cannot be read.
+    """
     digest = hashlib.sha256()
-    with closing(SourceFile(path)) as file:
+    with closing(open_file(path)) as file:
         while block := file.read(1 << 20):
             digest.update(block)
     return digest.hexdigest()

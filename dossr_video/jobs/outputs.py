@@ -8,6 +8,7 @@ from itertools import combinations
 from pathlib import Path
 
 from dossr_video.errors import SettingsError, TargetError
+from dossr_video.video.sequence import is_part_of
 
 ENDINGS = {"--json-report": (".json",), "--report": (".html", ".htm"), "--before-after": (".png",)}
 
@@ -30,7 +31,7 @@ def check_outputs(outputs: Mapping[str, Path], *, source: Path | None, target: P
             raise SettingsError(
                 f"{option} {path} must end in {' or '.join(ENDINGS[option])}", hint="give the file another name"
             )
-        if source is not None and is_same(path, source):
+        if source is not None and (is_same(path, source) or is_part_of(path, source)):
             raise TargetError(f"{option} {path} is the input itself", hint="give the file another name")
         if target is not None and is_same(path, target):
             raise TargetError(f"{option} {path} is the result itself", hint="give the file another name")

@@ -22,6 +22,7 @@ from dossr_video.video.mux.proof import Proof, prove, small_pictures
 from dossr_video.video.mux.remux import JoinReport
 from dossr_video.video.read.probe import probe
 from dossr_video.video.read.reader import open_reader
+from dossr_video.video.sequence import is_pattern, pattern_in
 from dossr_video.video.write.containers import container_named
 
 
@@ -128,7 +129,7 @@ def verify(
     if not made.proof.passed:
         checks.append(Check("proof", False, f"it failed when it was made: {made.proof.summary}"))
     if source is not None:
-        info = probe(source, max_pixels=made.settings.read.max_pixels)
+        info = probe(source, max_pixels=made.settings.read.max_pixels, fps=made.settings.read.fps)
         proof = proven(result, info, made.joined, spec=made.settings, frames=made.frames, on_frame=on_frame)
     return Verification(result, made, tuple(checks), proof)
 
@@ -151,8 +152,9 @@ def _read_report(path: Path) -> Report:
 
 
 def _require_source(source: Path, made: Report) -> None:
-    if not source.is_file():
+    if not (source.exists() or is_pattern(source)):
         raise SourceError(f"{source} does not exist", hint="name the file that the result was made of")
+    source = pattern_in(source) if source.is_dir() else source
     if sha256(source) != made.source.sha256:
         raise SourceError(
             f"{source} is not the file that the result was made of: {made.source.path}, {made.source.size} bytes, "

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict
 from dossr_video.jobs.fingerprint import sha256
 from dossr_video.jobs.resources import readable
 from dossr_video.runspec import RunSpec
+from dossr_video.video.files import status_of
 from dossr_video.video.info import SourceInfo
 from dossr_video.video.mux.proof import Proof
 from dossr_video.video.mux.remux import JoinReport
@@ -39,7 +40,7 @@ class FileRecord(BaseModel):
         video = info.video
         return cls(
             path=path,
-            size=info.path.stat().st_size,
+            size=status_of(info.path).size,
             sha256=sha256(info.path),
             container=info.container,
             streams=(f"video stream {video.stream.index} ({video.describe()})", *map(describe, info.streams)),

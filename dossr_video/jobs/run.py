@@ -116,7 +116,7 @@ class _Request:
 
     def run(self) -> Report:
         check_target(self.target, self.settings, source=self.source, force=True)
-        source = probe(self.source, max_pixels=self.settings.max_pixels)
+        source = probe(self.source, max_pixels=self.settings.max_pixels, fps=self.settings.frame_rate)
         processing = analyse(source, self.settings, target=self.target, on_frame=self._look)
         assert processing.video is not None
         if processing.lost:

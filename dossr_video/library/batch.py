@@ -18,6 +18,7 @@ from dossr_video.library.pages import write_library_index
 from dossr_video.library.work import FileWork, Outcome
 from dossr_video.names import shown
 from dossr_video.settings import Settings
+from dossr_video.video.files import FileStatus, status_of
 
 POLL = 5.0  # seconds between two scans of a watched folder; a file that grew in between is not ready
 
@@ -117,16 +118,15 @@ def _made(folder: Path) -> Path:
 
 def _arrivals(library: Library, cancelled: Callable[[], bool]) -> Iterator[Path]:
     """Files as they come, each when it has stopped growing, and again when it has changed."""
-    seen: dict[Path, tuple[int, int]] = {}
-    given: dict[Path, tuple[int, int]] = {}
+    seen: dict[Path, FileStatus] = {}
+    given: dict[Path, FileStatus] = {}
     while not cancelled():
-        found: dict[Path, tuple[int, int]] = {}
+        found: dict[Path, FileStatus] = {}
         for path in library.files():
             try:
-                status = path.stat()
-            except FileNotFoundError:
+                found[path] = status_of(path)
+            except (FileNotFoundError, SourceError):  # a sequence with gaps is not complete yet
                 continue
-            found[path] = (status.st_size, status.st_mtime_ns)
         for path, state in found.items():
             if seen.get(path) == state != given.get(path):
                 given[path] = state

@@ -131,7 +131,7 @@ class _Looker:
 
 def _piece(source: Path, target: Path, settings: Settings) -> _Piece | None:
     """None when the file does not declare how long it is."""
-    info = probe(source, max_pixels=settings.max_pixels)
+    info = probe(source, max_pixels=settings.max_pixels, fps=settings.frame_rate)
     read = ReadSpec(settings.reader, quick_spans(info, settings), settings.start, settings.length, settings.max_pixels)
     open_reader(info, read).close()  # refused, if so
     frames = expected_frames(info, read)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from dossr_video.errors import SourceError, TargetError
 from dossr_video.names import shown
+from dossr_video.video.sequence import is_part_of, is_pattern, patterns_in, prefix_of
 from dossr_video.video.write.containers import CONTAINERS
 
 VIDEO_SUFFIXES = frozenset(
@@ -20,13 +21,17 @@ VIDEO_SUFFIXES = frozenset(
     }
 )  # fmt: skip
 
+SCAN_SUFFIXES = frozenset({".dpx", ".exr"})
+
 
 @dataclass(frozen=True)
 class Library:
     """A folder of sources and the folder that mirrors it.
 
-    Globs are matched against the path below the folder, with /, and against the name alone; without `include`, files
-    with a video's extension are taken. Hidden files and folders are left out, and so is the results' folder.
+    Globs are matched against the path below the folder, with /, and against the name alone. Without `include`, files
+    with a video's extension are taken, and picture sequences of DPX and EXR, also in a folder of their own; sequences
+    of other pictures only where `include` names them, since those may be anything. Hidden files and folders are left
+    out, and so is the results' folder.
     """
 
     sources: Path
@@ -61,6 +66,8 @@ class Library:
     def target_of(self, source: Path) -> Path:
         """The same path below the results; `.mkv` is added where the source's own format is not written."""
         name = source.relative_to(self.sources)
+        if is_pattern(source):
+            name = name.with_name((prefix_of(source) or source.parent.name) + source.suffix)
         if name.suffix.lower() not in CONTAINERS:
             name = name.with_name(name.name + ".mkv")
         return self.results / name
@@ -72,18 +79,32 @@ class Library:
         except OSError:
             yield folder
             return
+        sequences = _sequences(folder)
+        yield from sequences
         for path in entries:
+            if any(is_part_of(path, sequence) for sequence in sequences):
+                continue
             if path.name.startswith(".") or path.name.endswith(".dossr"):
                 continue
             if path.is_file():
                 yield path
-            elif self.recursive and path.is_dir() and not path.is_symlink() and path.resolve() != results:
-                yield from self._walk(path)
+            elif path.is_dir() and not path.is_symlink() and path.resolve() != results:
+                yield from self._walk(path) if self.recursive else _sequences(path)
 
     def _is_wanted(self, path: Path) -> bool:
         if self._matches(path, self.exclude):
             return False
-        return self._matches(path, self.include) if self.include else path.suffix.lower() in VIDEO_SUFFIXES
+        if self.include:
+            return self._matches(path, self.include)
+        suffixes = SCAN_SUFFIXES if is_pattern(path) else VIDEO_SUFFIXES
+        return path.suffix.lower() in suffixes
 
     def _matches(self, path: Path, globs: Sequence[str]) -> bool:
         return any(fnmatch(self.name_of(path), glob) or fnmatch(path.name, glob) for glob in globs)
+
+
+def _sequences(folder: Path) -> list[Path]:
+    try:
+        return patterns_in(folder)
+    except OSError:  # said where the folder itself is read
+        return []

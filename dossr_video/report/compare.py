@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from fractions import Fraction
 from pathlib import Path
 
 from dossr_video.errors import SettingsError
@@ -24,6 +25,7 @@ def compare(
     results: Sequence[Path],
     page: Path,
     *,
+    fps: Fraction | None = None,
     force: bool = False,
     on_frame: Callable[[int], None] = lambda count: None,
 ) -> None:
@@ -33,6 +35,7 @@ def compare(
         source: What the results were made from; deinterlaced as a run would do it.
         results: Files of any size, rate and tool; each begins with the source's first frame.
         page: The HTML file.
+        fps: Frame rate of a source that is a picture sequence without one.
         force: Overwrite a page that exists.
         on_frame: Called with the number of frames that are measured.
 
@@ -45,7 +48,7 @@ def compare(
         raise SettingsError(f"{len(results)} results must be at most {MOST}", hint="compare them in several pages")
     check_page(page, force=force)
     with ExitStack() as stack:
-        info = probe(source)
+        info = probe(source, fps=fps)
         fields, _ = field_spans(info, SourceSettings(), lambda count: None)
         versions = [Version("source", stack.enter_context(open_reader(info, ReadSpec(fields=fields))))]
         for name, result in zip(_names(results), results, strict=True):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import time
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import av
 
 from dossr_video.errors import SourceError
+from dossr_video.video.sequence import PictureSequence
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -66,11 +68,69 @@ class SourceFile:
             self.close()
 
 
+class JoinedFiles:
+    """The pictures of a sequence, one after the other, as a SourceFile."""
+
+    def __init__(self, sequence: PictureSequence) -> None:
+        self._sequence = sequence
+        self._offset = 0
+        self._open: tuple[int, SourceFile] | None = None
+
+    def read(self, count: int) -> bytes:
+        """Up to `count` bytes; fewer at the end of the last picture only."""
+        content = b""
+        while len(content) < count and self._offset < self._sequence.size:
+            index = self._sequence.at(self._offset)
+            if self._open is None or self._open[0] != index:
+                self.close()
+                self._open = index, SourceFile(self._sequence.files[index].path)
+            file = self._open[1]
+            file.seek(self._offset - self._sequence.offsets[index])
+            piece = file.read(min(count - len(content), self._sequence.offsets[index + 1] - self._offset))
+            if not piece:
+                raise SourceError(f"{self._sequence.files[index].path} became shorter", hint="copy it again")
+            content += piece
+            self._offset += len(piece)
+        return content
+
+    def seek(self, offset: int) -> None:
+        self._offset = offset
+
+    def close(self) -> None:
+        if self._open is not None:
+            self._open[1].close()
+            self._open = None
+
+
+@dataclass(frozen=True)
+class FileStatus:
+    """What changes when a file, or a picture of a sequence, does."""
+
+    size: int  # bytes
+    modified: int  # nanoseconds since 1970
+
+
+def status_of(path: Path) -> FileStatus:
+    """Size and date of a file or of all pictures of a sequence. Raises OSError, and SourceError as PictureSequence."""
+    if (sequence := PictureSequence.of(path)) is not None:
+        return FileStatus(sequence.size, max(file.modified for file in sequence.files))
+    status = path.stat()
+    return FileStatus(status.st_size, status.st_mtime_ns)
+
+
+def open_file(path: Path) -> SourceFile | JoinedFiles:
+    """The bytes of a file or of all pictures of a sequence. Raises OSError, and SourceError as PictureSequence."""
+    sequence = PictureSequence.of(path)
+    return SourceFile(path) if sequence is None else JoinedFiles(sequence)
+
+
 def open_input(path: Path, options: Mapping[str, str]) -> InputContainer:
-    """Open a file for reading, and no other beside it.
+    """Open a file for reading, and no other beside it; or the pictures of a sequence, one tick for each.
 
     Raises what av raises, av.ArgumentError for a list of files; SourceError, then and later, where the disk fails.
     """
+    if (sequence := PictureSequence.of(path)) is not None:
+        return _open_pictures(sequence, options)
     allowed = {**_LOCAL, "format_whitelist": _formats(), **options}
     return av.open(SourceFile(path), "r", metadata_errors="replace", options=allowed)
 
@@ -79,7 +139,8 @@ def close_input(container: InputContainer) -> None:
     """Close what `open_input` opened, the file with it: av closes the container alone."""
     container.close()
     file: Any = container.file
-    file.file.close()
+    if file is not None:  # of a sequence each picture is closed when it is read
+        file.file.close()
 
 
 def open_output(path: Path, muxer: str, options: Mapping[str, str] | None = None) -> OutputContainer:
@@ -90,6 +151,25 @@ def open_output(path: Path, muxer: str, options: Mapping[str, str] | None = None
 def name_of(path: Path) -> str:
     """The file's name as FFmpeg takes it for a file."""
     return f"file:{path.absolute()}"
+
+
+def _open_pictures(sequence: PictureSequence, options: Mapping[str, str]) -> InputContainer:
+    name = name_of(sequence.pattern)
+    if "%" in str(sequence.pattern.absolute().parent):
+        raise SourceError(f"{sequence.pattern}: a folder has a % in its name", hint="rename the folder")
+    numbered = {**_LOCAL, **options, "pattern_type": "sequence", "start_number": str(sequence.first)}
+    return av.open(name, "r", format="image2", options=numbered, io_open=_open_picture)
+
+
+def _open_picture(name: str, flags: int, options: Mapping[str, str]) -> SourceFile:
+    """As PyAV calls it for each picture; an error is raised where the demuxer asked."""
+    try:
+        return SourceFile(path_of(name))
+    except OSError as error:
+        raise SourceError(
+            f"{path_of(name)} cannot be read: {error.strerror}",
+            hint="check the disk or the network, then give the same command again; finished segments are kept",
+        ) from error
 
 
 def path_of(name: str) -> Path:

@@ -12,6 +12,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import av
+import numpy as np
 import pytest
 
 from dossr_video.errors import Interrupted, SourceError, TargetError
@@ -399,6 +401,28 @@ def wide(tmp_path: Path) -> Path:
 def test_finds_the_files_of_a_library(wide: Path, options: dict[str, Any], names: list[str]) -> None:
     library = Library(wide, wide / "out", **options)
     assert [library.name_of(path) for path in library.files()] == names
+
+
+def test_a_folder_of_scans_is_one_source(tiny: Settings, executor: LocalExecutor, tmp_path: Path) -> None:
+    for name in ("reel 1/scan_%04d.dpx", "reel 2/%04d.dpx", "stills/photo%d.jpg"):
+        (tmp_path / "in" / name).parent.mkdir(parents=True)
+        with av.open(str(tmp_path / "in" / name), "w", format="image2") as made:
+            video = made.add_stream("dpx" if name.endswith(".dpx") else "mjpeg", rate=24)
+            video.width, video.height, video.pix_fmt = 32, 32, "rgb24" if name.endswith(".dpx") else "yuvj420p"
+            for level in (40, 80, 120):
+                made.mux(video.encode(av.VideoFrame.from_ndarray(np.full((32, 32, 3), level, np.uint8))))
+            made.mux(video.encode())
+    library = Library(tmp_path / "in", tmp_path / "out")
+    names = ["reel 1/scan_%04d.dpx", "reel 2/%04d.dpx"]
+    assert [library.name_of(path) for path in library.files()] == names
+    settings = tiny.model_copy(update={"fps": "18"})
+    outcomes = Batch(library, settings).run(executor=executor)
+    assert [outcome.verdict for outcome in outcomes] == ["done", "done"]
+    assert tree(tmp_path / "out") == ["reel 1/scan.dpx.mkv", "reel 2/reel 2.dpx.mkv"]
+    again = Batch(library, settings).run(executor=executor)
+    assert [outcome.verdict for outcome in again] == ["unchanged", "unchanged"]
+    photos = Library(tmp_path / "in", tmp_path / "out", include=("*.jpg",))
+    assert [photos.name_of(path) for path in photos.files()] == ["stills/photo%d.jpg"]
 
 
 def test_folders_that_cannot_be_a_library_are_refused(tmp_path: Path, tiny: Settings, executor: LocalExecutor) -> None:

@@ -21,6 +21,7 @@ from dossr_video.pipeline.segment import run_segment
 from dossr_video.runspec import WorkerInfo, WorkerSpec
 from dossr_video.segments import SegmentResult
 from dossr_video.temporal.flow import FlowEstimator
+from dossr_video.video.files import FileStatus, status_of
 from dossr_video.video.info import SourceInfo
 from dossr_video.video.read.pyav import VideoReader
 from dossr_video.video.read.reader import ReadSpec, open_reader
@@ -50,7 +51,7 @@ class Worker:
         flow = load_flow(spec.flow, device=model.device)
         self._budget = MemoryBudget(model, flow, frames=spec.chunk, tile=spec.tile)
         self._reader: VideoReader | None = None
-        self._read: tuple[Path, int, int, ReadSpec] | None = None  # path, bytes, date of what the reader reads, and how
+        self._read: tuple[Path, FileStatus, ReadSpec] | None = None  # what the reader reads, and how
         self.info = WorkerInfo(
             model=model.name,
             weights=_digest(model, flow),
@@ -96,8 +97,7 @@ class Worker:
 
     def _reader_of(self, source: SourceInfo, spec: ReadSpec) -> VideoReader:
         """The reader stays open between segments: the next one often begins where it stopped."""
-        status = source.path.stat()
-        read = (source.path, status.st_size, status.st_mtime_ns, spec)
+        read = (source.path, status_of(source.path), spec)
         if self._reader is None or self._read != read:
             self.close()
             self._reader, self._read = open_reader(source, spec), read

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from dossr_video.restoration.detail import measure_detail
 from dossr_video.restoration.grain_profile import GrainProfile, measure_grain
 from dossr_video.temporal.shots import find_shots
+from dossr_video.video.files import FileStatus, status_of
 from dossr_video.video.info import SourceInfo
 from dossr_video.video.inspect.borders import Borders, HeadSwitching, black_borders
 from dossr_video.video.read.changes import color_of
@@ -61,7 +62,7 @@ class ShotFields:
 
 def sample_content(source: SourceInfo, *, max_pixels: int) -> ContentAnalysis:
     """Analyse up to SAMPLE_PLACES * SAMPLE_FRAMES frames. The result is cached until the file changes."""
-    key = (source.path, *_version(source.path))
+    key = (source.path, status_of(source.path))
     if key not in _SAMPLED:
         _SAMPLED[key] = _sample(source, max_pixels)
     return _SAMPLED[key]
@@ -69,20 +70,14 @@ def sample_content(source: SourceInfo, *, max_pixels: int) -> ContentAnalysis:
 
 def analyse_shots(source: SourceInfo, *, max_pixels: int, on_frame: Callable[[int], None]) -> tuple[ShotFields, ...]:
     """Analyse all frames, shot by shot; `on_frame` gets the count so far. Cached until the file changes."""
-    key = (source.path, *_version(source.path))
+    key = (source.path, status_of(source.path))
     if key not in _ANALYSED:
         _ANALYSED[key] = tuple(_shots(source, max_pixels, on_frame))
     return _ANALYSED[key]
 
 
-_SAMPLED: dict[tuple[Path, int, int], ContentAnalysis] = {}
-_ANALYSED: dict[tuple[Path, int, int], tuple[ShotFields, ...]] = {}
-
-
-def _version(path: Path) -> tuple[int, int]:
-    """Size and modification time: the cache key of a file."""
-    status = path.stat()
-    return status.st_size, status.st_mtime_ns
+_SAMPLED: dict[tuple[Path, FileStatus], ContentAnalysis] = {}
+_ANALYSED: dict[tuple[Path, FileStatus], tuple[ShotFields, ...]] = {}
 
 
 def _sample(source: SourceInfo, max_pixels: int) -> ContentAnalysis:
@@ -103,7 +98,7 @@ def _sample(source: SourceInfo, max_pixels: int) -> ContentAnalysis:
     for place in places:
         before = None
         exposures.append([])
-        for i, frame in enumerate(_frames_at(source.path, place, count, max_pixels, side_data, aspects)):
+        for i, frame in enumerate(_frames_at(source, place, count, max_pixels, side_data, aspects)):
             if (frame.width, frame.height) != (source.video.width, source.video.height):
                 continue  # the reader scales it to the first size
             colors.add(color_of(frame, source.video.resolved_color))
@@ -149,20 +144,20 @@ def flicker(exposures: Iterable[Sequence[float]]) -> float:
 
 
 def _frames_at(
-    path: Path, start: Fraction, count: int, max_pixels: int, side_data: set[str], aspects: set[Fraction]
+    source: SourceInfo, start: Fraction, count: int, max_pixels: int, side_data: set[str], aspects: set[Fraction]
 ) -> Iterator[Any]:
     """Up to `count` consecutive frames, from about `start` seconds of the file's clock on.
 
     Names of their side data are added to `side_data`; their pixel aspects, where the stream alone says them, to
     `aspects`.
     """
-    with open_source(path, max_pixels=max_pixels) as container:
-        stream = picture_stream(container, path, max_pixels=max_pixels)
+    with open_source(source.path, max_pixels=max_pixels) as container:
+        stream = picture_stream(container, source.path, max_pixels=max_pixels)
         decoder = decoder_of(stream)
         # Damage is reported when the whole file is read.
         with contextlib.suppress(av.FFmpegError):
-            if start and stream.time_base:
-                container.seek(round(start / stream.time_base), stream=stream)
+            if start:
+                container.seek(round(start / source.video.time_base), stream=stream)
             for packet in container.demux(stream):
                 decoded: list[Any] = []
                 with contextlib.suppress(av.FFmpegError):

@@ -72,7 +72,7 @@ def analyse(
     Raises SettingsError under `strict` when the target cannot keep something.
     """
     fields, (found, done) = field_spans(source, settings, on_frame)
-    read = ReadSpec(settings.reader, fields, settings.start, settings.length, settings.max_pixels)
+    read = ReadSpec(settings.reader, fields, settings.start, settings.length, settings.max_pixels, settings.frame_rate)
     container = container_of(target) if target is not None else None
     if read.reader == "decord":
         open_reader(source, read).close()  # SourceError before anything else is done

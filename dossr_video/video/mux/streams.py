@@ -12,6 +12,7 @@ from dossr_video.names import shown
 from dossr_video.video.info import SourceInfo, StreamInfo
 from dossr_video.video.mux.languages import written_in_quicktime
 from dossr_video.video.read.probe import CHAPTER_TEXT
+from dossr_video.video.sequence import sequence_around
 from dossr_video.video.write.containers import TEXT_SUBTITLES, Container
 
 # Keys that mp4 and mov store in boxes of their own; others are kept as free-form (mdta) tags only.
@@ -80,6 +81,8 @@ def losses(source: SourceInfo, container: Container, *, cut: bool) -> tuple[str,
         lost.append(
             f"metadata {', '.join(sorted(keys))}: an mp4 with cover art stores standard keys only; .mkv stores all"
         )
+    if (pattern := sequence_around(source.path)) is not None:
+        lost.append(f"the other pictures of {pattern.name}: name {pattern.name} or the folder, not one picture")
     return tuple(lost)
 
 

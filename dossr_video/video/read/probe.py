@@ -20,9 +20,11 @@ from av.stream import Discard
 from dossr_video.errors import SourceError
 from dossr_video.heap import give_back_memory
 from dossr_video.video import pixels
-from dossr_video.video.files import close_input, open_input
+from dossr_video.video.files import FileStatus, close_input, open_input, status_of
 from dossr_video.video.info import Chapter, HdrInfo, SourceInfo, StreamInfo, VideoInfo
+from dossr_video.video.read.pictures import described
 from dossr_video.video.read.side_data import frame_side_data, stereo_of
+from dossr_video.video.sequence import PictureSequence, is_pattern, pattern_in
 from dossr_video.video.tags import MATRICES, PRIMARIES, RANGES, TRANSFERS, UNSPECIFIED, ColorInfo
 
 if TYPE_CHECKING:
@@ -39,12 +41,27 @@ FIELD_ORDERS = {1: "progressive", 2: "tff", 3: "bff", 4: "tff", 5: "bff"}  # AVF
 FREE_CLOCKS = frozenset({"mpegts", "mpeg", "dv", "h264", "hevc", "mpegvideo"})
 
 
-def probe(path: str | Path, *, max_pixels: int = MAX_PIXELS) -> SourceInfo:
-    """Describe a file; SourceError with the reason when it cannot be upscaled.
+def probe(path: str | Path, *, max_pixels: int = MAX_PIXELS, fps: Fraction | None = None) -> SourceInfo:
+    """Describe a file or a picture sequence; SourceError with the reason when it cannot be upscaled.
+
+    Args:
+        path: A video; the pattern of a picture sequence (`scan_%06d.dpx`); or a folder that holds one.
+        max_pixels: Larger frames are refused.
+        fps: Frames per second of a picture sequence; None: as its DPX headers say.
 
     Refused: missing or empty files, files without video or without an index, frames larger than `max_pixels`.
     """
     path = Path(path)
+    if path.is_dir():
+        path = pattern_in(path)
+    sequence = PictureSequence.of(path)
+    if sequence is None and fps is not None:
+        raise SourceError(f"{path} is no picture sequence and has its own frame rate", hint="leave --fps away")
+    source = _probe(path, max_pixels)
+    return source if sequence is None else described(source, sequence, fps)
+
+
+def _probe(path: Path, max_pixels: int) -> SourceInfo:
     with open_source(path, max_pixels=max_pixels) as container:
         stream = picture_stream(container, path, max_pixels=max_pixels)
         frame = _first_frame(container, stream, path, max_pixels=max_pixels)
@@ -58,7 +75,7 @@ def probe(path: str | Path, *, max_pixels: int = MAX_PIXELS) -> SourceInfo:
         return SourceInfo(
             path=path,
             container=container.format.name,
-            size=path.stat().st_size,
+            size=status_of(path).size,
             # In whole ticks of the video, so that subtracting it is exact.
             start=round(Fraction(clock, av.time_base) / unit) * unit if has_free_clock(container) else Fraction(0),
             begins=Fraction(clock, av.time_base),
@@ -72,11 +89,11 @@ def probe(path: str | Path, *, max_pixels: int = MAX_PIXELS) -> SourceInfo:
 
 def open_source(path: Path, *, max_pixels: int = MAX_PIXELS) -> InputContainer:
     """Open a file for reading; SourceError when that fails. Frames above `max_pixels` are not decoded."""
-    if not path.exists():
+    if not path.exists() and not is_pattern(path):
         raise SourceError(f"{path} does not exist", hint="check the path")
     if path.is_dir():
         raise SourceError(f"{path} is a folder; one video file is needed", hint="name a file in it")
-    if path.stat().st_size == 0:
+    if status_of(path).size == 0:
         raise SourceError(f"{path} is empty", hint="copy or download the file again")
     try:
         container = _open(path, _decoder_limit(max_pixels))
@@ -122,7 +139,7 @@ def picture_stream(container: InputContainer, path: Path, *, max_pixels: int) ->
         )
     streams = [s for s in container.streams.video if not s.disposition & s.disposition.attached_pic]
     if len(streams) > 1:  # some files begin with a still
-        moving = _moving(path, path.stat().st_size, path.stat().st_mtime_ns)
+        moving = _moving(path, status_of(path))
         streams.sort(key=lambda s: s.index not in moving)
     stream = streams[0] if streams else None
     if stream is None:
@@ -139,8 +156,8 @@ def picture_stream(container: InputContainer, path: Path, *, max_pixels: int) ->
 
 
 @lru_cache(maxsize=64)
-def _moving(path: Path, size: int, modified: int) -> frozenset[int]:
-    """Video streams with more than one picture; `size` and `modified` tell a changed file from the old."""
+def _moving(path: Path, status: FileStatus) -> frozenset[int]:
+    """Video streams with more than one picture; `status` tells a changed file from the old."""
     counts: Counter[int] = Counter()
     with open_source(path) as container, suppress(av.FFmpegError):
         for packet in islice(container.demux(container.streams.video), FIRST_PACKETS):

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 from typing import Literal
 
 from dossr_video.video.info import SourceInfo
 from dossr_video.video.read.decord import DecordReader, refused
 from dossr_video.video.read.deinterlace import FieldSpan
-from dossr_video.video.read.probe import MAX_PIXELS
+from dossr_video.video.read.probe import MAX_PIXELS, probe
 from dossr_video.video.read.pyav import PyavReader, VideoReader
 
 
@@ -22,6 +23,7 @@ class ReadSpec:
     start: float = 0.0  # seconds that are skipped
     duration: float | None = None  # seconds that are processed; None: to the end of the file
     max_pixels: int = MAX_PIXELS  # larger frames are refused
+    fps: Fraction | None = None  # of a picture sequence; None: as it says itself, or no sequence
 
     @property
     def is_cut(self) -> bool:
@@ -34,9 +36,10 @@ def open_reader(source: str | Path | SourceInfo, spec: ReadSpec) -> VideoReader:
 
     Raises SourceError as `probe`, and where the reader would not be exact.
     """
+    if not isinstance(source, SourceInfo):
+        source = probe(source, max_pixels=spec.max_pixels, fps=spec.fps)
     if spec.reader == "pyav":
         return PyavReader(source, fields=spec.fields, max_pixels=spec.max_pixels)
     if spec.fields:
-        path = source.path if isinstance(source, SourceInfo) else source
-        raise refused(path, "it must be deinterlaced")
+        raise refused(source.path, "it must be deinterlaced")
     return DecordReader(source, max_pixels=spec.max_pixels)

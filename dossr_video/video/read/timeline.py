@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import av
 
+from dossr_video.video.files import FileStatus, status_of
 from dossr_video.video.read.probe import MAX_PIXELS, has_free_clock, open_source, picture_stream
 
 if TYPE_CHECKING:
@@ -43,8 +44,7 @@ class Part:
 
 def parts_of(path: Path) -> tuple[Part, ...]:
     """The parts of a file, found by reading all packets once; () for containers without discontinuities."""
-    status = path.stat()
-    return _scan(path, status.st_size, status.st_mtime_ns)
+    return _scan(path, status_of(path))
 
 
 class Rebaser:
@@ -93,7 +93,7 @@ class _State:
 
 
 @lru_cache(maxsize=16)
-def _scan(path: Path, size: int, modified: int) -> tuple[Part, ...]:
+def _scan(path: Path, status: FileStatus) -> tuple[Part, ...]:
     with open_source(path) as container:
         if not has_free_clock(container):
             return ()
