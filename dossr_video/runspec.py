@@ -110,6 +110,7 @@ class RunSpec:
     machine: MachineSpec
     video: VideoSpec
     container: str  # FFmpeg's muxer
+    qc: bool  # whether every shot is measured, and done again where it has faults
     provenance: str | None  # written into the metadata: what made the picture; None: nothing is written
 
     def describe(self) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from array import array
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Literal
 
 from dossr_video.frames import Area
 
@@ -73,6 +73,32 @@ def _runs(times: array[int]) -> list[tuple[int, int, int]]:
     return runs
 
 
+FaultKind = Literal["black", "frozen", "odd", "flicker", "light", "pictures", "colour", "seam"]
+
+
+@dataclass(frozen=True)
+class Fault:
+    """What a result shows and its source does not explain."""
+
+    kind: FaultKind
+    frame: int  # where it is seen first or best
+    what: str  # to be read after the result's name
+
+
+@dataclass(frozen=True)
+class Quality:
+    """What was measured of a segment, without ground truth."""
+
+    faults: tuple[Fault, ...]  # their frames are those of the file
+    before: tuple[float, float] | None  # brightness and sharpness of the last frame of the lead-in; None: it has none
+    last: tuple[float, float]  # the same of the last frame that is written
+
+    @classmethod
+    def of_json(cls, data: Mapping[str, Any]) -> Quality:
+        before = None if data["before"] is None else tuple(data["before"])
+        return cls(tuple(Fault(**fault) for fault in data["faults"]), before, tuple(data["last"]))
+
+
 @dataclass(frozen=True)
 class SegmentResult:
     """What a worker reports about a finished segment."""
@@ -84,10 +110,12 @@ class SegmentResult:
     seconds: float  # of work
     warnings: tuple[str, ...] = ()  # one line each, for the report
     specks: int = 0  # of dust, replaced in the frames that are written
+    quality: Quality | None = None  # None: not measured
 
     def as_json(self) -> dict[str, Any]:
         return asdict(self)
 
     @classmethod
     def of_json(cls, data: Mapping[str, Any]) -> SegmentResult:
-        return cls(**{**data, "warnings": tuple(data["warnings"])})
+        quality = None if data["quality"] is None else Quality.of_json(data["quality"])
+        return cls(**{**data, "warnings": tuple(data["warnings"]), "quality": quality})

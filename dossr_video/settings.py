@@ -231,6 +231,11 @@ class TargetSettings(BaseModel):
     )
     strict: bool = Field(False, description="refuse to begin when the target cannot keep everything of the source")
     proof: Literal["refuse", "warn"] = Field("refuse", description="what becomes of a result that fails its proof")
+    qc: bool = Field(
+        False,
+        description="measure every shot against its source; one that flickers, stands still, is black or another in "
+        "colour, light or content is done again with more consistency or less strength, at most twice",
+    )
     provenance: bool = Field(True, description="note in the metadata which program and model made the picture")
     pix_fmt: str | None = Field(None, description="default: the source's as far as the encoder supports it")
 

@@ -19,7 +19,7 @@ NAMES = (
     "lock.*",
     "segments",
     "plan.json",
-    "ledger.jsonl",
+    "ledger*.jsonl",
     "report.json",
     "progress.json",
     "joined.*",
@@ -61,17 +61,17 @@ class JobFolder:
     def segments(self) -> Path:
         return self.path / "segments"
 
-    @property
-    def ledger(self) -> Ledger:
-        return Ledger(self.path / "ledger.jsonl", self.segments)
+    def ledger(self, attempt: int = 0) -> Ledger:
+        """Of the segments as they were done first, or of those that were done again."""
+        return Ledger(self.path / (f"ledger-{attempt}.jsonl" if attempt else "ledger.jsonl"), self.segments)
 
-    def file_of(self, index: int) -> Path:
+    def file_of(self, index: int, attempt: int = 0) -> Path:
         """Where a finished segment lies."""
-        return self.segments / f"{index:06d}{self.suffix}"
+        return self.segments / f"{index:06d}{f'-{attempt}' if attempt else ''}{self.suffix}"
 
     def finished(self) -> dict[int, SegmentResult]:
         """Results of the segments whose files are there, by index; see Ledger.checked for whether they can be used."""
-        return self.ledger.finished()
+        return self.ledger().finished()
 
     def joined(self, target: Path) -> Path:
         """The whole result before it gets its name."""

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
 from dossr_video.heap import give_back_memory
-from dossr_video.jobs.folder import JobFolder
 from dossr_video.jobs.plan import Plan
 from dossr_video.jobs.progress import OnProgress, Progress
 from dossr_video.jobs.proving import proven
@@ -22,13 +21,14 @@ from dossr_video.video.write.containers import container_of
 
 
 def join_segments(
-    folder: JobFolder, plan: Plan, source: SourceInfo, target: Path, *, spec: RunSpec, on_progress: OnProgress
+    files: Sequence[Path], plan: Plan, source: SourceInfo, target: Path, *, spec: RunSpec, on_progress: OnProgress
 ) -> tuple[JoinReport, Proof]:
     """Write the whole result to `target` and read it back; see remux.join for the errors.
 
-    The proof says whether the two are the same; the file stays in either case.
+    `files` are those of the plan's segments. The proof says whether the two are the same; the file stays in any case.
     """
-    segments = [SegmentFile(folder.file_of(segment.index), segment.first_pts) for segment in plan.segments]
+    pairs = zip(files, plan.segments, strict=True)
+    segments = [SegmentFile(file, segment.first_pts) for file, segment in pairs]
     video, container, cut = spec.video, container_of(target), _cut(plan, spec)
 
     def count(stage: str, total: int) -> Callable[[int], None]:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
 
+from dossr_video.jobs.attempts import ShotRecord
 from dossr_video.jobs.fingerprint import sha256
 from dossr_video.jobs.resources import readable
 from dossr_video.runspec import RunSpec
@@ -76,6 +77,7 @@ class Report(BaseModel):
     lost: tuple[str, ...]  # what the target cannot hold, one line each
     damage: tuple[Damage, ...]  # of the source, in its time
     warnings: tuple[str, ...]  # one line each
+    qc: tuple[ShotRecord, ...] | None = None  # shots in which faults were found; None: no shot was measured
 
     def dumps(self) -> str:
         return self.model_dump_json(indent=2)

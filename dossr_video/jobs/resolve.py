@@ -63,6 +63,7 @@ def resolve(
         ),
         video=processing.video,
         container=container_of(target).format,
+        qc=settings.qc,
         provenance=_provenance(worker) if settings.provenance else None,
     )
 

@@ -14,6 +14,7 @@ from pydantic import ValidationError
 
 from dossr_video.errors import Interrupted, SettingsError, SourceError, TargetError
 from dossr_video.jobs import durable
+from dossr_video.jobs.attempts import Attempt, Attempts
 from dossr_video.jobs.estimate import SHORT, computed_frames, cost_of, measure
 from dossr_video.jobs.execute.executor import Executor, Task
 from dossr_video.jobs.execute.local import LocalExecutor
@@ -196,7 +197,7 @@ class _Job:
     spec: RunSpec
     executor: Executor
     progress: Reporter
-    results: dict[int, SegmentResult] = field(default_factory=dict)  # of the segments that are done, by index
+    resumed: list[int] = field(default_factory=list)  # segments that an earlier run had finished, by attempt
     warnings: list[str] = field(default_factory=list)  # about what an earlier run left
 
     def made(self, report: Report) -> bool:
@@ -213,14 +214,9 @@ class _Job:
             if self.request.settings.strict:
                 raise SettingsError(f"--strict: {found[0]}", hint="leave out --strict")
             self.progress(Progress("analysing", plan.frames, warnings=tuple(f"not kept: {loss}" for loss in found)))
-        if self.folder.finished():
-            self.progress(Progress("checking"))
-        results, wrong = self.folder.ledger.checked(plan.keys())
-        self.results.update(results)
-        self._warn(*wrong)
-        resumed = len(results)
-        self._finish_segments(plan)
-        return self._join(plan, resumed=resumed)
+        attempts = Attempts(plan, self.spec)
+        attempts.run(lambda attempt: self._finish(attempt, plan))
+        return self._join(plan, attempts)
 
     def _lost_later(self, plan: Plan) -> tuple[str, ...]:
         """Losses that only the analysis of all frames has found."""
@@ -237,32 +233,50 @@ class _Job:
             raise Interrupted("stopped while the file was analysed", hint="nothing is left behind")
         self.progress(Progress("analysing", frames))
 
-    def _finish_segments(self, plan: Plan) -> None:
-        """Run what is left of the plan."""
+    def _finish(self, attempt: Attempt, plan: Plan) -> None:
+        """Run what an earlier run has left of an attempt."""
         folder, progress = self.folder, self.progress
+        if folder.finished():
+            progress(Progress("checking"))
+        found, wrong = folder.ledger(attempt.number).checked(attempt.keys(plan))
+        attempt.results.update(found)
+        self.resumed.append(len(found))
+        self._warn(*wrong)
         tasks = [
-            Task(segment, self.source, folder.file_of(segment.index), self.spec, self.request.source_url)
-            for segment in plan.segments
-            if segment.index not in self.results
+            Task(
+                segment,
+                self.source,
+                folder.file_of(segment.index, attempt.number),
+                attempt.specs[segment.shot],
+                self.request.source_url,
+            )
+            for segment in attempt.segments(plan)
+            if segment.index not in found
         ]
-        notes = (*self._notes(plan, len(self.results)), *self._cost(plan, [task.segment for task in tasks]))
-        work = Upscaling(folder, plan, self.results, progress, self.request.cancelled)
-        progress(Progress("upscaling", work.done, plan.frames, notes=notes))
+        notes = self._notes(plan, attempt, len(found))
+        cost = () if attempt.number else self._cost(plan, [task.segment for task in tasks])
+        work = Upscaling(folder, plan, attempt, progress, self.request.cancelled)
+        work.tell((*notes, *cost))
         # A bound from below before hours of work; what the result really takes is known from the first segment on.
-        require_space(folder.path, least_bytes(self.spec.video, 2 * plan.frames - work.done), what="the job")
+        frames = work.frames - work.done + plan.frames
+        require_space(folder.path, least_bytes(self.spec.video, frames), what="the job")
         work.run(tasks, self.executor)
-        if work.recorded < plan.frames:
+        if work.recorded < work.frames:
             raise Interrupted(
-                f"stopped with {work.recorded} of {plan.frames} frames finished",
+                f"stopped with {work.recorded} of {work.frames} frames finished",
                 hint="give the same command again to go on",
             )
 
-    def _notes(self, plan: Plan, finished: int) -> tuple[str, ...]:
+    def _notes(self, plan: Plan, attempt: Attempt, finished: int) -> tuple[str, ...]:
         """What is about to be done, told before hours of work."""
-        before = f", {finished} of {len(plan.segments)} segments from an earlier run" if finished else ""
+        before = f", {finished} of {len(attempt.segments(plan))} segments from an earlier run" if finished else ""
+        if attempt.number:
+            return (f"qc: {len(attempt.specs)} of {plan.shots} shots are done again{before}", *attempt.notes())
+        checked = ("qc: every shot is measured; one with faults is done again, at most twice",) if self.spec.qc else ()
         return (
             f"{self.source.video.describe()} -> {self.spec.describe()}",
             f"{self.spec.describe_model()}; {plan.frames} frames in {plan.shots} shots{before}",
+            *checked,
         )
 
     def _cost(self, plan: Plan, left: Sequence[Segment]) -> tuple[str, ...]:
@@ -291,12 +305,10 @@ class _Job:
             )
         self.progress(event)
 
-    def _join(self, plan: Plan, *, resumed: int) -> Report:
-        results = [result for _, result in sorted(self.results.items())]
+    def _join(self, plan: Plan, attempts: Attempts) -> Report:
+        results, files = zip(*attempts.chosen(self.folder), strict=True)
         joined = self.folder.joined(self.request.target)
-        outcome, proof = join_segments(
-            self.folder, plan, self.source, joined, spec=self.spec, on_progress=self._joining
-        )
+        outcome, proof = join_segments(files, plan, self.source, joined, spec=self.spec, on_progress=self._joining)
         before, now = plan.fingerprint.source, SourceMark.of(self.source.path)
         if before != now:
             joined.unlink()
@@ -328,7 +340,8 @@ class _Job:
             shots=plan.shots,
             specks=_specks(plan, results),
             segments=len(plan.segments),
-            resumed=resumed,
+            resumed=self.resumed[0],
+            qc=attempts.records() if self.spec.qc else None,
             kept=proof.summary,
             joined=outcome,
             proof=proof,
@@ -339,6 +352,7 @@ class _Job:
                 *outcome.warnings,
                 *(() if proof.passed else (f"the result failed its proof and was accepted: {proof.summary}",)),
                 *(warning for result in results for warning in result.warnings),
+                *(f"qc: {record}" for record in attempts.records() if not record.mended),
             ),
         )
         if not proof.passed and request.settings.proof == "refuse":

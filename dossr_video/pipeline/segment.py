@@ -22,6 +22,7 @@ from dossr_video.errors import SourceError
 from dossr_video.frames import Area, Chunk, Motion
 from dossr_video.models.base import PictureModel
 from dossr_video.pipeline.memory import CHUNK, MemoryBudget, is_out_of_memory
+from dossr_video.pipeline.quality import QualityWatch
 from dossr_video.pipeline.shot import ShotState, letterboxed, needs_motion, resize, upscale_chunk
 from dossr_video.restoration.dust import DustState, mend, specks_in
 from dossr_video.restoration.grain import add_grain
@@ -105,6 +106,9 @@ def run_segment(
     size, warn = (writer.spec.height, writer.spec.width), warnings.append
     specks: list[int] = []
     chunks = read_chunks(segment, reader, spec.machine.chunk, only_area=only_area)
+    watch = QualityWatch(reader.info.video, deflicker=spec.temporal.deflicker) if spec.qc else None
+    if watch is not None:
+        chunks = _noted(chunks, watch)
     with (
         prefetched(with_motion(chunks, budget, warn, spec.temporal, spec.restoration, count=specks.append)) as work,
         prefetched(
@@ -112,6 +116,8 @@ def run_segment(
         ) as results,
     ):
         for result in results:
+            if watch is not None:
+                watch.take(result.pictures, list(map(bool, result.display_times)))
             for i, times in enumerate(result.display_times):
                 alpha = None if result.alpha is None else result.alpha[i]
                 for pts, duration in times:
@@ -121,8 +127,23 @@ def run_segment(
             on_frames(written)
     seconds = time.monotonic() - began
     return SegmentResult(
-        segment.index, written, segment.first_pts, computed, seconds, tuple(warnings), specks=sum(specks)
+        segment.index,
+        written,
+        segment.first_pts,
+        computed,
+        seconds,
+        tuple(warnings),
+        specks=sum(specks),
+        quality=None if watch is None else watch.quality(),
     )
+
+
+def _noted(chunks: Iterable[Read], watch: QualityWatch) -> Iterator[Read]:
+    """The same chunks, after `watch` has seen their frames as they were decoded."""
+    for item in chunks:
+        chunk, _, _, uncropped = item
+        watch.note(chunk.frames if uncropped is None else uncropped.pictures, chunk.indices)
+        yield item
 
 
 def chunk_length(width: int, height: int, *, scale: int, device: str) -> int:

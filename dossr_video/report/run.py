@@ -46,7 +46,7 @@ def _details(report: Report) -> Details:
         lost=report.lost,
         warnings=report.warnings,
         damage=[(damage.seconds - start, damage.what) for damage in report.damage],
-        plan=report.processing,
+        plan=(*report.processing, *_quality(report)),
         tables={
             "Run": {
                 "started": report.started,
@@ -61,6 +61,12 @@ def _details(report: Report) -> Details:
             "SHA-256": {"source": report.source.sha256, "result": report.target.sha256},
         },
     )
+
+
+def _quality(report: Report) -> tuple[str, ...]:
+    if report.qc is None:
+        return ()
+    return tuple(f"qc: {record}" for record in report.qc) or ("qc: every shot was measured, and has no faults",)
 
 
 def _groups(settings: Mapping[str, Any]) -> dict[str, dict[str, Any]]:

@@ -224,7 +224,7 @@ def test_of_many_shots_those_that_differ_most_are_shown() -> None:
 
 def measured_like(frames: int, *, shots: int) -> Measured:
     """A second a frame; the difference grows."""
-    from dossr_video.report.measure import Track
+    from dossr_video.quality.track import Track
 
     values = np.arange(frames, dtype=np.float64)
     track = Track(values.astype(np.int64), values, values, values, values, values)
