@@ -61,11 +61,12 @@ ALLOWED = {
     | {"quality", "video.write"},
     "api": {"arrays", "jobs.execute", "jobs", "models", "pipeline", "restoration", "temporal", "runspec"},
     "cli": {"heap", "jobs", "jobs.execute", "library", "models", "models.dossr", "presets", "preview", "report"}
-    | {"runspec", "temporal", "video", "video.inspect", "video.read"},
+    | {"doctor", "runspec", "temporal", "video", "video.inspect", "video.read"},
     "preview": {"api", "jobs", "models", "report", "video", "video.inspect", "video.read"},
     "diffusers": {"api", "models.dossr"},
     "__init__": {"api", "diffusers", "models.dossr"},
     "__main__": {"cli"},
+    "doctor": {"api", "jobs", "video.read", "video.write"},
 }
 HOMES = {
     "diffusers": {"diffusers", "models.dossr", "training"},

@@ -21,6 +21,7 @@ from click.shell_completion import get_completion_class
 
 from dossr_video.cli.compare import compare, preview
 from dossr_video.cli.console import failures, progress_display, put, say, warn
+from dossr_video.cli.doctor import doctor
 from dossr_video.cli.library import batch, status
 from dossr_video.cli.options import (
     PATH,
@@ -259,6 +260,7 @@ app.add_command(presets)
 app.add_command(compare)
 app.add_command(preview)
 app.add_command(verify)
+app.add_command(doctor)
 
 
 def main() -> None:
