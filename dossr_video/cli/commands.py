@@ -11,7 +11,6 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterator
-from dataclasses import asdict
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -20,7 +19,7 @@ import click
 from click.shell_completion import get_completion_class
 
 from dossr_video.cli.compare import compare, preview
-from dossr_video.cli.console import failures, progress_display, put, say, warn
+from dossr_video.cli.console import failures, progress_display, say, warn
 from dossr_video.cli.doctor import doctor
 from dossr_video.cli.library import batch, status
 from dossr_video.cli.options import (
@@ -35,6 +34,7 @@ from dossr_video.cli.options import (
     with_settings,
 )
 from dossr_video.cli.presets import presets
+from dossr_video.cli.probe import probe
 from dossr_video.cli.signals import interruptible
 from dossr_video.cli.verify import verify
 from dossr_video.errors import SettingsError
@@ -43,10 +43,7 @@ from dossr_video.jobs.progress import Progress
 from dossr_video.settings import Settings
 
 if TYPE_CHECKING:
-    from dossr_video.runspec import RunSpec
     from dossr_video.temporal.shots import Luma
-    from dossr_video.video.info import SourceInfo
-    from dossr_video.video.inspect.processing import ProcessingPlan
 
 
 @click.group(cls=DefaultCommand, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
@@ -156,51 +153,6 @@ def _outputs(
     return here or Path(source), there or Path(target)
 
 
-@app.command(cls=GroupedCommand)
-@click.argument("source", type=PATH)
-@click.argument("target", type=PATH, required=False)
-@with_settings
-@click.option("--json", "as_json", is_flag=True, help="print JSON")
-@debug_option
-def probe(source: Path, target: Path | None, *, settings: Settings, as_json: bool) -> None:
-    """Explain what SOURCE is, what a run with these options would do and why, and what TARGET could not keep.
-
-    With TARGET the model is loaded, and everything that a run would do is printed.
-    """
-    from dossr_video.video.inspect.processing import analyse
-    from dossr_video.video.read.probe import probe as read_info
-
-    info = read_info(source, max_pixels=settings.max_pixels, fps=settings.frame_rate)
-    with progress_display(quiet=as_json) as show:
-        processing = analyse(info, settings, target=target, on_frame=lambda frames: show(Progress("probing", frames)))
-    spec = None if target is None else _resolved(settings, info, processing, target)
-    if as_json:
-        data = {
-            "source": asdict(info),
-            "processing": asdict(processing),
-            "settings": None if spec is None else spec.as_json(),
-        }
-        click.echo(json.dumps(data, indent=2, default=str))
-        return
-    video = info.video
-    seconds = "unknown" if info.duration is None else f"{float(info.duration):.3f} s"
-    put(f"{source}: {info.container}, {seconds}, {len(info.streams) + 1} streams")
-    put(f"picture: {video.describe()}")
-    for line in processing.explain():
-        put(line)
-    if spec is not None:
-        for name, value in spec.flat().items():
-            put(f"{name} = {'none' if value is None else value}")
-
-
-def _resolved(settings: Settings, info: SourceInfo, processing: ProcessingPlan, target: Path) -> RunSpec:
-    from dossr_video.jobs.execute.local import LocalExecutor
-    from dossr_video.jobs.resolve import resolve, worker_spec
-
-    executor = LocalExecutor(worker_spec(settings))
-    return resolve(settings, info, processing, target, worker=executor.info, workers=executor.workers)
-
-
 @app.command()
 @click.argument("checkpoint", type=PATH)
 @click.argument("folder", type=PATH)
@@ -254,6 +206,7 @@ def completion(shell: str) -> None:
     click.echo(kind(app, {}, "dossr-video", "_DOSSR_VIDEO_COMPLETE").source())
 
 
+app.add_command(probe)
 app.add_command(batch)
 app.add_command(status)
 app.add_command(presets)

@@ -6,7 +6,6 @@ import time
 from array import array
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from fractions import Fraction
 from itertools import islice
 
 from dossr_video.errors import SourceError
@@ -17,9 +16,7 @@ from dossr_video.jobs.scratch import Scratch
 from dossr_video.runspec import RunSpec
 from dossr_video.segments import Segment, SegmentResult
 from dossr_video.video.info import SourceInfo, VideoInfo
-from dossr_video.video.read.deinterlace import clock_of
 from dossr_video.video.read.pyav import PyavReader
-from dossr_video.video.read.reader import ReadSpec
 
 FRAMES = 12  # that are measured, and more where several are computed at once
 PIXELS = 96 * 96  # of the part of a frame; four times as many until it takes long enough
@@ -43,7 +40,7 @@ class Cost:
         """One line."""
         return (
             f"about {duration(self.seconds)} on this machine; the result about {readable(self.size)}, "
-            f"and while it is made about {readable(self.disk)} of disk"
+            f"disk space for the work about {readable(self.disk)}"
         )
 
 
@@ -74,20 +71,6 @@ def cost_of(speed: Speed, source: SourceInfo, spec: RunSpec, *, frames: int, com
         result_pixels=spec.video.width * spec.video.height,
         workers=spec.machine.workers,
     )
-
-
-def expected_frames(source: SourceInfo, read: ReadSpec) -> int | None:
-    """Frames of the result by what the file declares; None where it declares no length."""
-    video = source.video
-    seconds = video.duration or source.duration
-    if seconds is None and video.frames is not None:
-        seconds = video.frames / video.frame_rate
-    if seconds is None:
-        return None
-    left = max(Fraction(0), seconds - Fraction(read.start))
-    left = left if read.duration is None else min(left, Fraction(read.duration))
-    _, rate = clock_of(read.fields, video)  # after deinterlacing or inverse telecine
-    return round(left * rate)
 
 
 def sample_segment(source: SourceInfo, spec: RunSpec) -> Segment:

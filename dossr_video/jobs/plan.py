@@ -7,7 +7,6 @@ import json
 from array import array
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from fractions import Fraction
 from functools import reduce
 from itertools import pairwise
 from operator import and_
@@ -25,9 +24,8 @@ from dossr_video.video.info import SourceInfo, VideoInfo
 from dossr_video.video.inspect.borders import Borders, black_borders, picture_area
 from dossr_video.video.inspect.content import sample_content
 from dossr_video.video.read.damage import Damage
-from dossr_video.video.read.frame import Frame
 from dossr_video.video.read.pyav import VideoReader
-from dossr_video.video.read.reader import ReadSpec, open_reader
+from dossr_video.video.read.reader import frames_within, open_reader
 
 FORMAT = 7  # of plan.json; raised when an older program could not read it
 
@@ -126,7 +124,7 @@ def make_plan(source: SourceInfo, spec: RunSpec, *, on_frame: Callable[[int], No
 
     def lumas(reader: VideoReader) -> Iterator[Luma]:
         before, kept = b"", None
-        for frame in _within(reader, spec.read):
+        for frame in frames_within(reader, spec.read):
             digest = frame.digest()
             duplicate = digest == before
             if spec.temporal.dedupe and not duplicate:
@@ -164,21 +162,6 @@ def _common(borders: Sequence[Borders | None]) -> Borders:
     """The borders that are black in every frame, but for frames that are all black."""
     found = [black for black in borders if black is not None]
     return reduce(and_, found) if found else Borders()
-
-
-def _within(reader: VideoReader, spec: ReadSpec) -> Iterator[Frame]:
-    """The frames between --start and --duration, counted from the first frame of the file."""
-    # As decimal numbers: the float nearest to 0.4 is larger than 0.4, and would skip the frame at 0.4 s.
-    start = Fraction(str(spec.start))
-    stop = None if spec.duration is None else start + Fraction(str(spec.duration))
-    origin: int | None = None
-    for frame in reader.frames():
-        origin = frame.pts if origin is None else origin
-        seconds = (frame.pts - origin) * reader.time_base
-        if stop is not None and seconds >= stop:
-            return
-        if seconds >= start:
-            yield frame
 
 
 def cut_into_segments(

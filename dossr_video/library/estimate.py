@@ -10,7 +10,7 @@ from typing import Any
 
 from dossr_video.errors import DossrError, Interrupted, SourceError
 from dossr_video.jobs.child import Child, Here
-from dossr_video.jobs.estimate import Speed, expected_frames, measure, sample_segment
+from dossr_video.jobs.estimate import Speed, measure, sample_segment
 from dossr_video.jobs.execute.executor import Executor
 from dossr_video.jobs.execute.local import LocalExecutor
 from dossr_video.jobs.progress import Item, OnProgress, Progress, no_progress
@@ -22,7 +22,7 @@ from dossr_video.settings import Settings
 from dossr_video.video.inspect.fields import quick_spans
 from dossr_video.video.inspect.processing import analyse, output_size
 from dossr_video.video.read.probe import probe
-from dossr_video.video.read.reader import ReadSpec, open_reader
+from dossr_video.video.read.reader import ReadSpec, expected_frames, open_reader
 
 
 @dataclass(frozen=True)
@@ -153,7 +153,7 @@ def _measure(
             raise _stopped()
         on_progress(Progress("measuring, probing", frames, item=item))
 
-    info = probe(piece.path, max_pixels=settings.max_pixels)
+    info = probe(piece.path, max_pixels=settings.max_pixels, fps=settings.frame_rate)
     processing = analyse(info, settings, target=piece.target, on_frame=show)
     spec = resolve(settings, info, processing, piece.target, worker=executor.info, workers=executor.workers)
     speed = measure(sample_segment(info, spec), info, spec, executor, cancelled=cancelled)

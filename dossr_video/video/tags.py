@@ -31,6 +31,18 @@ LUMA_WEIGHTS = {  # (red, blue) of each matrix: ITU-T H.273 table 4
 }
 HDR_TRANSFERS = frozenset({"smpte2084", "arib-std-b67"})  # PQ and HLG
 
+_WORDS = {
+    "bt709": "BT.709", "bt470bg": "BT.601 (625 lines)", "smpte170m": "BT.601 (525 lines)", "smpte240m": "SMPTE 240M",
+    "bt2020": "BT.2020", "bt2020nc": "BT.2020", "bt2020c": "BT.2020 constant luminance", "bt2020-10": "BT.2020",
+    "bt2020-12": "BT.2020", "smpte2084": "PQ (HDR)", "arib-std-b67": "HLG (HDR)", "iec61966-2-1": "sRGB",
+    "smpte432": "Display P3", "smpte431": "DCI-P3", "gbr": "RGB", "tv": "limited range", "pc": "full range",
+}  # fmt: skip
+
+
+def in_words(tag: str) -> str:
+    """A tag as standards call it; FFmpeg's name where there is no other."""
+    return _WORDS.get(tag, tag)
+
 
 @dataclass(frozen=True)
 class ColorInfo:
@@ -46,6 +58,18 @@ class ColorInfo:
     def hdr(self) -> bool:
         """Whether values above reference white are coded (PQ or HLG)."""
         return self.transfer in HDR_TRANSFERS
+
+    def describe(self) -> str:
+        """In words: `BT.709, limited range`, or `matrix BT.601 (525 lines); not tagged: primaries, transfer, range`."""
+        named = {"primaries": self.primaries, "transfer": self.transfer, "matrix": self.matrix}
+        words = {name: in_words(tag) for name, tag in named.items() if tag is not None}
+        alike = len(words) == 3 and len(set(words.values())) == 1
+        told = [words["matrix"]] if alike else [f"{name} {word}" for name, word in words.items()]
+        told += [in_words(self.range)] if self.range else []
+        missing = [name for name, tag in {**named, "range": self.range}.items() if tag is None]
+        if not told or not missing:
+            return ", ".join(told) or "not tagged"
+        return f"{', '.join(told)}; not tagged: {', '.join(missing)}"
 
     def resolved(self, *, width: int, height: int) -> ColorInfo:
         """These tags, with missing matrix, range and chroma location filled in as players do.

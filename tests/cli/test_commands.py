@@ -194,6 +194,32 @@ def test_probe_with_a_target_prints_what_a_run_would_do(run: Run, tmp_path: Path
     assert json.loads(report.read_text())["settings"] == settings
 
 
+def test_probe_tells_size_frames_shots_and_preset_in_words_and_the_cost_with_a_target(
+    run: Run, tmp_path: Path, sample: Path
+) -> None:
+    text = run("probe", sample).stdout
+    assert "MP4 / QuickTime (mov), 56.0 kB, 0:00:02, 2 streams" in text
+    assert "about 50 frames are written" in text
+    assert "colour: not tagged; BT.601 and limited range assumed, as players do" in text
+    assert "preset: none, the defaults suit it" in text
+    assert "work:" not in text
+    text = run("probe", sample, tmp_path / "o.mp4", "--model", "bicubic", "--shots").stdout
+    assert "50 frames are written, in 2 shots" in text
+    assert "result: mp4: libx264 crf 16, 832x352" in text
+    assert "work: about" in text
+    data = json.loads(run("probe", sample, tmp_path / "o.mp4", "--model", "bicubic", "--shots", "--json").stdout)
+    assert data["source"]["container"] == "mov,mp4,m4a,3gp,3g2,mj2"
+    assert (data["frames"], data["shots"], data["preset"]) == (50, 2, None)
+    assert data["estimate"]["disk"] == 2 * data["estimate"]["size"] > 0
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_probe_suggests_a_preset(run: Run, sample: Path, tmp_path: Path) -> None:
+    lossless = tmp_path / "master.mkv"
+    run(sample, lossless, "--model", "bicubic", "--duration", "0.2", "--encoder", "ffv1", "--quiet")
+    assert "preset: --preset archive-master suits it: the source is lossless" in run("probe", lossless).stdout
+
+
 def test_progress_without_a_terminal_is_plain_lines(run: Run, tmp_path: Path, sample: Path) -> None:
     result = run(sample, tmp_path / "o.mp4", "--model", "bicubic", "--duration", "0.4")
     assert result.returncode == 0, result.stderr

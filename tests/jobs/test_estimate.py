@@ -10,7 +10,7 @@ import pytest
 
 from dossr_video.errors import SourceError
 from dossr_video.jobs import run
-from dossr_video.jobs.estimate import Speed, cost_of, duration, expected_frames, measure, sample_segment
+from dossr_video.jobs.estimate import Speed, cost_of, duration, measure, sample_segment
 from dossr_video.jobs.execute.executor import Callbacks, Task
 from dossr_video.jobs.execute.local import LocalExecutor
 from dossr_video.jobs.progress import Progress
@@ -21,6 +21,7 @@ from dossr_video.settings import Settings
 from dossr_video.video.info import SourceInfo
 from dossr_video.video.inspect.processing import analyse
 from dossr_video.video.read.probe import probe
+from dossr_video.video.read.reader import expected_frames
 
 
 @pytest.fixture(scope="module")

@@ -6,10 +6,11 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Literal
 
 from dossr_video.settings import SourceSettings
-from dossr_video.video.info import SourceInfo, VideoInfo
+from dossr_video.video.info import SourceInfo, VideoInfo, fps
 from dossr_video.video.inspect.content import ShotFields, analyse_shots, sample_content
 from dossr_video.video.read.deinterlace import FILM_SHARE, FieldCounts, FieldPlan, FieldSpan
 
+ORDERS = {"tff": "top field first", "bff": "bottom field first"}
 NTSC = range(2995, 3002)  # hundredths of a frame per second: rates with 3:2 pulldown
 PULLDOWN = (0.3, 0.5)  # share of frames with a repeated field; nominally two of five
 MAJORITY = 3  # ratio of frames that decides
@@ -80,8 +81,14 @@ def _treated(plan: FieldPlan | None) -> str:
     if plan is None:
         return "not deinterlaced"
     if plan.mode == "film":
-        return f"inverse telecine ({plan.order})"
-    return f"deinterlaced, a frame per {plan.mode} ({plan.order})"
+        return f"inverse telecine, {ORDERS[plan.order]}"
+    return f"deinterlaced, one frame per {plan.mode}, {ORDERS[plan.order]}"
+
+
+def _rate(plan: FieldPlan, video: VideoInfo) -> str:
+    if plan.mode == "film":
+        return fps(video.frame_rate * FILM_SHARE)
+    return f"one frame per {plan.mode}: {fps(video.frame_rate * (2 if plan.mode == 'field' else 1))}"
 
 
 def decide_fields(
@@ -91,30 +98,31 @@ def decide_fields(
     declared = _declared(video, counts)
     order = _order(video, counts)
     said = "declared interlaced" if declared else "declared progressive"
-    seen = (
-        f"{said}; of {counts.moving} moving frames {counts.tff} look top field first, {counts.bff} bottom field first"
-    )
+    combed = counts.tff + counts.bff
+    seen = f"{said}; {combed} of {counts.moving} moving frames look interlaced"
+    first = ORDERS[order]
 
     def words(found: str, done: str) -> tuple[str, str]:
         return f"{found} ({seen})", done
 
     if settings.deinterlace in ("frame", "field"):
         plan = FieldPlan(settings.deinterlace, order)
-        return plan, words("as requested", f"deinterlaced with bwdif, {order}, a frame per {settings.deinterlace}")
+        return plan, words("as requested", f"deinterlaced with bwdif, {first}, {_rate(plan, video)}")
     if settings.deinterlace == "off":
         return None, words("as requested", "not deinterlaced")
     if settings.cadence == "film" or (settings.cadence == "auto" and _is_pulldown(video, counts)):
-        rate = float(video.frame_rate * FILM_SHARE)
-        return FieldPlan("film", order), words(
-            f"3:2 pulldown: {counts.repeated} frames repeat a field",
-            f"inverse telecine, {order}, to {rate:.3f} frames per second",
+        plan = FieldPlan("film", order)
+        return plan, words(
+            f"film with 3:2 pulldown: {counts.repeated} frames repeat a field",
+            f"the film's frames are restored (inverse telecine, {first}), {_rate(plan, video)}",
         )
     if declared and counts.progressive > MAJORITY * (counts.tff + counts.bff):
         return None, words("flagged as interlaced, but the content is progressive (PsF)", "not deinterlaced")
     if declared or _is_combed(counts):
-        return FieldPlan("field", order), words(
-            "interlaced" if declared else "interlaced, not flagged",
-            f"deinterlaced with bwdif, {order}, a frame per field: {float(video.frame_rate * 2):.3f} per second",
+        plan = FieldPlan("field", order)
+        return plan, words(
+            f"interlaced, {first}" if declared else f"interlaced, {first}, not flagged",
+            f"deinterlaced with bwdif, {_rate(plan, video)}",
         )
     return None, words("progressive", "not deinterlaced")
 

@@ -20,6 +20,7 @@ from dossr_video.video.mux.trial import trial
 from dossr_video.video.read.deinterlace import FieldSpan
 from dossr_video.video.read.reader import ReadSpec, open_reader
 from dossr_video.video.read.timeline import parts_of
+from dossr_video.video.tags import ColorInfo, in_words
 from dossr_video.video.write.containers import Container, container_of
 from dossr_video.video.write.encoders import picture_losses
 from dossr_video.video.write.writer import VideoSpec, make_spec
@@ -99,7 +100,7 @@ def analyse(
         *_light(content, deflicker=settings.deflicker),
         *_detail(content, restoration),
         *_grain(content, restoration),
-        *_colour(source.video),
+        *_colour(source.video, None if video is None else video.color),
         *_changes(content),
         *_time(source),
         *(() if video is None else _side_data(content, source.video, video)),
@@ -192,10 +193,17 @@ def _detail(content: ContentAnalysis, restoration: RestorationSpec) -> list[Find
     return [Finding("detail", f"detail to about {content.detail:.2f} of the pixel grid", done)]
 
 
-def _colour(video: VideoInfo) -> list[Finding]:
+def _colour(video: VideoInfo, written: ColorInfo | None) -> list[Finding]:
     color, meant = video.color, video.resolved_color
-    tags = "/".join(tag or "untagged" for tag in (color.primaries, color.transfer, color.matrix, color.range))
-    found = [Finding("colour", tags, f"converted with {meant.matrix}, {meant.range} range; the same tags are written")]
+    guesses = []
+    if meant.matrix and color.matrix != meant.matrix:
+        guesses.append("BT.601" if meant.matrix == "smpte170m" else in_words(meant.matrix))
+    if meant.range and color.range != meant.range:
+        guesses.append(in_words(meant.range))
+    assumed = f"{' and '.join(guesses)} assumed, as players do; " if guesses else ""
+    same = written is None or (written.matrix, written.range) == (color.matrix, color.range)
+    tags = "the same tags are written" if same or written is None else f"written as {written.describe()}"
+    found = [Finding("colour", color.describe(), assumed + tags)]
     if color.hdr:
         found.append(Finding("colour", "high dynamic range", "kept, with its HDR metadata where the encoder writes it"))
     if video.bit_depth > 8:

@@ -329,6 +329,13 @@ def _channel_layout(context: Any) -> tuple[int | None, str | None]:
     return layout.nb_channels or None, layout.name
 
 
+def container_name(names: str) -> str:
+    """A container in words, from FFmpeg's name or names of its format: `Matroska / WebM (matroska)`."""
+    name = names.split(",")[0]
+    long_name = "MP4 / QuickTime" if name == "mov" else av.ContainerFormat(name, "r").long_name.split(" (")[0]
+    return f"{long_name} ({name})"
+
+
 def ffmpeg_version() -> str:
     """Of the FFmpeg that decodes and encodes."""
     return str(av.ffmpeg_version_info)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -9,7 +10,8 @@ from typing import Literal
 
 from dossr_video.video.info import SourceInfo
 from dossr_video.video.read.decord import DecordReader, refused
-from dossr_video.video.read.deinterlace import FieldSpan
+from dossr_video.video.read.deinterlace import FieldSpan, clock_of
+from dossr_video.video.read.frame import Frame
 from dossr_video.video.read.probe import MAX_PIXELS, probe
 from dossr_video.video.read.pyav import PyavReader, VideoReader
 
@@ -43,3 +45,32 @@ def open_reader(source: str | Path | SourceInfo, spec: ReadSpec) -> VideoReader:
     if spec.fields:
         raise refused(source.path, "it must be deinterlaced")
     return DecordReader(source, max_pixels=spec.max_pixels)
+
+
+def frames_within(reader: VideoReader, spec: ReadSpec) -> Iterator[Frame]:
+    """The frames that are processed: between --start and --duration, counted from the first frame of the file."""
+    # As decimal numbers: the float nearest to 0.4 is larger than 0.4, and would skip the frame at 0.4 s.
+    start = Fraction(str(spec.start))
+    stop = None if spec.duration is None else start + Fraction(str(spec.duration))
+    origin: int | None = None
+    for frame in reader.frames():
+        origin = frame.pts if origin is None else origin
+        seconds = (frame.pts - origin) * reader.time_base
+        if stop is not None and seconds >= stop:
+            return
+        if seconds >= start:
+            yield frame
+
+
+def expected_frames(source: SourceInfo, read: ReadSpec) -> int | None:
+    """Frames of the result by what the file declares; None where it declares no length."""
+    video = source.video
+    seconds = video.duration or source.duration
+    if seconds is None and video.frames is not None:
+        seconds = video.frames / video.frame_rate
+    if seconds is None:
+        return None
+    left = max(Fraction(0), seconds - Fraction(read.start))
+    left = left if read.duration is None else min(left, Fraction(read.duration))
+    _, rate = clock_of(read.fields, video)  # after deinterlacing or inverse telecine
+    return round(left * rate)

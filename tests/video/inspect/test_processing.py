@@ -129,8 +129,9 @@ def test_losses_are_named_and_strict_refuses_them(media):
 def test_the_explanation_is_plain_and_complete(media):
     processing = analyse(probe(media("pal_tff.mpg")), Settings.of({}), target=Path("x.mp4"))
     text = "\n".join(processing.explain())
-    assert "interlaced" in text
-    assert "a frame per field: 50.000 per second" in text
+    assert "interlaced, top field first" in text
+    assert "deinterlaced with bwdif, one frame per field: 50 fps" in text
+    assert "BT.601 assumed, as players do; written as matrix BT.601 (525 lines)" in text
     assert "pixels of 16:15; signalled in metadata" in text
     assert asdict(processing.read)["fields"] == ({"start": None, "plan": {"mode": "field", "order": "tff"}},)
 
