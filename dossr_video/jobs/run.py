@@ -40,6 +40,22 @@ from dossr_video.video.read.probe import probe
 from dossr_video.video.write.writer import check_target
 
 
+class Record:
+    """Told of the course of a job while its folder is held, so that nobody else works on it. This one takes no notes.
+
+    What it raises ends the job.
+    """
+
+    def begins(self) -> None:
+        """Nobody else works on the job from here on."""
+
+    def is_whole(self, report: Report) -> None:
+        """The result is about to get its name."""
+
+    def is_named(self, report: Report) -> None:
+        """The result has its name; the folder is about to go."""
+
+
 def run_job(
     source: str | Path,
     target: str | Path,
@@ -48,7 +64,7 @@ def run_job(
     force: bool = False,
     restart: bool = False,
     on_progress: OnProgress = no_progress,
-    on_result: Callable[[Report], None] = lambda report: None,
+    record: Record = Record(),  # noqa: B008 - it holds nothing
     cancelled: Callable[[], bool] = lambda: False,
     executor: Executor | None = None,
 ) -> Report:
@@ -66,7 +82,7 @@ def run_job(
         force: Whether a target that exists is overwritten.
         restart: Whether to drop what an earlier run finished.
         on_progress: Called with each Progress event, from one thread at a time.
-        on_result: Called when the result is whole, before it gets its name.
+        record: Told of the course of the job.
         cancelled: Asked now and then; once it says so, the running segments are finished and Interrupted is raised.
         executor: Runs the segments; made for the same model and machine settings, it serves several jobs and loads the
             model once. None: this machine.
@@ -88,7 +104,7 @@ def run_job(
     here = local(source) or fetched(str(source), fetching)
     there = local(target) or cached(str(target))
     request = _Request(
-        here, there, settings, force, restart, on_progress, on_result, cancelled, executor, source_url, target_url
+        here, there, settings, force, restart, on_progress, record, cancelled, executor, source_url, target_url
     )
     report = request.run()
     for url, path in ((source_url, here), (target_url, there)):
@@ -107,7 +123,7 @@ class _Request:
     force: bool
     restart: bool
     on_progress: OnProgress
-    on_result: Callable[[Report], None]
+    record: Record
     cancelled: Callable[[], bool]
     executor: Executor | None
     source_url: str | None  # for machines that do not see `source`
@@ -125,9 +141,10 @@ class _Request:
             self.on_progress(Progress("probing", warnings=warnings))
         folder = JobFolder.beside(self.target, suffix=processing.video.segment_suffix)
         with write_errors(self.target.parent), folder.held():
+            self.record.begins()
             if self.restart:
                 folder.clear()
-            report = _completed(folder, self.target)
+            report = completed(folder, self.target)
             if report is None:
                 check_target(self.target, self.settings, force=self.force)
             job = self._job(folder, source, processing)
@@ -136,8 +153,9 @@ class _Request:
                     folder.clear()
                     check_target(self.target, self.settings, force=self.force)
                 report = job.run()
-                self.on_result(report)
+                self.record.is_whole(report)
                 self._name(folder.joined(self.target))
+            self.record.is_named(report)
             folder.remove()
         return report
 
@@ -175,7 +193,7 @@ def _now() -> str:
     return datetime.now(timezone.utc).isoformat(timespec="seconds")
 
 
-def _completed(folder: JobFolder, target: Path) -> Report | None:
+def completed(folder: JobFolder, target: Path) -> Report | None:
     """The report of a run that was cut off after its result had its name and before its folder was gone."""
     if not (folder.report.exists() and target.is_file()):
         return None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -19,7 +21,7 @@ from dossr_video.jobs.progress import OnProgress, Progress
 from dossr_video.jobs.report import Report
 from dossr_video.jobs.resolve import resolve_sampling, worker_spec
 from dossr_video.jobs.resources import write_errors
-from dossr_video.jobs.run import run_job
+from dossr_video.jobs.run import Record, completed, run_job
 from dossr_video.library.catalogue import Catalogue, Entry
 from dossr_video.library.files import Library
 from dossr_video.library.pages import write_page, write_report
@@ -132,42 +134,31 @@ class FileWork:
 
     def _claimed(self, source: Path, target: Path, on_progress: OnProgress, cancelled: Callable[[], bool]) -> Outcome:
         entry, catalogue = self.entry(source), Catalogue(self.library.results)
-        before = catalogue.claim(entry, unless=lambda known: known.covers(entry) and target.exists())
+        before = catalogue.get(entry.source)
         if before is not None and before.covers(entry) and target.exists():
+            _remove_leftover(target)
             return Outcome(source, target, "unchanged")
         self._check_owner(catalogue, entry, target)
-        ours = False
-        if before is not None and target.is_file():
-            now = sha256(target)
-            ours = self._is_ours(before, target, now)
-            if _was_cut_off(before, entry, now) and not JobFolder.beside(target, suffix="").path.exists():
-                size = target.stat().st_size
-                done = replace(before, state="done", finished=time.time(), result_size=size, result_sha256=now)
-                catalogue.put(replace(done, coming=None))
-                return Outcome(source, target, "done", frames=before.frames)
+        ours = before is not None and target.is_file() and self._is_ours(before, target, sha256(target))
         with write_errors(self.library.results):
             target.parent.mkdir(parents=True, exist_ok=True)
-
-        def note(report: Report) -> None:
-            """Before the result has its name: whoever finds it after a crash knows it by this."""
-            catalogue.put(replace(entry.after(before), frames=report.frames, coming=report.target.sha256))
-
-        report = run_job(
-            source,
-            target,
-            self.settings,
-            force=self.force or ours,
-            restart=self.restart,
-            on_progress=on_progress,
-            on_result=note,
-            cancelled=cancelled,
-            executor=self.executor,
-        )
-        write_report(report, target, on_progress)
+        try:
+            report = run_job(
+                source,
+                target,
+                self.settings,
+                force=self.force or ours,
+                restart=self.restart,
+                on_progress=on_progress,
+                record=_CatalogueRecord(catalogue, entry, target, on_progress),
+                cancelled=cancelled,
+                executor=self.executor,
+            )
+        except _DoneMeanwhile:
+            return Outcome(source, target, "unchanged")
         if report.damage:
             places = tuple(f"the source is damaged {place}" for place in report.damage)
             on_progress(Progress("reporting", report.frames, report.frames, warnings=places))
-        catalogue.put(_with_result(entry, report))
         return Outcome(source, target, "done", frames=report.frames)
 
     def _check_owner(self, catalogue: Catalogue, entry: Entry, target: Path) -> None:
@@ -192,18 +183,44 @@ class FileWork:
         raise TargetError(f"{target} was changed since it was made", hint="move it away, or overwrite it with --force")
 
 
-def _with_result(entry: Entry, report: Report) -> Entry:
-    result = report.target
-    return replace(
-        entry,
-        state="done",
-        finished=time.time(),
-        frames=report.frames,
-        result_size=result.size,
-        result_sha256=result.sha256,
-    )
+class _DoneMeanwhile(Exception):
+    """Another process has done the file before the job could begin."""
 
 
-def _was_cut_off(before: Entry, wanted: Entry, now: str) -> bool:
-    """Whether the run before ended after its result had its name, and before the catalogue knew."""
-    return before.coming == now and replace(before, state="done").covers(wanted)
+@dataclass
+class _CatalogueRecord(Record):
+    """Notes a job in the catalogue while its folder is held: so the catalogue says "done" before others may begin."""
+
+    catalogue: Catalogue
+    entry: Entry
+    target: Path
+    on_progress: OnProgress
+
+    def begins(self) -> None:
+        before = self.catalogue.claim(self.entry, unless=self._is_done)
+        if before is not None and self._is_done(before):
+            raise _DoneMeanwhile
+        self.entry = self.entry.after(before)
+
+    def _is_done(self, known: Entry) -> bool:
+        return known.covers(self.entry) and self.target.exists()
+
+    def is_whole(self, report: Report) -> None:
+        """Whoever finds the result after a crash knows it by this."""
+        self.catalogue.put(replace(self.entry, frames=report.frames, coming=report.target.sha256))
+
+    def is_named(self, report: Report) -> None:
+        write_report(report, self.target, self.on_progress)
+        result = report.target
+        done = replace(self.entry, state="done", finished=time.time(), frames=report.frames, coming=None)
+        self.catalogue.put(replace(done, result_size=result.size, result_sha256=result.sha256))
+
+
+def _remove_leftover(target: Path) -> None:
+    """Remove the folder of a complete job that was killed before it had done so."""
+    folder = JobFolder.beside(target, suffix="")
+    if not os.path.lexists(folder.path):
+        return
+    with contextlib.suppress(OSError, DossrError), folder.held():  # else it is in use, or not of a job
+        if completed(folder, target) is not None:
+            folder.remove()
