@@ -561,8 +561,8 @@ def test_a_result_that_is_not_what_was_promised_gets_no_name(
     clip: Path, tiny: Settings, content: Content, whole: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     target = tmp_path / "out.mp4"
-    broken = Proof((Check("frames", False, "53 of 54"),), "kept: nothing")
-    monkeypatch.setattr("dossr_video.jobs.join.prove", lambda *arguments, **options: broken)
+    broken = Proof((Check("frames", False, "53 of 54"),), "kept: nothing", ())
+    monkeypatch.setattr("dossr_video.jobs.proving.prove", lambda *arguments, **options: broken)
     with pytest.raises(ProofError, match="53 of 54"):
         run_job(clip, target, tiny)
     kept = ["out.failed-proof.mp4", "out.failed-proof.mp4.json"]
