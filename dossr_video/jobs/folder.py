@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import shutil
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -110,11 +110,13 @@ class JobFolder:
 
     def _require_ours(self) -> None:
         """A folder of that name may hold anything, or be a link to it."""
-        if not os.path.lexists(self.path):
+        try:
+            mode = self.path.lstat().st_mode
+            if not stat.S_ISDIR(mode):
+                raise self._foreign("a link" if stat.S_ISLNK(mode) else "a file")
+            entries = list(self.path.iterdir())
+        except FileNotFoundError:  # nothing there, or gone just now: another process has finished
             return
-        if self.path.is_symlink() or not self.path.is_dir():
-            raise self._foreign("a link" if self.path.is_symlink() else "a file")
-        entries = list(self.path.iterdir())
         if any(entry.is_symlink() for entry in entries):
             raise self._foreign("a folder with links in it")
         # A run that was killed before its lock had its content has left nothing else.

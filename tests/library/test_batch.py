@@ -349,6 +349,24 @@ def test_two_processes_share_a_library(folder: Path, tiny: Settings, tmp_path: P
     assert {entry.state for entry in Catalogue(tmp_path / "out").entries()} == {"done"}
 
 
+def test_a_folder_that_another_process_removes_at_this_moment_is_no_fault(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = JobFolder.beside(tmp_path / "out.mp4", suffix=".mp4")
+    folder.path.mkdir()
+    look = Path.lstat
+
+    def lstat(self: Path) -> os.stat_result:
+        found = look(self)
+        if self == folder.path:
+            folder.path.rmdir()
+        return found
+
+    monkeypatch.setattr(Path, "lstat", lstat)
+    with folder.held():
+        assert folder.lock.exists()
+
+
 def test_ctrl_c_between_files_and_on_again(
     folder: Path, tiny: Settings, executor: LocalExecutor, tmp_path: Path
 ) -> None:
