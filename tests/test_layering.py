@@ -55,7 +55,7 @@ ALLOWED = {
     | {"video", "video.read", "video.write"},
     "jobs": {"heap", "jobs.execute", "models", "pipeline", "quality", "runspec", "segments", "temporal"} | VIDEO,
     "library": {"jobs", "jobs.execute", "report"} | VIDEO,
-    "report": {"jobs", "quality", "temporal", "video", "video.inspect", "video.read"},
+    "report": {"jobs", "quality", "temporal", "video", "video.inspect", "video.read", "video.write"},
     "quality": {"segments", "temporal", "video.write"},
     "training": {"color", "diffusion", "models", "models.compact", "models.dossr", "models.large", "temporal"}
     | {"quality", "video.write"},

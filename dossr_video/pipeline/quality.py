@@ -12,14 +12,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from dossr_video.quality.faults import faults_in, line_in
-from dossr_video.quality.track import Columns, Plane
+from dossr_video.quality.track import SIDE, Columns, Plane, sharpness
 from dossr_video.segments import Fault, Quality
 from dossr_video.video.info import VideoInfo
 from dossr_video.video.mux.likeness import Likeness, small_size
 
 Picture = NDArray[np.float32]  # (H, W, 3) RGB, 0 ... 255
 
-SIDE = 640  # pixels of the longer side, at most: unrest of detail shows, and a frame costs some milliseconds
 LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 
 
@@ -37,7 +36,7 @@ class QualityWatch:
         self._deflicker = deflicker
         self._likeness = Likeness(video, deflicker=deflicker)
         self._waiting: deque[tuple[int, Picture]] = deque()  # noted on the reader's thread, taken on the writer's
-        self._source, self._result = Columns(self._size), Columns(self._size)
+        self._source, self._result = Columns(), Columns()
         self._frames: list[int] = []
         self._lead_in = 0
         self._difference = np.zeros(self._size[::-1], np.float64)  # sum of result minus source
@@ -52,8 +51,8 @@ class QualityWatch:
             index, source = self._waiting.popleft()
             result = _small(picture, self._size)
             before, after = source @ LUMA, result @ LUMA
-            self._source.add(index, before, None)
-            self._result.add(index, after, before)
+            self._source.add(index, before, None, sharpness=sharpness(before))
+            self._result.add(index, after, before, sharpness=sharpness(after))
             self._frames.append(index)
             if shown:
                 self._difference += after - before

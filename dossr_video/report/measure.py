@@ -3,33 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from itertools import pairwise
-
-import numpy as np
 
 from dossr_video.errors import SourceError
-from dossr_video.quality.track import Columns, Plane, Track, Values, full_range
+from dossr_video.quality.track import Luma8, Measured, Watch
 from dossr_video.report.moments import frames_from
 from dossr_video.temporal.shots import Luma, find_shots
 from dossr_video.video.read.frame import Frame
 from dossr_video.video.read.pyav import VideoReader
-
-
-@dataclass(frozen=True, eq=False)
-class Measured:
-    """The source and its results, all counted by the source's frames."""
-
-    seconds: Values  # from the first frame
-    shots: tuple[range, ...]
-    tracks: tuple[Track, ...]  # the source's first
-
-    def shot_of(self, frame: int) -> int:
-        return next(number for number, shot in enumerate(self.shots) if frame in shot)
-
-    def frame_at(self, seconds: float) -> int:
-        """The nearest frame."""
-        return int(np.abs(self.seconds - seconds).argmin())
 
 
 def measure(
@@ -54,9 +34,8 @@ def measure(
         SourceError: A file has no frame.
     """
     followers = [_Follower(result) for result in results]
-    size = max(((r.info.video.width, r.info.video.height) for r in (source, *results)), key=lambda s: s[0] * s[1])
-    columns = [Columns(size) for _ in (source, *results)]
-    seconds: list[float] = []
+    readers = (source, *results)
+    watch = Watch([(reader.info.video.width, reader.info.video.height) for reader in readers])
 
     def lumas() -> Iterator[Luma]:
         origin: int | None = None
@@ -66,21 +45,16 @@ def measure(
             shown = [follower.at(now) for follower in followers]
             if not any(shown):
                 return
-            seconds.append(now)
-            columns[0].add(frame.pts, _luma(frame, source), None)
-            for column, result, reader in zip(columns[1:], shown, results, strict=True):
-                if result is None:
-                    column.skip()
-                else:
-                    column.add(result.pts, _luma(result, reader), columns[0].last)
+            pairs = zip(shown, results, strict=True)
+            pictures = [None if made is None else (made.pts, _luma(made, reader)) for made, reader in pairs]
+            watch.add(now, (frame.pts, _luma(frame, source)), pictures)
             yield frame.luma_small()
-            on_frame(len(seconds))
+            on_frame(len(watch))
 
     starts = list(find_shots(lumas()))
     if not starts:
         raise SourceError(f"{source.info.path} has no frame to compare", hint="compare files that hold moving pictures")
-    shots = tuple(range(first, stop) for first, stop in pairwise([*starts, len(seconds)]))
-    return Measured(np.array(seconds), shots, tuple(column.track(starts) for column in columns))
+    return watch.measured(starts)
 
 
 class _Follower:
@@ -106,5 +80,5 @@ class _Follower:
         return (frame.pts - self._first) * self._unit
 
 
-def _luma(frame: Frame, reader: VideoReader) -> Plane:
-    return full_range(frame.luma(), limited=reader.info.video.resolved_color.range == "tv")
+def _luma(frame: Frame, reader: VideoReader) -> Luma8:
+    return Luma8(frame.luma(), limited=reader.info.video.resolved_color.range == "tv")

@@ -15,10 +15,12 @@ from dossr_video.errors import TargetError
 from dossr_video.jobs import durable
 from dossr_video.jobs.resources import write_errors
 from dossr_video.names import shown
-from dossr_video.report.measure import Measured, measure
+from dossr_video.quality.track import Measured
+from dossr_video.report.excerpts import Excerpt, excerpts
+from dossr_video.report.measure import measure
 from dossr_video.report.places import Place, find_places
 from dossr_video.report.plots import LEFT, RIGHT, clock, line_plot, time_end
-from dossr_video.report.stills import FULL, Still, choose, colored, shape, take
+from dossr_video.report.stills import FULL, Still, by_interest, choose, colored, shape, take
 from dossr_video.video.info import fps
 from dossr_video.video.read.pyav import VideoReader
 
@@ -67,7 +69,7 @@ PLOTS = {
     ),
     "sharpness": (
         "Sharpness",
-        "Mean absolute difference between luma and its blur, at the size of the largest file; noise counts too.",
+        "Mean absolute difference between luma and its blur, in the middle of the largest file; noise counts too.",
     ),
     "flicker": (
         "Flicker",
@@ -85,6 +87,7 @@ def write_page(
     title: str,
     details: Details | None = None,
     start: float = 0.0,
+    measured: Measured | None = None,
     on_frame: Callable[[int], None] = lambda count: None,
 ) -> None:
     """Write `page` about the source, the first of the versions, and its results.
@@ -95,6 +98,7 @@ def write_page(
         title: Of the page.
         details: What else is known about the result.
         start: Seconds of the source before the results begin.
+        measured: How they compare, where that is known already; None: all files are read for it.
         on_frame: Called with the number of frames that are measured.
 
     Raises:
@@ -103,11 +107,12 @@ def write_page(
     """
     details = details or Details()
     readers = [version.reader for version in versions]
-    measured = measure(readers[0], readers[1:], start=start, on_frame=on_frame)
+    measured = measured or measure(readers[0], readers[1:], start=start, on_frame=on_frame)
     names = [version.name for version in versions]
     places = find_places(measured, names, details.damage)
     marks = {place.frame: place.kind for place in places}
-    stills = take(measured, readers, choose(measured, places), marks)
+    chosen = choose(measured, places)
+    stills = take(measured, readers, chosen, marks)
     end = time_end(measured)
     render(
         page,
@@ -116,6 +121,7 @@ def write_page(
         names=names,
         size=max((shape(reader.info.video) for reader in readers), key=lambda size: size[0] * size[1]),
         stills=stills,
+        films=excerpts(names, measured, readers, by_interest(measured, chosen, marks)),
         details=details,
         places=_places(measured, stills, places),
         files=[_file(version) for version in versions],
@@ -134,6 +140,7 @@ def render(
     size: tuple[int, int],
     stills: Sequence[Still],
     details: Details,
+    films: Sequence[Excerpt] = (),
     places: Sequence[dict[str, Any]] = (),
     files: Sequence[dict[str, str]] = (),
     plots: Sequence[dict[str, Any]] = (),
@@ -149,6 +156,7 @@ def render(
         width=size[0],
         height=size[1],
         stills=stills,
+        films=films,
         details=details,
         places=places,
         files=files,

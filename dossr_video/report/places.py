@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 
 from dossr_video.quality.faults import faults_in, held_frames
-from dossr_video.report.measure import Measured
+from dossr_video.quality.track import Measured
 
 MOST = 60  # places told; a result that is wrong everywhere need not be listed frame by frame
 

@@ -15,8 +15,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from dossr_video.quality.track import Values
-from dossr_video.report.measure import Measured
+from dossr_video.quality.track import Measured, Values
 
 WIDTH, HEIGHT = 520, 190  # CSS pixels
 LEFT, RIGHT = 0.09, 0.985  # where time begins and ends, as fractions of the width

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from dossr_video.report.measure import Measured
+from dossr_video.quality.track import Measured
 from dossr_video.report.moments import Picture, picture_of
 from dossr_video.report.places import Place
 from dossr_video.report.plots import clock, time_end
@@ -62,6 +62,12 @@ def choose(measured: Measured, places: Iterable[Place]) -> dict[int, str]:
     for shot in by_difference[: MOST - len(chosen)]:
         chosen.setdefault((shot.start + shot.stop) // 2, "the middle of the shot")
     return dict(sorted(chosen.items()))
+
+
+def by_interest(measured: Measured, chosen: Iterable[int], marks: Mapping[int, str]) -> list[int]:
+    """The chosen frames: those with a mark first, then those that differ most from the source."""
+    largest = np.max([np.nan_to_num(track.difference) for track in measured.tracks], axis=0)
+    return sorted(chosen, key=lambda frame: (frame not in marks, -float(largest[frame])))
 
 
 def take(
@@ -153,8 +159,13 @@ def _thumbnail(row: dict[str, Picture]) -> str:
 def _smaller(picture: Picture, factor: float) -> Picture:
     if factor >= 1:
         return picture
-    size = max(1, round(picture.shape[1] * factor)), max(1, round(picture.shape[0] * factor))
-    return np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_AREA))
+    return resized(picture, (max(1, round(picture.shape[1] * factor)), max(1, round(picture.shape[0] * factor))))
+
+
+def resized(picture: Picture, size: tuple[int, int]) -> Picture:
+    """At `size` (width, height)."""
+    smaller = size[0] < picture.shape[1]
+    return np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_AREA if smaller else cv2.INTER_CUBIC))
 
 
 def _webp(picture: Picture, quality: int) -> bytes:

@@ -17,9 +17,10 @@ from PIL import Image
 from dossr_video.cli.commands import app
 from dossr_video.errors import SettingsError, SourceError, TargetError
 from dossr_video.quality.pairs import encode
+from dossr_video.quality.track import Measured, Track
 from dossr_video.report import stills
 from dossr_video.report.compare import compare
-from dossr_video.report.measure import Measured, measure
+from dossr_video.report.measure import measure
 from dossr_video.report.page import Details, Passed, Version, write_page
 from dossr_video.report.places import Place, find_places
 from dossr_video.report.plots import clock, line_plot
@@ -156,7 +157,9 @@ def page(source: Path, result: Path) -> Page:
 def test_the_page_stands_alone(page: Page) -> None:
     assert not re.search(r"https?://(?!www\.w3\.org)|@import|url\((?!#)", page.source)
     addresses = [tag.get(name) for _, tag in page.tags for name in ("src", "href", "xlink:href") if tag.get(name)]
-    assert all(str(address).startswith(("data:image/webp;base64,", "#")) for address in addresses)
+    assert all(
+        str(address).startswith(("data:image/webp;base64,", "data:video/webm;base64,", "#")) for address in addresses
+    )
     assert not page.all("link")
     assert len(page.all("script")) == 1
 
@@ -180,6 +183,23 @@ def test_the_page_holds_the_pictures_of_every_shot_and_of_the_damage(page: Page)
     frames = [figure["id"] for figure in page.all("figure") if figure.get("class") == "still"]
     assert frames == ["frame-6", "frame-18", "frame-19"]
     assert {link["href"] for link in page.all("a")} == {"#frame-6", "#frame-18", "#frame-19", "#places"}
+
+
+def test_seconds_of_shots_play_side_by_side_in_one_film(page: Page) -> None:
+    films = page.all("video")
+    assert len(films) == 2  # a film for each shot
+    for film, level in zip(films, (60, 150), strict=True):  # the shot with the damage first
+        assert film.keys() >= {"controls", "loop", "muted", "aria-label"}
+        data = io.BytesIO(base64.b64decode(str(film["src"]).split(",")[1]))
+        with av.open(data) as container:
+            rate = container.streams.video[0].average_rate
+            frames = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
+        assert rate == 25
+        assert [frame.shape for frame in frames] == [(96, 260, 3)] * 12
+        left, right = (np.stack(frames)[:, 40:, part].astype(int) for part in (slice(0, 128), slice(132, 260)))
+        assert np.abs(left - right).mean() < 8
+        assert abs(abs(left.mean() - 105) - abs(level - 105)) < 12
+        assert np.abs(np.diff(left, axis=0)).mean() > 1
 
 
 def test_everything_can_be_reached_with_the_keyboard_and_has_a_name(page: Page) -> None:
@@ -224,8 +244,6 @@ def test_of_many_shots_those_that_differ_most_are_shown() -> None:
 
 def measured_like(frames: int, *, shots: int) -> Measured:
     """A second a frame; the difference grows."""
-    from dossr_video.quality.track import Track
-
     values = np.arange(frames, dtype=np.float64)
     track = Track(values.astype(np.int64), values, values, values, values, values)
     length = frames // shots

@@ -108,7 +108,7 @@
     event.preventDefault();
   });
   document.addEventListener("keydown", (event) => {
-    if (event.ctrlKey || event.metaKey || event.altKey || event.target.closest("select, input")) return;
+    if (event.ctrlKey || event.metaKey || event.altKey || event.target.closest("select, input, video")) return;
     const act = {
       ",": () => show(now - 1), ".": () => show(now + 1), "+": () => zoomTo(scale() * 2), "=": () => zoomTo(scale() * 2),
       "-": () => zoomTo(scale() / 2), "0": () => zoomTo(0), "x": () => {
@@ -118,6 +118,15 @@
     }[event.key];
     if (act) { act(); event.preventDefault(); }
   });
+
+  for (const film of document.querySelectorAll("video"))
+    film.addEventListener("keydown", (event) => {
+      const frame = 1 / 25, act = {
+        ",": () => { film.pause(); film.currentTime -= frame; }, ".": () => { film.pause(); film.currentTime += frame; },
+        "s": () => { film.playbackRate = film.playbackRate === 1 ? 0.25 : 1; },
+      }[event.key];
+      if (act && !event.ctrlKey && !event.metaKey && !event.altKey) { act(); event.preventDefault(); }
+    });
 
   function follow() {
     const number = stills.findIndex((still) => "#" + still.id === location.hash);
