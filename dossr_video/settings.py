@@ -20,7 +20,7 @@ from dossr_video.errors import SettingsError
 MODELS = ("auto", "compact", "large", "bicubic")
 """Names of the models in the package."""
 
-Encoder = Literal["libx264", "libx265", "libsvtav1", "libvpx-vp9", "ffv1", "prores_ks"]
+Encoder = Literal["libx264", "libx265", "libsvtav1", "libvpx-vp9", "ffv1", "prores_ks", "dnxhd", "v210"]
 
 
 def _device_name(value: str) -> str:

@@ -116,6 +116,8 @@ def test_the_result_does_not_depend_on_the_chunk_and_repeats_itself(tmp_path: Pa
     [
         (".mkv", "ffv1", "ffv1"),
         (".mov", "prores_ks", "prores"),
+        (".mov", "dnxhd", "dnxhd"),
+        (".mov", "v210", "v210"),
         (".mp4", "libx265", "hevc"),
         (".mkv", "libsvtav1", "av1"),
         (".webm", "libvpx-vp9", "vp9"),

@@ -113,6 +113,10 @@ def test_colours_are_those_ffmpeg_wrote(media, tmp_path):
         ("ffv1", "yuva444p12le", "yuva444p12le"),
         ("prores_ks", "yuv420p", "yuv422p10le"),
         ("prores_ks", "yuva420p", "yuva444p10le"),
+        ("dnxhd", "yuv420p", "yuv422p"),
+        ("dnxhd", "yuv420p10le", "yuv422p10le"),
+        ("dnxhd", "yuv444p", "yuv444p10le"),
+        ("v210", "yuv420p10le", "yuv422p10le"),
         ("libvpx-vp9", "yuva420p", "yuva420p"),
     ],
 )

@@ -104,6 +104,16 @@ def _prores(settings: EncoderSettings, color: ColorInfo, hdr: HdrInfo) -> Option
     return {"profile": "hq" if settings.pix_fmt == "yuv422p10le" else "4444", "vendor": "apl0"}
 
 
+def _dnxhr(settings: EncoderSettings, color: ColorInfo, hdr: HdrInfo) -> Options:
+    """DNxHR, which is DNxHD for every size and rate."""
+    profiles = {"yuv422p": "dnxhr_hq", "yuv422p10le": "dnxhr_hqx"}
+    return {"profile": profiles.get(settings.pix_fmt, "dnxhr_444")}
+
+
+def _no_options(settings: EncoderSettings, color: ColorInfo, hdr: HdrInfo) -> Options:
+    return {}
+
+
 ENCODERS: Mapping[str, Encoder] = {
     "libx264": Encoder(".mp4", "mp4", "avc1", 16.0, 51.0, "medium", _x264, hdr=True),
     "libx265": Encoder(".mp4", "mp4", "hvc1", 16.0, 51.0, "medium", _x265, hdr=True),
@@ -111,6 +121,8 @@ ENCODERS: Mapping[str, Encoder] = {
     "libvpx-vp9": Encoder(".mkv", "matroska", "vp09", 20.0, 63.0, "2", _vp9, odd_sides=True),
     "ffv1": Encoder(".nut", "nut", None, None, 0.0, None, _ffv1, odd_sides=True, least_bits=2.0),
     "prores_ks": Encoder(".mov", "mov", None, None, 0.0, None, _prores, least_bits=1.0),
+    "dnxhd": Encoder(".mov", "mov", None, None, 0.0, None, _dnxhr, least_bits=1.0),
+    "v210": Encoder(".mov", "mov", None, None, 0.0, None, _no_options, least_bits=20.0),
 }
 
 
@@ -158,8 +170,10 @@ def choose_pix_fmt(encoder: str, source: str, *, width: int, height: int) -> str
             pixels.is_grey(candidate) and not pixels.is_grey(source),
             _odd(candidate, width=width, height=height) and not ENCODERS[encoder].odd_sides,
             pixels.has_alpha(source) and not pixels.has_alpha(candidate),
-            abs(depth - wanted) + 32 * (depth < wanted),
-            sum(abs(a - b) + 8 * (a > b) for a, b in zip(shift, wanted_shift, strict=True)),
+            depth < wanted,
+            sum(a > b for a, b in zip(shift, wanted_shift, strict=True)),
+            abs(depth - wanted),
+            sum(abs(a - b) for a, b in zip(shift, wanted_shift, strict=True)),
             pixels.is_rgb(candidate) != pixels.is_rgb(source),
             pixels.has_alpha(candidate) != pixels.has_alpha(source),
             candidate,

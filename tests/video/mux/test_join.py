@@ -149,7 +149,10 @@ def test_metadata_is_compared_as_containers_write_it(key: str, wanted: str, foun
     assert _alike(key, wanted, found) is alike
 
 
-@pytest.mark.parametrize(("suffix", "encoder"), [(".mp4", "libx265"), (".mkv", "libsvtav1"), (".mov", "prores_ks")])
+@pytest.mark.parametrize(
+    ("suffix", "encoder"),
+    [(".mp4", "libx265"), (".mkv", "libsvtav1"), (".mov", "prores_ks"), (".mov", "v210")],
+)
 def test_hlg_stays_ten_bits_of_hlg(media, segments_of, tmp_path, suffix, encoder):
     made = segments_of(media("hlg.mp4"), tmp_path / f"result{suffix}", encoder=encoder)
     proof = made.prove(made.join())
