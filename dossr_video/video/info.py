@@ -45,8 +45,21 @@ class HdrInfo:
 
 
 @dataclass(frozen=True)
+class Cropping:
+    """Columns and lines at each side of the coded frame that the container says are not shown."""
+
+    left: int
+    top: int
+    right: int
+    bottom: int
+
+    def __str__(self) -> str:
+        return f"left {self.left}, top {self.top}, right {self.right}, bottom {self.bottom}"
+
+
+@dataclass(frozen=True)
 class VideoInfo:
-    """The video stream to upscale, as stored: display matrix and sample aspect ratio not applied."""
+    """The video stream to upscale, as stored but for cropping: display matrix and sample aspect ratio not applied."""
 
     stream: StreamInfo
     codec: str
@@ -66,6 +79,7 @@ class VideoInfo:
     frames: int | None  # declared
     duration: Fraction | None  # seconds, declared
     stereo: str | None = None  # how frames hold two views, of side_data.STEREO; None: they hold one
+    cropping: Cropping | None = None  # applied to every frame that is read; None: the whole coded frame is shown
 
     @property
     def bit_depth(self) -> int:

@@ -21,6 +21,7 @@ from dossr_video.video.files import FileStatus, status_of
 from dossr_video.video.info import SourceInfo
 from dossr_video.video.inspect.borders import Borders, HeadSwitching, black_borders
 from dossr_video.video.read.changes import color_of
+from dossr_video.video.read.cropping import CropFilter
 from dossr_video.video.read.decoding import decoder_of
 from dossr_video.video.read.deinterlace import FieldCounts, measure_pair, thinned
 from dossr_video.video.read.frame import luma_of
@@ -173,7 +174,7 @@ def _frames_at(
     """
     with open_source(source.path, max_pixels=max_pixels) as container:
         stream = picture_stream(container, source.path, max_pixels=max_pixels)
-        decoder = decoder_of(stream)
+        decoder, crop = decoder_of(stream), CropFilter(source.video.cropping)
         # Damage is reported when the whole file is read.
         with contextlib.suppress(av.FFmpegError):
             if start:
@@ -185,7 +186,7 @@ def _frames_at(
                 if decoded and has_free_clock(container) and decoder.sample_aspect_ratio:
                     aspects.add(decoder.sample_aspect_ratio)
                 side_data |= packet_side_data(packet).union(*map(frame_side_data, decoded))
-                yield from decoded[:count]
+                yield from map(crop, decoded[:count])
                 count -= len(decoded)
                 if count <= 0:
                     return

@@ -146,6 +146,9 @@ def _shape(video: VideoInfo, settings: TargetSettings, container: Container | No
         done = "resampled to square pixels" if square else "signalled in metadata"
         why = "" if carried else f": {encoder} in {container.format if container else ''} does not store the aspect"
         findings.append(Finding("shape", f"pixels of {aspect.numerator}:{aspect.denominator}", done + why))
+    if video.cropping is not None:
+        what = f"the container crops the picture ({video.cropping} pixels)"
+        findings.append(Finding("shape", what, "cropped, as players show it; what lies outside is not kept"))
     if video.display_matrix is not None and video.rotation:
         findings.append(
             Finding(

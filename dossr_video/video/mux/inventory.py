@@ -59,7 +59,7 @@ PACKETS: Mapping[str, tuple[Handling, str]] = {  # AV_PKT_DATA_*; of the video s
     "encryption_info": ("none", "encryption of the source"),
     "encryption_init_info": ("none", "encryption of the source"),
     "fallback_track": ("none", "fallback track"),
-    "frame_cropping": ("lost", "cropping of the container: the whole coded frame is shown"),
+    "frame_cropping": ("none", "cropping of the container, applied when the file is read"),
     "h263_mb_info": ("none", "macroblocks of the source's coding"),
     "iamf_info_param": ("none", "parameters of immersive audio"),
     "iamf_mix_gain_param": ("none", "parameters of immersive audio"),

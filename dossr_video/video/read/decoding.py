@@ -12,6 +12,7 @@ from av.stream import Discard
 from dossr_video.video import pixels
 from dossr_video.video.files import close_input
 from dossr_video.video.read.changes import ColorWatch, Letterbox, Watch, color_of
+from dossr_video.video.read.cropping import CropFilter
 from dossr_video.video.read.damage import Steps, note
 from dossr_video.video.read.deinterlace import FieldFilter
 from dossr_video.video.read.frame import Frame
@@ -56,6 +57,7 @@ class DecodingPass:
         self._ranges: Watch[int] = Watch()
         self._letterbox = Letterbox(reader.info.video.sample_aspect_ratio or Fraction(1))
         self._rebase = Rebaser(reader.parts, stream.index)
+        self._crop = CropFilter(reader.info.video.cropping)
         self._frames = self._decode()
         self._ahead: Frame | None = next(self._frames, None)
         self.first_pts = self._ahead.pts if self._ahead is not None else None
@@ -191,7 +193,7 @@ class DecodingPass:
             self._reader.side_data |= packet_side_data(packet).union(*map(frame_side_data, frames))
             for frame in frames:
                 last = frame.pts if frame.pts is not None else last
-                yield pixels.unpacked(frame)
+                yield pixels.unpacked(self._crop(frame))
 
     def _note(self, pts: int, what: str) -> None:
         seconds = float(pts * self._reader.info.video.time_base - self._reader.info.start)

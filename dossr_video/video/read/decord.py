@@ -98,6 +98,8 @@ def refusal(info: SourceInfo) -> str | None:
         return f"it gives 8 bits and no alpha; the file is {video.pix_fmt}"
     if video.resolved_color.matrix not in ("smpte170m", "bt470bg") and video.color.matrix != "bt709":
         return "it converts its colours with another matrix"
+    if video.cropping:
+        return "it does not crop"
     if video.rotation:
         return "it applies the display matrix"
     if video.interlaced or video.field_order in ("tff", "bff"):

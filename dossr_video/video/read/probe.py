@@ -8,6 +8,7 @@ import struct
 from collections import Counter
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import replace
 from fractions import Fraction
 from functools import lru_cache
 from itertools import islice
@@ -22,6 +23,7 @@ from dossr_video.heap import give_back_memory
 from dossr_video.video import pixels
 from dossr_video.video.files import FileStatus, close_input, open_input, status_of
 from dossr_video.video.info import Chapter, HdrInfo, SourceInfo, StreamInfo, VideoInfo
+from dossr_video.video.read.cropping import CropFilter, declared_cropping
 from dossr_video.video.read.pictures import described
 from dossr_video.video.read.side_data import frame_side_data, stereo_of
 from dossr_video.video.sequence import PictureSequence, is_pattern, pattern_in
@@ -65,6 +67,9 @@ def _probe(path: Path, max_pixels: int) -> SourceInfo:
     with open_source(path, max_pixels=max_pixels) as container:
         stream = picture_stream(container, path, max_pixels=max_pixels)
         frame = _first_frame(container, stream, path, max_pixels=max_pixels)
+        number = [other.index for other in container.streams.video].index(stream.index)
+        cropping = declared_cropping(path, container.format.name, number, frame.width, frame.height)
+        frame = CropFilter(cropping)(frame)
         if re.search(r"f(16|32)(le|be)?$", frame.format.name):
             raise SourceError(
                 f"{path} has pictures in floating point ({frame.format.name}), which are not read",
@@ -82,7 +87,7 @@ def _probe(path: Path, max_pixels: int) -> SourceInfo:
             duration=None if container.duration is None else Fraction(container.duration, av.time_base),
             metadata=dict(container.metadata),
             chapters=tuple(_chapter(raw) for raw in container.chapters()),
-            video=_video_info(stream, frame),
+            video=replace(_video_info(stream, frame), cropping=cropping),
             streams=tuple(_stream_info(other) for other in container.streams if other.index != stream.index),
         )
 
