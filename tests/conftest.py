@@ -152,3 +152,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         if os.environ.get("FAIL_WITHOUT_CUDA") == "1":
             pytest.fail("FAIL_WITHOUT_CUDA=1 and there is no CUDA device")
         pytest.skip("needs a CUDA device")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--thorough", action="store_true", help="every fault, mutant and clip, not a spread of them")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -94,8 +93,8 @@ class JobFolder:
 
     def clear(self) -> None:
         """Forget everything but who holds the folder; last that the result is complete, if it is."""
-        shutil.rmtree(self.segments)
-        self.segments.mkdir()
+        for path in self.segments.iterdir():
+            path.unlink()
         for path in sorted(self.path.iterdir(), key=lambda path: path == self.report):
             if path not in (self.segments, self.lock) and _is_ours(path):
                 path.unlink()

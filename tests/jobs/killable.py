@@ -1,4 +1,6 @@
-"""Runs jobs in forks of one warm process; each may be killed at a chosen step. Commands and replies are JSON lines.
+"""Runs jobs in forks of one warm process; each may be killed at a chosen step, and system calls may fail in it.
+
+Commands and replies are JSON lines.
 
 A step is a Python call or return, or a call of a C function, made by one file of the package: counting them reaches
 every moment of a run, without a line in the package that knows of it.
@@ -6,11 +8,13 @@ every moment of a run, without a line in the package that knows of it.
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
 import resource
 import signal
 import sys
+import tempfile
 import threading
 from collections import Counter
 from pathlib import Path
@@ -34,6 +38,7 @@ STAGES = {
 }
 FILES = {path: stage for stage, path in STAGES.items()}
 steps: Counter[str] = Counter()
+library: Any = ctypes.CDLL(sys.argv[1]) if sys.argv[1:] else None  # the one that is preloaded
 
 
 def watch(stage: str | None, step: int) -> None:
@@ -51,15 +56,29 @@ def watch(stage: str | None, step: int) -> None:
 
 
 def run(command: dict[str, Any]) -> dict[str, Any]:
-    """What the fork tells; nothing when it was killed."""
-    watch(command["stage"], command["step"])
-    if command["largest"]:
+    """What the fork tells; nothing when it was killed.
+
+    Orders beside the job: `stage` and `step`, see `watch`; `largest`, the bytes above which a file cannot be written;
+    `fail`, the arguments of fail_calls in failing_calls.c.
+    """
+    if "stage" in command:
+        watch(command["stage"], command.get("step", 0))
+    if "largest" in command:
         resource.setrlimit(resource.RLIMIT_FSIZE, (command["largest"], resource.RLIM_INFINITY))
+    if "fail" in command:
+        name, folder, *numbers = command["fail"]
+        library.fail_calls(name.encode(), folder.encode(), *map(ctypes.c_long, numbers))
+    reply: dict[str, Any] = {"error": None}
     try:
-        run_job(Path(command["source"]), Path(command["target"]), Settings.of(command["settings"]))
-        return {"error": None, "steps": steps}
+        report = run_job(Path(command["source"]), Path(command["target"]), Settings.of(command["settings"]))
+        reply |= {"frames": report.frames, "resumed": report.resumed}
     except DossrError as error:
-        return {"error": [type(error).__name__, error.message, error.hint], "steps": steps}
+        reply["error"] = [type(error).__name__, error.message, error.hint]
+    except Exception as error:
+        reply["error"] = [type(error).__name__, str(error), "defect"]
+    if "fail" in command:
+        reply |= {"failed": library.failed_calls(), "calls": library.fail_calls(b"", b"", 0, 0, 0, 0)}
+    return {**reply, "steps": steps}
 
 
 def main() -> None:
@@ -69,8 +88,12 @@ def main() -> None:
         pid = os.fork()
         if pid == 0:
             os.close(receiver)
-            reply = run(json.loads(line))
-            sys.setprofile(None)
+            with tempfile.TemporaryFile() as said:
+                os.dup2(said.fileno(), 2)
+                reply = run(json.loads(line))
+                sys.setprofile(None)
+                said.seek(0)
+                reply["said"] = said.read().decode(errors="replace")
             os.write(sender, json.dumps(reply).encode())
             os._exit(0)
         os.close(sender)

@@ -23,11 +23,11 @@ from dossr_video.video.mux.packets import Clock, PacketSelector
 from dossr_video.video.mux.remux import JoinReport, clock_of
 from dossr_video.video.mux.streams import (
     GPMD,
-    TECHNICAL_KEYS,
     StreamMapping,
     describe,
     is_cover,
     is_muxed,
+    is_technical,
     lost_keys,
     map_streams,
 )
@@ -235,7 +235,7 @@ def _chapters(joined: JoinReport, result: SourceInfo, container: Container) -> C
 
 def _metadata(source: SourceInfo, result: SourceInfo, lost: frozenset[str], added: Mapping[str, str]) -> Check:
     def plain(metadata: Any) -> dict[str, str]:
-        return {key.lower(): value for key, value in metadata.items() if key.lower() not in TECHNICAL_KEYS}
+        return {key.lower(): value for key, value in metadata.items() if not is_technical(key)}
 
     found = plain(result.metadata)
     wanted = plain({key: value for key, value in source.metadata.items() if key not in lost}) | dict(added)

@@ -25,9 +25,9 @@ from dossr_video.video.mux.picture import Picture, SegmentFile
 from dossr_video.video.mux.streams import (
     MOV_KEYS,
     MP4_KEYS,
-    TECHNICAL_KEYS,
     describe,
     is_muxed,
+    is_technical,
     losses,
     lost_keys,
     map_streams,
@@ -190,11 +190,13 @@ class _Join:
         )
 
     def _add_container_data(self, given: InputContainer, made: OutputContainer) -> None:
-        technical = (
-            TECHNICAL_KEYS if self._container.format != self._source.container else frozenset({"encoder", "timecode"})
-        )
+        same = self._container.format == self._source.container
         dropped = lost_keys(self._source, self._container)
-        kept = {k: v for k, v in self._source.metadata.items() if k.lower() not in technical and k not in dropped}
+        kept = {
+            key: value
+            for key, value in self._source.metadata.items()
+            if key not in dropped and (key.lower() not in ("encoder", "timecode") if same else not is_technical(key))
+        }
         made.metadata.update({**kept, **self._added})
         self._chapters = moved_chapters(given.chapters(), self._clock)
         if self._container.format in ("mp4", "mov"):
@@ -255,9 +257,9 @@ def _options(source: SourceInfo, spec: VideoSpec, container: Container, added: M
         # The muxer would shift all streams by the priming of AAC; Matroska can store negative timestamps.
         return {"avoid_negative_ts": "disabled"}
     flags = "+faststart"
-    names = {key.lower() for key in (*source.metadata, *added)}
+    names = {key.lower() for key in (*source.metadata, *added) if not is_technical(key)}
     stored = MP4_KEYS if container.format == "mp4" else MOV_KEYS
-    if not names <= stored | TECHNICAL_KEYS and not lost_keys(source, container):
+    if not names <= stored and not lost_keys(source, container):
         flags += "+use_metadata_tags"
     # Edit lists use this timescale: it must express audio samples and video ticks.
     unit = math.lcm(spec.time_base.denominator, *source.sample_rates)

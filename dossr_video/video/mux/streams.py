@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal
@@ -97,7 +98,12 @@ def lost_keys(source: SourceInfo, container: Container) -> frozenset[str]:
     )
     if container.format != "mp4" or not covered:
         return frozenset()
-    return frozenset(key for key in source.metadata if key.lower() not in MP4_KEYS | TECHNICAL_KEYS)
+    return frozenset(key for key in source.metadata if not is_technical(key) and key.lower() not in MP4_KEYS)
+
+
+def is_technical(key: str) -> bool:
+    """Whether every muxer writes the entry anew. QuickTime gives entries in a language as `encoder-eng` too."""
+    return re.sub("-[a-z]{3}$", "", key.lower()) in TECHNICAL_KEYS
 
 
 def provenance_entry(source: SourceInfo, provenance: str | None) -> dict[str, str]:
