@@ -30,6 +30,7 @@ from dossr_video.report.sheet import write_sheet
 from dossr_video.report.stills import Still, encoded, fitting, layers, upright
 from dossr_video.settings import Settings
 from dossr_video.video.info import SourceInfo
+from dossr_video.video.inspect.content import sample_content
 from dossr_video.video.inspect.fields import quick_spans
 from dossr_video.video.read.probe import probe
 from dossr_video.video.read.pyav import PyavReader
@@ -130,7 +131,8 @@ def preview(
         raise SettingsError(f"{len(at) or count} moments must be 1 to {MOST_MOMENTS}", hint="give --at fewer times")
     first = wanted[0].settings
     info = probe(source, max_pixels=first.max_pixels, fps=first.frame_rate)
-    with PyavReader(info, fields=quick_spans(info, first)) as reader:
+    counts = sample_content(info, max_pixels=first.max_pixels).fields
+    with PyavReader(info, fields=quick_spans(info.video, counts, first)) as reader:
         frames = round(frame_count(info) * reader.frame_rate / info.video.frame_rate)
         samples = list(_samples(reader, at or _spread(info, count)))
     estimates = [

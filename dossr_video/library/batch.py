@@ -90,14 +90,12 @@ class Batch:
         catalogue = Catalogue(self.library.results) if has_catalogue(self.library.results) else None
         work = FileWork(self.library, self.settings, self.force, self.restart)
         for source in self.library.files():
-            target = self.library.target_of(source)
+            known = catalogue.get(self.library.name_of(source)) if catalogue else None
             try:
-                entry = work.entry(source)
+                done = known is not None and known.covers(work.entry(source))
             except (OSError, SourceError):  # `run` says what is wrong with it
-                yield source
-                continue
-            known = catalogue.get(entry.source) if catalogue else None
-            if known is None or not (known.covers(entry) and target.exists()):
+                done = False
+            if not (done and self.library.target_of(source).exists()):
                 yield source
 
 

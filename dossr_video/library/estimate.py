@@ -19,6 +19,7 @@ from dossr_video.library.batch import Batch
 from dossr_video.library.files import Library
 from dossr_video.names import shown
 from dossr_video.settings import Settings
+from dossr_video.video.inspect.content import quick_fields
 from dossr_video.video.inspect.fields import quick_spans
 from dossr_video.video.inspect.processing import analyse, output_size
 from dossr_video.video.read.probe import probe
@@ -132,7 +133,8 @@ class _Looker:
 def _piece(source: Path, target: Path, settings: Settings) -> _Piece | None:
     """None when the file does not declare how long it is."""
     info = probe(source, max_pixels=settings.max_pixels, fps=settings.frame_rate)
-    read = ReadSpec(settings.reader, quick_spans(info, settings), settings.start, settings.length, settings.max_pixels)
+    fields = quick_spans(info.video, quick_fields(info, max_pixels=settings.max_pixels), settings)
+    read = ReadSpec(settings.reader, fields, settings.start, settings.length, settings.max_pixels)
     open_reader(info, read).close()  # refused, if so
     frames = expected_frames(info, read)
     if frames is None:

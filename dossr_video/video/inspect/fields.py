@@ -41,9 +41,9 @@ def field_spans(
     return _uniform(spans[0].plan if spans else plan), words
 
 
-def quick_spans(source: SourceInfo, settings: SourceSettings) -> Spans:
-    """As `field_spans`, from sample frames only, for an estimate."""
-    plan, _ = decide_fields(source.video, sample_content(source, max_pixels=settings.max_pixels).fields, settings)
+def quick_spans(video: VideoInfo, counts: FieldCounts, settings: SourceSettings) -> Spans:
+    """As `field_spans`, from what was counted in a few frames."""
+    plan, _ = decide_fields(video, counts, settings)
     return _uniform(plan)
 
 
