@@ -31,7 +31,7 @@ FAULTS = {  # the call, the error, how many fail: one, or all from there on
     "mkdir-once": ("mkdir", errno.EIO, 1),
     "mkdir-for-good": ("mkdir", errno.ENOSPC, FOR_GOOD),
 }
-POINTS = 4  # of each fault, spread over the job; with --thorough every one
+POINTS = 3  # of each fault, spread over the job; with --thorough every one
 
 Content = Callable[[Path], dict[str, Any]]
 

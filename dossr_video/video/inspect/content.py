@@ -79,7 +79,7 @@ def quick_fields(source: SourceInfo, *, max_pixels: int) -> FieldCounts:
     length = source.duration or Fraction(0)
     place = source.start + length / SAMPLE_PLACES if length > SHORT else Fraction(0)
     fields, before = FieldCounts(), None
-    for frame in _frames_at(source.path, place, QUICK_FRAMES, max_pixels, set(), set()):
+    for frame in _frames_at(source, place, QUICK_FRAMES, max_pixels, set(), set()):
         if (frame.width, frame.height) == (source.video.width, source.video.height):
             thin = thinned(luma_of(frame))
             fields += _fields_of(frame, before, thin)

@@ -103,11 +103,11 @@ def join(
             return _Join(segments, source, spec, container, cut, on_frame, packets, added).run(given, made, first)
     except av.FFmpegError as error:
         target.unlink(missing_ok=True)
-        full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO)
+        failed = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO)
         raise TargetError(
             f"{target} cannot be written: {error.strerror}",
-            hint="free some space and give the same command again; finished segments are kept"
-            if full
+            hint="check the disk and its space, then give the same command again; finished segments are kept"
+            if failed
             else "name the target .mkv, which supports most, or report this",
         ) from error
     except BaseException:

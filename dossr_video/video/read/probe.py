@@ -114,10 +114,15 @@ def open_source(path: Path, *, max_pixels: int = MAX_PIXELS) -> InputContainer:
             f"{path} is not a video, or it is a list of other files: {error.strerror}",
             hint="name the video file itself; lists (ffconcat, HLS, DASH) are not followed",
         ) from error
-    except (av.FFmpegError, OSError, ValueError) as error:
+    except (av.FFmpegError, ValueError) as error:
         raise SourceError(
             f"{path} is not a video, or is cut before its index: {getattr(error, 'strerror', None) or error}",
             hint="check that a player opens it; an interrupted recording can sometimes be repaired with untrunc",
+        ) from error
+    except OSError as error:  # of the system, before FFmpeg has seen it
+        raise SourceError(
+            f"{path} cannot be opened: {error.strerror}",
+            hint="check the disk or the network, then give the same command again; finished segments are kept",
         ) from error
     give_back_memory()  # the index of a two-hour mp4 takes 20 MB while it is open, and 35 MB while it is built
     return container

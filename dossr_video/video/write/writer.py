@@ -256,7 +256,7 @@ class VideoWriter:
     def _failed(self, error: av.FFmpegError) -> TargetError:
         return TargetError(
             f"{self._path} cannot be written: {error.strerror}",
-            hint="free some space and give the same command again; finished segments are kept",
+            hint="check the disk and its space, then give the same command again; finished segments are kept",
         )
 
     def _discard(self) -> None:
