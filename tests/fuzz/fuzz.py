@@ -35,9 +35,9 @@ RESULT = 16 << 20  # bytes that are written for one file
 OPTIONS = ["--model", "bicubic", "--scale", "2", "--speed", "ultrafast", "--chunk", "4", "--threads", "1", "--force"]
 
 
-def examine(path: Path) -> str | None:
-    """What is wrong with how the file is taken; None: nothing."""
-    target = path.with_name("result.mkv")
+def examine(path: Path, folder: Path) -> str | None:
+    """What is wrong with how the file is taken; None: nothing. The result goes into the folder."""
+    target = folder / "result.mkv"
     target.unlink(missing_ok=True)
     for command in (["probe", str(path)], ["upscale", str(path), str(target), *OPTIONS]):
         code, said = called(command)
@@ -79,8 +79,9 @@ def frames(path: Path) -> int:
                     return count
 
 
-def forked(path: Path, said: Path) -> str | None:
+def forked(path: Path, folder: Path) -> str | None:
     """As `examine`, in a process of its own."""
+    said = folder / "said.txt"
     receiver, sender = os.pipe()
     pid = os.fork()
     if pid == 0:
@@ -94,7 +95,7 @@ def forked(path: Path, said: Path) -> str | None:
         resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds + 5))
         resource.setrlimit(resource.RLIMIT_FSIZE, (RESULT, RESULT))
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-        os.write(sender, (examine(path) or "fine").encode()[:4000])
+        os.write(sender, (examine(path, folder) or "fine").encode()[:4000])
         os._exit(0)
     os.close(sender)
     if not select.select([receiver], [], [], PATIENCE)[0]:
@@ -128,10 +129,10 @@ def run() -> None:
     options = parser.parse_args()
     torch.set_num_threads(1)
     warm = make(ORIGINALS[0], options.folder)
-    if problem := examine(warm):
+    if problem := examine(warm, options.folder):
         sys.exit(f"the film itself is not taken: {problem}")
     for path in options.files or mutants(options.folder, options.first, options.mutants):
-        problem = forked(path, options.folder / "said.txt")
+        problem = forked(path, options.folder)
         if problem is not None:
             print(json.dumps({"file": path.name, "problem": problem}), flush=True)
         elif path not in options.files:
