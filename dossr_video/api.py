@@ -152,6 +152,7 @@ def upscale_stream(
         wanted.model,
         device=wanted.device,
         dtype=wanted.dtype,
+        engine=wanted.engine,
         prompt=wanted.prompt,
         negative_prompt=wanted.negative_prompt,
         cfg_scale=wanted.cfg_scale,

@@ -194,7 +194,7 @@ def _upscale(
 
 
 def _model(settings: Settings, loaded: dict[tuple[object, ...], PictureModel]) -> PictureModel:
-    names = ("model", "device", "dtype", "prompt", "negative_prompt", "cfg_scale")
+    names = ("model", "device", "dtype", "engine", "prompt", "negative_prompt", "cfg_scale")
     options = {name: getattr(settings, name) for name in names}
     key = tuple(options.values())
     if key not in loaded:

@@ -29,6 +29,7 @@ class WorkerSpec:
     flow: str  # name or path of the optical flow
     device: str
     dtype: str
+    engine: str
     threads: int | None  # CPU threads; None: torch's own number
     chunk: int  # frames sampled at once, at most
     tile: int | None  # input pixels a side; None: whole frames
@@ -41,6 +42,7 @@ class WorkerInfo:
     model: str  # name or path; never `auto`
     weights: str  # sha256 of the weights of all networks
     dtype: str  # that the networks compute in
+    engine: str  # that runs their layers
     device: str
     threads: int  # CPU threads
     scale: int  # output side / input side of the model
@@ -56,6 +58,7 @@ class ModelSpec:
     reason: str  # why this model
     weights: str  # sha256 of the weights of all networks
     dtype: str
+    engine: str  # that runs the layers of the networks
     prompt: str | None  # None: the model takes no text
     negative_prompt: str | None  # None: the model takes no text
     cfg_scale: float
@@ -126,7 +129,8 @@ class RunSpec:
         """What the frames go through, one line."""
         steps = self.sampling.steps if self.sampling is not None else 0
         calls = "" if not steps else ", 1 network call" if steps == 1 else f", {steps} network calls"
-        where = f"{self.model.dtype} on {self.machine.device}"
+        by = "" if self.model.engine == "torch" else f" by {self.model.engine}"
+        where = f"{self.model.dtype}{by} on {self.machine.device}"
         workers = f", {self.machine.workers} workers" if self.machine.workers > 1 else ""
         return f"model {self.model.name} ({self.model.reason}){calls}, {where}{workers}"
 

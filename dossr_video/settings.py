@@ -166,6 +166,9 @@ class MachineSettings(BaseModel):
         "auto", description="auto, cuda, cuda:N, mps, xpu or cpu"
     )
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field("auto", description="what the networks compute in")
+    engine: Literal["auto", "torch", "ncnn"] = Field(
+        "auto", description="what runs the networks: auto takes ncnn for compact and large on a CPU"
+    )
     chunk: int | None = Field(
         None, ge=1, le=4096, description="frames sampled at once; default: by their size; the result stays the same"
     )

@@ -90,7 +90,7 @@ def whole(clip: Path, tiny: Settings, tmp_path_factory: pytest.TempPathFactory) 
 def _resolved(source: Path, settings: Settings, *, weights: str = "w", steps: int = 1) -> tuple[SourceInfo, RunSpec]:
     info, target = probe(source), Path("out.mp4")
     defaults = SamplerDefaults(steps=steps, order=1, final="x0", color_fix="none")
-    worker = WorkerInfo("compact", weights, "float32", "cpu", threads=1, scale=4, defaults=defaults, version="0")
+    worker = WorkerInfo("compact", weights, "float32", "torch", "cpu", 1, scale=4, defaults=defaults, version="0")
     processing = analyse(info, settings, target=target)
     return info, resolve(settings, info, processing, target, worker=worker, workers=1)
 

@@ -73,6 +73,7 @@ HOMES = {
     "transformers": {"models.dossr"},
     "av": VIDEO | {"training", "quality"},
     "spandrel": {"models"},
+    "ncnn": {"models"},
     "torchvision": {"models"},
     "decord": {"video.read"},
     "ray": {"jobs.execute"},

@@ -99,7 +99,7 @@ def report_of(target: Path) -> Path:
 
 def versions() -> dict[str, str]:
     """Of this program, Python, and the libraries that a result depends on."""
-    packages = {name: version(name) for name in ("dossr-video", "torch", "numpy", "av")}
+    packages = {name: version(name) for name in ("dossr-video", "torch", "ncnn", "numpy", "av")}
     return {**packages, "python": platform.python_version(), "ffmpeg": ffmpeg_version()}
 
 

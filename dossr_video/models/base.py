@@ -20,6 +20,9 @@ DEFAULT_PROMPT = "clean, high-resolution, 8k"
 """What DoSSR was trained with."""
 EMPTY_PROMPT = ""
 
+Engine: TypeAlias = Literal["torch", "ncnn"]
+"""What runs the layers of a network."""
+
 
 @dataclass(frozen=True, eq=False)
 class Restored:
@@ -72,6 +75,7 @@ class PictureModel(ABC):
             and so has none that flickers.
         device: Where the networks are and every tensor is expected.
         dtype: What the networks compute in; tensors are float32 outside of them.
+        engine: What runs their layers.
     """
 
     name: str
@@ -82,6 +86,7 @@ class PictureModel(ABC):
     blended: bool
     device: torch.device
     dtype: torch.dtype
+    engine: Engine = "torch"
 
     @abstractmethod
     def restore(self, frames: Tensor, motion: Motion, hidden: HiddenState) -> Restored:

@@ -9,7 +9,7 @@ from pkgutil import resolve_name
 import torch
 
 from dossr_video.errors import ModelError, SettingsError
-from dossr_video.models.base import PictureModel
+from dossr_video.models.base import Engine, PictureModel
 from dossr_video.models.checkpoint import is_dossr
 
 # What makes each model of the package, given a device and a dtype; imported when it is asked for.
@@ -18,6 +18,7 @@ BUILT_IN = {
     "large": "dossr_video.models.large.model:load_large",
     "bicubic": "dossr_video.models.bicubic:Bicubic",
 }
+BY_NCNN = frozenset({"compact", "large"})  # that ncnn runs too
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
@@ -26,6 +27,7 @@ def load_model(
     *,
     device: str = "auto",
     dtype: str = "auto",
+    engine: str = "auto",
     prompt: str | None = None,
     negative_prompt: str | None = None,
     cfg_scale: float = 1.0,
@@ -33,15 +35,17 @@ def load_model(
     """A model of the package by its name, or one from a file; `auto` is `large` on an accelerator, `compact` on a CPU.
 
     A file is DoSSR from its checkpoint or from a folder made by `convert`, or any network for single pictures that
-    spandrel knows (Real-ESRGAN, SwinIR, SPAN, DAT, ...), which then is the restorer of the pipeline.
+    spandrel knows (Real-ESRGAN, SwinIR, SPAN, DAT, ...), which then is the restorer of the pipeline. `engine`: auto,
+    torch or ncnn.
 
     Prompts and guidance are for DoSSR alone. Raises ModelError for weights that cannot be read, SettingsError for a
     device that is not there or a prompt for a model without text.
     """
     place = resolve_device(device)
-    kind = resolve_dtype(dtype, place)
     if name == "auto":
         name = auto_model(place)
+    runner = resolve_engine(engine, name, device=place, dtype=dtype)
+    kind = torch.float32 if runner == "ncnn" else resolve_dtype(dtype, place)
     if name not in BUILT_IN:
         path = Path(name)
         if not path.exists():
@@ -65,7 +69,8 @@ def load_model(
         from dossr_video.models.spandrel import load_network
 
         return load_network(Path(name), device=place, dtype=kind)
-    model: PictureModel = resolve_name(BUILT_IN[name])(device=place, dtype=kind)
+    options = {"engine": runner} if name in BY_NCNN else {}
+    model: PictureModel = resolve_name(BUILT_IN[name])(device=place, dtype=kind, **options)
     return model
 
 
@@ -93,6 +98,24 @@ def resolve_device(name: str) -> torch.device:
     return device
 
 
+def resolve_engine(engine: str, name: str, *, device: torch.device, dtype: str) -> Engine:
+    """What runs the layers of the model `name`: `auto` is ncnn on a CPU, for the models that it runs.
+
+    Its float32 takes half the time of torch's, and as long as bfloat16 where there are units for that; those of AMX
+    are faster than both. Raises SettingsError.
+    """
+    fits = name in BY_NCNN and device.type == "cpu" and dtype in ("auto", "float32")
+    if engine == "ncnn" and not fits:
+        raise SettingsError(
+            f"ncnn runs {' and '.join(sorted(BY_NCNN))} on a CPU in float32; got {name} on {device} in {dtype}",
+            hint="leave --engine away",
+        )
+    if engine not in ("auto", "torch", "ncnn"):
+        raise SettingsError(f"engine {engine!r} is unknown", hint="use auto, torch or ncnn")
+    by_ncnn = engine == "ncnn" or (engine == "auto" and fits and not (dtype == "auto" and _has("amx_bf16")))
+    return "ncnn" if by_ncnn else "torch"
+
+
 def resolve_dtype(name: str, device: torch.device) -> torch.dtype:
     """`auto` takes what the device computes fast and the networks stand: half precision on CUDA, else mostly float32.
 
@@ -104,9 +127,13 @@ def resolve_dtype(name: str, device: torch.device) -> torch.dtype:
         raise SettingsError(f"number type {name!r} is unknown", hint=f"use auto, {', '.join(DTYPES)}")
     if device.type in ("cuda", "xpu"):
         return torch.float16
-    if device.type == "cpu":
-        # Newer than the oldest torch that serves.
-        has: Mapping[str, bool] = getattr(torch.cpu, "get_capabilities", dict)()
-        if has.get("avx512_bf16") or has.get("amx_bf16"):
-            return torch.bfloat16
+    if device.type == "cpu" and (_has("avx512_bf16") or _has("amx_bf16")):
+        return torch.bfloat16
     return torch.float32
+
+
+def _has(capability: str) -> bool:
+    """Of the CPU, by torch's name of it."""
+    # Newer than the oldest torch that serves.
+    found: Mapping[str, bool] = getattr(torch.cpu, "get_capabilities", dict)()
+    return bool(found.get(capability))

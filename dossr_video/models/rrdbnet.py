@@ -59,7 +59,10 @@ class RRDBNet(nn.Module):
 
     def forward(self, frames: Tensor) -> Tensor:
         first = self.conv_first(frames)
-        x = first + self.conv_body(self.body(first))
+        return self.enlarge(first + self.conv_body(self.body(first)))
+
+    def enlarge(self, x: Tensor) -> Tensor:
+        """Features (T, F, H, W) -> pictures."""
         x = _activate(self.conv_up1(F.interpolate(x, scale_factor=2, mode="nearest")))
         x = _activate(self.conv_up2(F.interpolate(x, scale_factor=2, mode="nearest")))
         restored: Tensor = self.conv_last(_activate(self.conv_hr(x)))
@@ -67,4 +70,4 @@ class RRDBNet(nn.Module):
 
 
 def _activate(x: Tensor) -> Tensor:
-    return F.leaky_relu(x, 0.2, inplace=not x.requires_grad)
+    return F.leaky_relu(x, 0.2, inplace=not torch.is_grad_enabled())

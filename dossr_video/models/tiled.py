@@ -34,7 +34,7 @@ class TiledPictureModel(PictureModel):
         self.name, self.digest = model.name, model.digest
         self.scale, self.multiple = model.scale, model.multiple
         self.recurrent, self.blended = model.recurrent, model.blended
-        self.device, self.dtype = model.device, model.dtype
+        self.device, self.dtype, self.engine = model.device, model.dtype, model.engine
 
     def restore(self, frames: Tensor, motion: Motion, hidden: HiddenState) -> Restored:
         seen = False

@@ -20,7 +20,7 @@ from dossr_video.segments import SegmentResult
 PIECE = 1 << 24  # bytes of a segment that travel at a time
 
 
-MUST_AGREE = ("weights", "dtype", "version")
+MUST_AGREE = ("weights", "dtype", "engine", "version")
 """What must be equal on all machines for the result to be."""
 
 
@@ -56,7 +56,7 @@ class RemoteWorker:
         if others:
             raise JobError(
                 f"the machine {gethostname()} would compute something else: {', '.join(others)}",
-                hint="install the same version and weights on all machines of the cluster, and name --dtype",
+                hint="install the same version and weights on all machines, and name --dtype and --engine",
             )
         mine = replace(task, source=replace(task.source, path=self._source_of(task, mark)), target=self._made(task))
         return self._loaded().run(mine, on_frames=self._count)

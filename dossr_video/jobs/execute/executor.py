@@ -36,7 +36,7 @@ class Callbacks:
 class Executor(Protocol):
     """Runs tasks somewhere. Which worker does which, and in what order, does not change the result."""
 
-    info: WorkerInfo  # of the first worker; the others have the same weights, dtype and version
+    info: WorkerInfo  # of the first worker; the others have the same weights, dtype, engine and version
     workers: int  # tasks that run at the same time
 
     def run(self, tasks: Iterable[Task], callbacks: Callbacks) -> None:

@@ -15,8 +15,9 @@ from torch import Tensor
 
 from dossr_video.errors import ModelError
 from dossr_video.frames import Motion, concatenated
-from dossr_video.models.base import HiddenState, PictureModel, Restored
+from dossr_video.models.base import Engine, HiddenState, PictureModel, Restored
 from dossr_video.models.compact.restorer import Restorer
+from dossr_video.models.ncnn import run_by_ncnn
 
 
 class CompactModel(PictureModel):
@@ -26,11 +27,23 @@ class CompactModel(PictureModel):
     recurrent = True
     blended = True
 
-    def __init__(self, network: Restorer, *, name: str, digest: str, device: torch.device, dtype: torch.dtype) -> None:
-        self.name, self.digest, self.device, self.dtype = name, digest, device, dtype
+    def __init__(
+        self,
+        network: Restorer,
+        *,
+        name: str,
+        digest: str,
+        device: torch.device,
+        dtype: torch.dtype,
+        engine: Engine = "torch",
+    ) -> None:
+        """`engine`: ncnn runs on the CPU in float32 alone."""
+        self.name, self.digest, self.device, self.dtype, self.engine = name, digest, device, dtype, engine
         self.scale = network.scale
         self.network = network.eval().requires_grad_(False)
         self.network.to(device=device, dtype=dtype, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        if engine == "ncnn":
+            run_by_ncnn(network, "enter", "go_through")
 
     def restore(self, frames: Tensor, motion: Motion, hidden: HiddenState) -> Restored:
         pictures = []
@@ -45,7 +58,9 @@ class CompactModel(PictureModel):
         return Restored(concatenated(pictures), state)
 
 
-def load_compact(name: str = "compact", *, device: torch.device, dtype: torch.dtype) -> CompactModel:
+def load_compact(
+    name: str = "compact", *, device: torch.device, dtype: torch.dtype, engine: Engine = "torch"
+) -> CompactModel:
     """The model inside the package. Raises ModelError when its file is missing or damaged."""
     try:
         data = (resources.files("dossr_video.models") / "weights" / "compact.safetensors").read_bytes()
@@ -58,4 +73,5 @@ def load_compact(name: str = "compact", *, device: torch.device, dtype: torch.dt
         digest=hashlib.sha256(data).hexdigest(),
         device=device,
         dtype=dtype,
+        engine=engine,
     )

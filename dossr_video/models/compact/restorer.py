@@ -79,25 +79,43 @@ class Restorer(nn.Module):
         """
         dtype = self.head.weight.dtype
         base = F.interpolate(frames, scale_factor=self.scale, mode="nearest")
-        first = self.head(frames.to(dtype))
-        if hidden is not None:
-            # What is large is worked on in place and let go of early.
-            count = hidden[0].shape[1]
-            channels = self.memory.in_channels
-            seen = frames.new_empty(len(frames), channels, *frames.shape[2:]).to(memory_format=torch.channels_last)
-            features, result, before = (warp(part.float(), flow, mode="bilinear") for part in hidden)
-            seen[:, :count] = features
-            seen[:, count:-3] = F.pixel_unshuffle(result - base, self.scale)
-            seen[:, -3:] = before - frames
-            seen[:, count:] *= DETAIL
-            seen *= confidence
-            first = first + self.memory(seen.to(dtype))
-            del seen, features, result, before
-        features = self.head_slope(first)
-        del first
-        for layer in self.trunk:  # called as a whole it would hold its input to the end
-            features = layer(features)
-        detail = F.pixel_shuffle(self.tail(features).float(), self.scale)
+        # What is large is worked on in place and let go of early.
+        seen = None if hidden is None else self._seen(frames, base, flow, confidence, hidden).to(dtype)
+        features = self.enter(frames.to(dtype), seen)
+        del seen
+        features, detail = self.go_through(features)
+        detail = F.pixel_shuffle(detail.float(), self.scale)
         # Without its mean, so that no frame changes its mean colour.
         result = base.add_(detail).sub_(detail.mean((2, 3), keepdim=True))
         return result, (features * self.gain, result, frames)
+
+    def _seen(self, frames: Tensor, base: Tensor, flow: Tensor, confidence: Tensor, hidden: Hidden) -> Tensor:
+        """What is remembered, moved to these frames."""
+        count = hidden[0].shape[1]
+        channels = self.memory.in_channels
+        last = hidden[0].is_contiguous(memory_format=torch.channels_last)  # as the engine has them
+        layout = torch.channels_last if last else torch.contiguous_format
+        size = (len(frames), channels, *frames.shape[2:])
+        seen = torch.empty(size, dtype=frames.dtype, device=frames.device, memory_format=layout)
+        features, result, before = (warp(part.float(), flow, mode="bilinear") for part in hidden)
+        seen[:, :count] = features
+        seen[:, count:-3] = F.pixel_unshuffle(result - base, self.scale)
+        seen[:, -3:] = before - frames
+        seen[:, count:] *= DETAIL
+        seen *= confidence
+        return seen
+
+    # The layers stand in methods of their own, for another engine may run them: models/ncnn.py.
+    def enter(self, frames: Tensor, seen: Tensor | None) -> Tensor:
+        """The first features, of the frames and what is remembered (None: nothing)."""
+        first = self.head(frames)
+        if seen is not None:
+            first = first + self.memory(seen)
+        features: Tensor = self.head_slope(first)
+        return features
+
+    def go_through(self, features: Tensor) -> tuple[Tensor, Tensor]:
+        """The last features, and the detail at the size of the frames (B, 3 scale^2, H, W)."""
+        for layer in self.trunk:  # called as a whole it would hold its input to the end
+            features = layer(features)
+        return features, self.tail(features)

@@ -20,10 +20,11 @@ from dossr_video.color import wavelet
 from dossr_video.diffusion.schedule import make_point
 from dossr_video.errors import ModelError
 from dossr_video.frames import Motion
-from dossr_video.models.base import Condition, DomainShiftModel, HiddenState, Restored, SamplerDefaults
+from dossr_video.models.base import Condition, DomainShiftModel, Engine, HiddenState, Restored, SamplerDefaults
 from dossr_video.models.large.denoiser import Denoiser
 from dossr_video.models.large.wavelet import CHANNELS, STRIDE, WaveletCodec
-from dossr_video.models.rrdbnet import RRDBNet
+from dossr_video.models.ncnn import run_by_ncnn
+from dossr_video.models.rrdbnet import ResidualDenseBlock, RRDBNet
 from dossr_video.temporal.flow import warp
 
 KEPT = 0.7  # share of the frames before in what is remembered, where the flow is sure
@@ -125,9 +126,17 @@ class LargeModel(DomainShiftModel):
     latent_stride = STRIDE
 
     def __init__(
-        self, networks: LargeNetworks, *, name: str, digest: str, device: torch.device, dtype: torch.dtype
+        self,
+        networks: LargeNetworks,
+        *,
+        name: str,
+        digest: str,
+        device: torch.device,
+        dtype: torch.dtype,
+        engine: Engine = "torch",
     ) -> None:
-        self.name, self.digest, self.device, self.dtype = name, digest, device, dtype
+        """`engine`: ncnn runs on the CPU in float32 alone."""
+        self.name, self.digest, self.device, self.dtype, self.engine = name, digest, device, dtype, engine
         self.defaults = SamplerDefaults(steps=1, order=1, final="x0", color_fix="wavelet")
         self.networks = networks.eval().requires_grad_(False).to(device)
         self.codec = networks.codec
@@ -135,6 +144,8 @@ class LargeModel(DomainShiftModel):
         for part in (networks.restorer, networks.denoiser):
             part.to(dtype)
         self.networks.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        if engine == "ncnn":
+            _run_by_ncnn(networks)
 
     def restore(self, frames: Tensor, motion: Motion, hidden: HiddenState) -> Restored:
         memory = None if hidden is None else hidden[0]
@@ -176,7 +187,22 @@ class LargeModel(DomainShiftModel):
         return self.encode(warp(self.decode(latents), flow))
 
 
-def load_large(name: str = "large", *, device: torch.device, dtype: torch.dtype) -> LargeModel:
+def _run_by_ncnn(networks: LargeNetworks) -> None:
+    """All convolutions of 3 x 3. In parts that do not see far, for frames go through each of them by strips."""
+    restorer = networks.restorer
+    for block in restorer.body.modules():
+        if isinstance(block, ResidualDenseBlock):
+            run_by_ncnn(block, "forward")
+    run_by_ncnn(restorer, "enlarge")
+    # Those of the denoiser one by one: what is between them depends on the time.
+    for layer in (restorer.conv_body, *networks.denoiser.modules()):
+        if isinstance(layer, nn.Conv2d) and layer.kernel_size == (3, 3):
+            run_by_ncnn(layer, "forward")
+
+
+def load_large(
+    name: str = "large", *, device: torch.device, dtype: torch.dtype, engine: Engine = "torch"
+) -> LargeModel:
     """The model inside the package. Raises ModelError when a file of it is missing or damaged."""
     networks, digest = load_networks()
-    return LargeModel(networks, name=name, digest=digest, device=device, dtype=dtype)
+    return LargeModel(networks, name=name, digest=digest, device=device, dtype=dtype, engine=engine)
