@@ -91,9 +91,11 @@ def test_what_cannot_be_tried_is_told(film: Path, tmp_path: Path) -> None:
 
 def test_the_command_says_how_long_the_whole_file_takes(film: Path, tmp_path: Path) -> None:
     arguments = ["preview", str(film), "--page", str(tmp_path / "d.html"), "--model", "bicubic", "--at", "0:01"]
-    done = CliRunner().invoke(app, [*arguments, "--try", "scale=2,3"], standalone_mode=False, catch_exceptions=False)
+    done = CliRunner().invoke(
+        app, [*arguments, "--try", "scale=2,3", "--try", "blend=off"], standalone_mode=False, catch_exceptions=False
+    )
     lines = [line for line in done.stdout.splitlines() if "for the whole file" in line]
-    assert [line.split(":")[0] for line in lines] == ["scale=2", "scale=3"]
+    assert [line.split(":")[0] for line in lines] == ["scale=2, blend=off", "scale=3, blend=off"]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["d.html", "d.png"]
     for wrong in (
         ["--at", "1:70"],

@@ -36,6 +36,7 @@ from dossr_video.cli.options import (
 from dossr_video.cli.presets import presets
 from dossr_video.cli.probe import probe
 from dossr_video.cli.signals import interruptible
+from dossr_video.cli.ui import ui
 from dossr_video.cli.verify import verify
 from dossr_video.errors import SettingsError
 from dossr_video.heap import keep_one_heap
@@ -214,6 +215,7 @@ app.add_command(compare)
 app.add_command(preview)
 app.add_command(verify)
 app.add_command(doctor)
+app.add_command(ui)
 
 
 def main() -> None:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import click
-import yaml
 
 from dossr_video.cli.console import progress_display, say
 from dossr_video.cli.options import (
@@ -16,6 +15,7 @@ from dossr_video.cli.options import (
     debug_option,
     force_option,
     fps_option,
+    progress_option,
     quiet_option,
     with_settings,
 )
@@ -59,6 +59,7 @@ def compare(
 @click.option("--page", type=PATH, default="preview.html", show_default=True, metavar="HTML", help="its name")
 @force_option
 @quiet_option
+@progress_option
 @debug_option
 def preview(
     source: Path,
@@ -70,6 +71,7 @@ def preview(
     page: Path,
     force: bool,
     quiet: bool,
+    progress: Literal["auto", "json"],
 ) -> None:
     """Do a few frames of SOURCE, in one or several ways, and tell how long the whole file would take.
 
@@ -81,7 +83,7 @@ def preview(
     from dossr_video.preview import trials
 
     wanted = trials(settings, dict(map(_choice, choices)))
-    with progress_display(quiet=quiet) as show:
+    with progress_display(quiet=quiet, kind=progress) as show:
         estimates = write(
             source,
             wanted,
@@ -99,13 +101,13 @@ def preview(
 
 
 def _choice(text: str) -> tuple[str, list[Any]]:
-    """`model=compact,bicubic`; values as in a preset."""
+    """`blend=pixel,off`; the settings read what is no whole number."""
     name, _, values = text.partition("=")
     try:
         if not name or not all(values.split(",")):
             raise ValueError
-        return name, [yaml.safe_load(value) for value in values.split(",")]
-    except (ValueError, yaml.YAMLError) as error:
+        return name, [int(value) if value.isdecimal() else value for value in values.split(",")]
+    except ValueError as error:
         raise SettingsError(
             f"--try {text} must be OPTION=VALUE,VALUE", hint="for example --try blend_strength=0.5,1"
         ) from error

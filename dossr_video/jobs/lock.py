@@ -35,7 +35,12 @@ class Owner:
 
     @classmethod
     def current(cls) -> Owner:
-        return cls(socket.gethostname(), _boot_id(), os.getpid(), _started(os.getpid()) or 0)
+        return cls.of(os.getpid())
+
+    @classmethod
+    def of(cls, pid: int) -> Owner:
+        """A process of this machine."""
+        return cls(socket.gethostname(), _boot_id(), pid, _started(pid) or 0)
 
     @property
     def is_here(self) -> bool:
@@ -46,7 +51,9 @@ class Owner:
         """True only when certain: the machine was rebooted, the pid is another process, or the lease ran out."""
         if not self.is_here:
             return _age(path) > LEASE
-        return self.boot != _boot_id() or _started(self.pid) != (self.started or None)
+        if self.boot != _boot_id() or _started(self.pid) != (self.started or None):
+            return True
+        return _state(self.pid) == "Z"  # it has ended, and nobody has waited for it
 
 
 @contextmanager
@@ -155,9 +162,19 @@ def _boot_id() -> str:
 
 
 def _started(pid: int) -> int | None:
-    """Start time of a living process; None when there is no such process, or no way to know."""
+    """Start time of a process; None when there is no such process, or no way to know."""
+    fields = _fields(pid)
+    return int(fields[19]) if fields else None  # field 22 of proc(5)
+
+
+def _state(pid: int) -> str:
+    """The letter of proc(5); "" when there is no such process, or no way to know."""
+    return (_fields(pid) or [""])[0]
+
+
+def _fields(pid: int) -> list[str]:
+    """Those of proc(5) after the name, which stands in brackets and may hold spaces."""
     try:
-        # The name, in brackets, may hold spaces; field 22 of proc(5) is the 20th after it.
-        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19])
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:
-        return None
+        return []

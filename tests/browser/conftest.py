@@ -1,14 +1,22 @@
-"""A real Chromium, without a window. Where there is none the tests skip; under FAIL_WITHOUT_CHROMIUM=1 they fail."""
+"""A real Chromium, and the local page. Without a Chromium the tests skip; under FAIL_WITHOUT_CHROMIUM=1 they fail."""
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
+import signal
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+
+from dossr_video.jobs.lock import Owner
 
 OpenPage = Callable[..., Page]
 
@@ -51,3 +59,52 @@ def open_page(browser: Browser) -> Iterator[OpenPage]:
 
         yield open_page
     assert errors == []
+
+
+@dataclass
+class Served:
+    """A page that runs: `dossr-video ui` in a process of its own."""
+
+    folder: Path  # the one that it was given
+    state: Path  # where it keeps its queue
+    process: subprocess.Popen[str]
+    address: str  # with the token
+
+    @property
+    def port(self) -> int:
+        return int(self.address.split(":")[2].split("/")[0])
+
+    def end(self, number: signal.Signals = signal.SIGTERM) -> int:
+        self.process.send_signal(number)
+        return self.process.wait(20)
+
+
+Serve = Callable[..., Served]
+
+
+@pytest.fixture(scope="module")
+def serve(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serve]:
+    """Starts the page over a folder; the queue is beside it. All that runs is ended with the tests."""
+    pages: list[Served] = []
+
+    def serve(folder: Path, *options: str, port: int = 0) -> Served:
+        state = folder.parent / "state"
+        command = [sys.executable, "-m", "dossr_video", "ui", str(folder), "--no-browser", f"--port={port}", *options]
+        environment = {**os.environ, "XDG_STATE_HOME": str(state), "PYTHONPATH": str(Path(__file__).parents[2])}
+        process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment)
+        assert process.stderr is not None
+        line = process.stderr.readline()
+        if not line.startswith("the page: "):
+            raise AssertionError(line + process.communicate()[1])
+        pages.append(Served(folder, state / "dossr-video" / "ui", process, line.split()[-1]))
+        return pages[-1]
+
+    yield serve
+    for page in pages:
+        if page.process.poll() is None:
+            page.end()
+        page.process.stderr.close()
+        for record in page.state.glob("jobs/*/job.json"):
+            owner = json.loads(record.read_text())["owner"]
+            if owner is not None and not Owner(**owner).is_gone(record):
+                os.kill(owner["pid"], signal.SIGKILL)

@@ -1,0 +1,136 @@
+"""What templates show, as plain words."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from dossr_video.names import shown
+from dossr_video.presets import Preset, preset_names, read_preset
+from dossr_video.ui.queue import Seen
+from dossr_video.ui.store import Job
+
+STATES = {
+    "waiting": "waits for its turn",
+    "running": "is being worked on",
+    "paused": "paused",
+    "stopping": "stops after the segment that is being worked on",
+    "done": "done",
+    "failed": "failed",
+    "stopped": "stopped",
+}
+
+# The page looks like the reports: one style sheet, and what only the page has.
+_REPORT = files("dossr_video") / "report" / "templates"
+_STATIC = files("dossr_video") / "ui" / "static"
+STATIC = {
+    "report.css": (_REPORT / "page.css", "text/css"),
+    "ui.css": (_STATIC / "ui.css", "text/css"),
+    "icon.svg": (_STATIC / "icon.svg", "image/svg+xml"),
+    "ui.js": (_STATIC / "ui.js", "text/javascript"),
+}
+
+
+@cache
+def templates() -> Environment:
+    environment = Environment(
+        loader=PackageLoader("dossr_video.ui"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"shown": shown, "lasting": lasting, "bytes": _bytes, "setting": _setting}
+    environment.globals["STATES"] = STATES
+    return environment
+
+
+def lasting(seconds: float) -> str:
+    """`40 s`, `12 min`, `3 h 05 min`, `4 days 3 h`."""
+    if seconds < 60:
+        return f"{max(1, round(seconds))} s"
+    minutes = round(seconds / 60)
+    if minutes < 60:
+        return f"{minutes} min"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes:02d} min" if hours < 72 else f"{hours // 24} days {hours % 24} h"
+
+
+@dataclass(frozen=True)
+class Failure:
+    """An error as its process worded it."""
+
+    message: str
+    hint: str
+
+
+def failure_of(seen: Seen) -> Failure | None:
+    """Why a job has failed or was stopped."""
+    if seen.state != "failed" and not (seen.state == "stopped" and seen.job.kind == "upscale"):
+        return None
+    found = {
+        word: line.removeprefix(f"{word}: ")
+        for line in seen.lines
+        for word in ("error", "hint")
+        if line.startswith(f"{word}:")
+    }
+    if not found and seen.state == "stopped":
+        return None
+    message = found.get("error", "its process ended without a word")
+    return Failure(message, found.get("hint", "go on with it; what is finished is kept"))
+
+
+def result_lines(seen: Seen) -> list[str]:
+    """What a process has said at its end, beside errors."""
+    words = ("error:", "hint:", "result:", "page:", "sheet:", "warning:")
+    return [line for line in seen.lines if not line.startswith(words)]
+
+
+@dataclass(frozen=True)
+class Probe:
+    """The words of a probe: about the file, and the settings that a run would have."""
+
+    words: list[str]
+    settings: list[str]
+
+
+def probe_of(job: Job) -> Probe:
+    try:
+        lines = job.output.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        lines = []
+    words = [line for line in lines if " = " not in line]
+    return Probe(words, [line for line in lines if " = " in line])
+
+
+def preview_words(job: Job) -> list[str]:
+    """How long the whole file would take: what a preview prints beside its events."""
+    try:
+        lines = job.output.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        lines = []
+    return [line for line in lines if line and not line.startswith("{")]
+
+
+def presets() -> list[Preset]:
+    return [read_preset(name) for name in preset_names()]
+
+
+def size_of(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0
+
+
+def _bytes(size: int) -> str:
+    return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.1f} MB" if size >= 1e5 else f"{size / 1e3:.1f} kB"
+
+
+def _setting(value: Any) -> str:
+    return {True: "yes", False: "no"}[value] if isinstance(value, bool) else str(value)
