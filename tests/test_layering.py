@@ -54,7 +54,7 @@ ALLOWED = {
     "jobs.execute": {"heap", "jobs", "models", "pipeline", "runspec", "segments", "temporal"}
     | {"video", "video.read", "video.write"},
     "jobs": {"heap", "jobs.execute", "models", "pipeline", "quality", "runspec", "segments", "temporal"} | VIDEO,
-    "library": {"jobs", "jobs.execute", "report"} | VIDEO,
+    "library": {"jobs", "jobs.execute", "quality", "report"} | VIDEO,
     "report": {"jobs", "quality", "temporal", "video", "video.inspect", "video.read", "video.write"},
     "quality": {"segments", "temporal", "video.write"},
     "training": {"color", "diffusion", "models", "models.compact", "models.dossr", "models.large", "temporal"}

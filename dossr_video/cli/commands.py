@@ -87,11 +87,12 @@ def upscale(
     """
     from dossr_video.jobs import durable
     from dossr_video.jobs.resources import write_errors
-    from dossr_video.jobs.run import run_job
+    from dossr_video.jobs.run import FiguresRecord, Record, run_job
     from dossr_video.jobs.urls import is_url, shown_url
 
     outputs = {"page": page, "json_report": json_report, "before_after": before_after}
     here, there = _outputs(source, target, **outputs, force=force)
+    figures = FiguresRecord()
     with interruptible() as cancelled, progress_display(quiet=quiet, kind=progress) as on_progress:
         report = run_job(
             source,
@@ -102,6 +103,7 @@ def upscale(
             on_progress=on_progress,
             cancelled=cancelled,
             executor=make_executor(settings, cluster),
+            record=Record() if page is None else figures,
         )
         if page is not None:
             from dossr_video.report.run import run_page
@@ -111,6 +113,7 @@ def upscale(
                 here,
                 there,
                 page,
+                measured=figures.measured,
                 on_frame=lambda count: on_progress(Progress("reporting", count, report.frames)),
             )
     if json_report is not None:

@@ -8,6 +8,7 @@ from fractions import Fraction
 from pathlib import Path
 
 from dossr_video.heap import give_back_memory
+from dossr_video.jobs.figures import ProofFigures
 from dossr_video.jobs.plan import Plan
 from dossr_video.jobs.progress import OnProgress, Progress
 from dossr_video.jobs.proving import proven
@@ -21,7 +22,14 @@ from dossr_video.video.write.containers import container_of
 
 
 def join_segments(
-    files: Sequence[Path], plan: Plan, source: SourceInfo, target: Path, *, spec: RunSpec, on_progress: OnProgress
+    files: Sequence[Path],
+    plan: Plan,
+    source: SourceInfo,
+    target: Path,
+    *,
+    spec: RunSpec,
+    figures: ProofFigures | None,
+    on_progress: OnProgress,
 ) -> tuple[JoinReport, Proof]:
     """Write the whole result to `target` and read it back; see remux.join for the errors.
 
@@ -52,7 +60,15 @@ def join_segments(
         report = replace(report, warnings=(*report.warnings, unwritten))
     if report.warnings:
         on_progress(Progress("joining", plan.frames, plan.frames, warnings=report.warnings))
-    proof = proven(target, source, report, spec=spec, frames=plan.frames, on_frame=count("verifying", plan.frames))
+    proof = proven(
+        target,
+        source,
+        report,
+        spec=spec,
+        frames=plan.frames,
+        figures=figures,
+        on_frame=count("verifying", plan.frames),
+    )
     return replace(report, warnings=(*report.warnings, *proof.warnings)), proof
 
 

@@ -11,6 +11,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from dossr_video.errors import ProofError, SourceError, TargetError
+from dossr_video.jobs.figures import ProofFigures
 from dossr_video.jobs.fingerprint import sha256
 from dossr_video.jobs.report import FORMAT, Report, report_of
 from dossr_video.jobs.resources import readable
@@ -20,6 +21,7 @@ from dossr_video.video.mux.check import Check
 from dossr_video.video.mux.contents import StreamRecord, read_streams, records_of
 from dossr_video.video.mux.proof import Proof, prove, small_pictures
 from dossr_video.video.mux.remux import JoinReport
+from dossr_video.video.read.frame import Frame
 from dossr_video.video.read.probe import probe
 from dossr_video.video.read.reader import open_reader
 from dossr_video.video.sequence import is_pattern, pattern_in
@@ -75,6 +77,7 @@ def proven(
     *,
     spec: RunSpec,
     frames: int,
+    figures: ProofFigures | None = None,
     on_frame: Callable[[int], None],
 ) -> Proof:
     """Read a result back and hold it against its source, see `prove`.
@@ -85,20 +88,27 @@ def proven(
         joined: What the result was to hold beside the picture.
         spec: What the run did.
         frames: How many of the source it was to hold.
+        figures: Sees what is decoded for the proof.
         on_frame: Gets the count of frames so far.
     """
     first = None if joined.cut is None else round(joined.cut.start / spec.video.time_base)
     with open_reader(source, spec.read) as reader:
+        decoded = islice(reader.frames(first), frames)
         return prove(
             target,
             reader.info,
             joined,
             spec=spec.video,
             container=container_named(spec.container),
-            originals=small_pictures(islice(reader.frames(first), frames), reader.info.video),
+            originals=small_pictures(figures.sources(decoded) if figures else decoded, reader.info.video),
             deflicker=spec.temporal.deflicker,
+            on_picture=figures.result if figures else _unseen,
             on_frame=on_frame,
         )
+
+
+def _unseen(frame: Frame) -> None:
+    """Nobody looks."""
 
 
 def verify(

@@ -18,6 +18,7 @@ from dossr_video.jobs.attempts import Attempt, Attempts
 from dossr_video.jobs.estimate import SHORT, computed_frames, cost_of, measure
 from dossr_video.jobs.execute.executor import Executor, Task
 from dossr_video.jobs.execute.local import LocalExecutor
+from dossr_video.jobs.figures import ProofFigures
 from dossr_video.jobs.fingerprint import SourceMark, lasting, sha256
 from dossr_video.jobs.folder import JobFolder
 from dossr_video.jobs.join import join_segments
@@ -30,6 +31,7 @@ from dossr_video.jobs.resume import agreed_plan
 from dossr_video.jobs.upscaling import Upscaling
 from dossr_video.jobs.urls import cached, check_url, fetched, local, shown_url, uploaded
 from dossr_video.names import shown
+from dossr_video.quality.track import Measured
 from dossr_video.runspec import RunSpec
 from dossr_video.segments import Segment, SegmentResult
 from dossr_video.settings import Settings
@@ -46,6 +48,11 @@ class Record:
     What it raises ends the job.
     """
 
+    wants_figures = False  # whether the result is to be measured beside its source
+
+    def is_measured(self, measured: Measured) -> None:
+        """The figures of the result, which its page shows; not of a result that an earlier run has finished."""
+
     def begins(self) -> None:
         """Nobody else works on the job from here on."""
 
@@ -54,6 +61,16 @@ class Record:
 
     def is_named(self, report: Report) -> None:
         """The result has its name; the folder is about to go."""
+
+
+class FiguresRecord(Record):
+    """Keeps the figures of the result."""
+
+    wants_figures = True
+    measured: Measured | None = None
+
+    def is_measured(self, measured: Measured) -> None:
+        self.measured = measured
 
 
 def run_job(
@@ -326,7 +343,13 @@ class _Job:
     def _join(self, plan: Plan, attempts: Attempts) -> Report:
         results, files = zip(*attempts.chosen(self.folder), strict=True)
         joined = self.folder.joined(self.request.target)
-        outcome, proof = join_segments(files, plan, self.source, joined, spec=self.spec, on_progress=self._joining)
+        record = self.request.record
+        figures = ProofFigures(self.source.video, self.spec.video) if record.wants_figures else None
+        outcome, proof = join_segments(
+            files, plan, self.source, joined, spec=self.spec, figures=figures, on_progress=self._joining
+        )
+        if figures is not None and (measured := figures.measured(plan.segments)) is not None:
+            record.is_measured(measured)
         before, now = plan.fingerprint.source, SourceMark.of(self.source.path)
         if before != now:
             joined.unlink()

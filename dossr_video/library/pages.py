@@ -15,6 +15,7 @@ from dossr_video.jobs.report import Report, report_of
 from dossr_video.jobs.resources import readable, write_errors
 from dossr_video.library.catalogue import Catalogue, Entry
 from dossr_video.names import shown
+from dossr_video.quality.track import Measured
 from dossr_video.report.index import Row, write_index
 from dossr_video.report.plots import clock
 
@@ -47,10 +48,18 @@ def _require_report(path: Path) -> None:
         raise TargetError(f"{shown(path)} exists and is no report", hint="move it away")
 
 
-def write_page(source: Path, target: Path, on_progress: OnProgress, cancelled: Callable[[], bool]) -> None:
+def write_page(
+    source: Path,
+    target: Path,
+    on_progress: OnProgress,
+    cancelled: Callable[[], bool],
+    *,
+    measured: Measured | None = None,
+) -> None:
     """The page of a result that has a report and no page yet. A failure is a warning: the result is complete.
 
-    It is left to the next run of the library when `cancelled` says so.
+    `measured` by the run that has just made the result; None: both files are read. It is left to the next run of the
+    library when `cancelled` says so.
     """
     from dossr_video.report.run import run_page  # what draws plots takes a second to import
 
@@ -58,12 +67,13 @@ def write_page(source: Path, target: Path, on_progress: OnProgress, cancelled: C
         return
 
     def count(frames: int) -> None:
+        on_progress(Progress("reporting", frames, report.frames))
         if cancelled():
             raise Interrupted("stopped while a page was written", hint="the next run writes it")
-        on_progress(Progress("reporting", frames, report.frames))
 
     try:
-        run_page(report, source, target, page_of(target), on_frame=count)
+        count(0)
+        run_page(report, source, target, page_of(target), measured=measured, on_frame=count)
     except Interrupted:
         return
     except DossrError as error:

@@ -26,6 +26,7 @@ from dossr_video.library.catalogue import Catalogue, Entry
 from dossr_video.library.files import Library
 from dossr_video.library.pages import write_page, write_report
 from dossr_video.names import shown
+from dossr_video.quality.track import Measured
 from dossr_video.settings import Settings
 
 Verdict = Literal["done", "unchanged", "failed", "crashed", "busy"]
@@ -73,8 +74,9 @@ class FileWork:
         """Do a file that is new, has changed, failed before or was done with other settings. Raises Interrupted."""
         target, started = self.library.target_of(source), time.monotonic()
         on_progress(Progress("probing"))
+        measured: list[Measured] = []
         try:
-            outcome = self._claimed(source, target, on_progress, cancelled)
+            outcome = self._claimed(source, target, on_progress, cancelled, measured.append)
         except Interrupted:
             raise
         except HeldError as error:
@@ -89,7 +91,7 @@ class FileWork:
             message = f"{type(error).__name__}: {error}"
             outcome = Outcome(source, target, "failed", error=message, hint="please report this defect of dossr-video")
         if outcome.verdict in ("done", "unchanged"):
-            write_page(source, target, on_progress, cancelled)
+            write_page(source, target, on_progress, cancelled, measured=measured[0] if measured else None)
         return replace(outcome, seconds=time.monotonic() - started)
 
     def failed(self, outcome: Outcome) -> Outcome:
@@ -132,7 +134,14 @@ class FileWork:
         except (OSError, DossrError):  # it is left to the next run
             pass
 
-    def _claimed(self, source: Path, target: Path, on_progress: OnProgress, cancelled: Callable[[], bool]) -> Outcome:
+    def _claimed(
+        self,
+        source: Path,
+        target: Path,
+        on_progress: OnProgress,
+        cancelled: Callable[[], bool],
+        on_measured: Callable[[Measured], None],
+    ) -> Outcome:
         entry, catalogue = self.entry(source), Catalogue(self.library.results)
         before = catalogue.get(entry.source)
         if before is not None and before.covers(entry) and target.exists():
@@ -150,7 +159,7 @@ class FileWork:
                 force=self.force or ours,
                 restart=self.restart,
                 on_progress=on_progress,
-                record=_CatalogueRecord(catalogue, entry, target, on_progress),
+                record=_CatalogueRecord(catalogue, entry, target, on_progress, on_measured),
                 cancelled=cancelled,
                 executor=self.executor,
             )
@@ -195,6 +204,11 @@ class _CatalogueRecord(Record):
     entry: Entry
     target: Path
     on_progress: OnProgress
+    on_measured: Callable[[Measured], None]
+    wants_figures = True
+
+    def is_measured(self, measured: Measured) -> None:
+        self.on_measured(measured)
 
     def begins(self) -> None:
         before = self.catalogue.claim(self.entry, unless=self._is_done)

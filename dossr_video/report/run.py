@@ -8,6 +8,7 @@ from typing import Any
 
 from dossr_video.jobs.report import Report
 from dossr_video.names import shown
+from dossr_video.quality.track import Measured
 from dossr_video.report.page import Details, Passed, Version, write_page
 from dossr_video.report.plots import clock
 from dossr_video.video.read.pyav import PyavReader
@@ -17,7 +18,13 @@ LONG = 200  # characters of a value; a mixed film has hundreds of spans of field
 
 
 def run_page(
-    report: Report, source: Path, target: Path, page: Path, *, on_frame: Callable[[int], None] = lambda count: None
+    report: Report,
+    source: Path,
+    target: Path,
+    page: Path,
+    *,
+    measured: Measured | None = None,
+    on_frame: Callable[[int], None] = lambda count: None,
 ) -> None:
     """Write the page of a finished run.
 
@@ -26,6 +33,7 @@ def run_page(
         source: What it read.
         target: What it made.
         page: The HTML file; overwritten.
+        measured: What the run measured; None: both files are read for it.
         on_frame: Called with the number of frames that are measured.
 
     Raises:
@@ -36,7 +44,15 @@ def run_page(
     with open_reader(source, read) as before, PyavReader(target, max_pixels=read.max_pixels) as after:
         versions = [Version("source", before), Version("result", after)]
         details = _details(report)
-        write_page(page, versions, title=shown(target.name), details=details, start=read.start, on_frame=on_frame)
+        write_page(
+            page,
+            versions,
+            title=shown(target.name),
+            details=details,
+            start=read.start,
+            measured=measured,
+            on_frame=on_frame,
+        )
 
 
 def _details(report: Report) -> Details:

@@ -3,11 +3,17 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
+import numpy as np
 import pytest
 from click.testing import CliRunner
 
 from dossr_video.cli.commands import app
 from dossr_video.errors import DossrError, SettingsError, TargetError
+from dossr_video.jobs.run import FiguresRecord, run_job
+from dossr_video.report.measure import measure
+from dossr_video.settings import Settings
+from dossr_video.video.read.pyav import PyavReader
+from dossr_video.video.read.reader import open_reader
 
 OPTIONS = ["--model", "bicubic", "--scale", "2", "--speed", "ultrafast", "--quiet"]
 
@@ -32,6 +38,35 @@ def test_a_run_leaves_its_page(clip: Path, tmp_path: Path) -> None:
         assert told in text
     assert text.count('class="still"') == 6
     assert "failed" not in text.split("<script>")[0].split("</style>")[1]
+
+
+@pytest.mark.parametrize("options", [{}, {"start": 0.3, "duration": 1.0}])
+def test_what_the_proof_measures_is_what_both_files_show(
+    options: dict[str, float], clip: Path, tiny: Settings, tmp_path: Path
+) -> None:
+    record = FiguresRecord()
+    target = tmp_path / "out.mkv"
+    report = run_job(clip, target, tiny.model_copy(update=options), record=record)
+    with open_reader(clip, report.settings.read) as source, PyavReader(target) as result:
+        wanted = measure(source, [result], start=report.settings.read.start)
+    found = record.measured
+    assert found is not None
+    if options:  # by the plan, which ends earlier than the file
+        assert len(found.seconds) == report.frames
+    assert found.shots[:-1] == wanted.shots[: len(found.shots) - 1]
+    count = min(report.frames, found.shots[-1].start)
+    assert found.seconds[:count] == pytest.approx(wanted.seconds[:count])
+    for one, other in zip(found.tracks, wanted.tracks, strict=True):
+        for name in ("pts", "brightness", "sharpness", "flicker", "change", "difference"):
+            np.testing.assert_array_equal(getattr(one, name)[:count], getattr(other, name)[:count])
+
+
+def test_the_page_of_a_run_reads_no_file_whole_again(
+    clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr("dossr_video.report.page.measure")
+    upscale(clip, tmp_path / "out.mkv", "--report", tmp_path / "out.html")
+    assert (tmp_path / "out.html").read_text().count('class="plot"') == 4
 
 
 def test_what_would_leave_no_page_is_refused_before_the_run(clip: Path, tmp_path: Path) -> None:

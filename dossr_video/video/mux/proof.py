@@ -86,6 +86,7 @@ def prove(
     container: Container,
     originals: Iterable[tuple[int, NDArray[np.uint8]]],
     deflicker: bool = False,
+    on_picture: Callable[[Frame], None] = lambda frame: None,
     on_frame: Callable[[int], None] = lambda count: None,
 ) -> Proof:
     """Read `target` back whole.
@@ -99,6 +100,7 @@ def prove(
         originals: of each frame of the source that was to be written its time and small picture, as `small_pictures`
             makes them.
         deflicker: whether the light of single frames was changed on purpose.
+        on_picture: gets each frame of the result, after its original was taken.
         on_frame: gets the count of frames so far.
     """
     result = probe(target, max_pixels=spec.width * spec.height)
@@ -110,7 +112,16 @@ def prove(
     )  # muxers put them last
     contents = read_streams(target, (result.video.stream, *result.streams))
     checks = [
-        *_pictures(result, Likeness(source.video, deflicker=deflicker), originals, spec, container, clock, on_frame),
+        *_pictures(
+            result,
+            Likeness(source.video, deflicker=deflicker),
+            originals,
+            spec,
+            container,
+            clock,
+            on_picture,
+            on_frame,
+        ),
         _tags(result, spec),
         _description(planned, result, container),
         _chapters(joined, result, container),
@@ -132,6 +143,7 @@ def _pictures(
     spec: VideoSpec,
     container: Container,
     clock: Clock,
+    on_picture: Callable[[Frame], None],
     on_frame: Callable[[int], None],
 ) -> Iterator[Check]:
     """Frame count, every time, whether every frame decodes, what it shows, and how long the whole is."""
@@ -154,6 +166,7 @@ def _pictures(
             moved = max(moved, due - meant)
             late = max(late, abs(float(result.pts * made.time_base) - due))
             likeness.add(original, result.small((original.shape[1], original.shape[0]), alpha=alpha))
+            on_picture(result)
     exact, crowded = late <= float(tick), moved > float(tick) / 2
     found = "timestamps exact" + (" to the millisecond" if tick else "") if exact else f"off by up to {late:.6f} s"
     if crowded:
