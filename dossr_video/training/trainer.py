@@ -41,6 +41,7 @@ class Stage:
     batch: int = 4  # clips
     side: int = 48  # input pixels of a crop
     shortest: int = 1  # frames of a clip: 1 where the first frames of a shot are learnt too
+    through: int = 6  # last frames of a clip that are learnt from; those before are only remembered
     pixels: float = 1.0  # difference of all pictures from the truth
     wanted: float = 0.0  # the same of each clip's last one from what is wanted: the truth, or a teacher's picture
     steadiness: float = 1.0  # how the errors change along the motion
@@ -124,11 +125,12 @@ class Trainer:
         seen: Maps = []
         wanted: Maps = []
         with self._autocast():
-            pictures = self._run(batch)
+            pictures = self._run(batch, stage.through)
+            truth = batch.truth[-len(pictures) :]
             losses = {
-                "pixels": charbonnier(pictures, batch.truth),
+                "pixels": charbonnier(pictures, truth),
                 "wanted": charbonnier(pictures[-1], batch.wanted),
-                "steadiness": unsteadiness(pictures - batch.truth, batch),
+                "steadiness": unsteadiness(pictures - truth, batch),
                 "grid": grid(pictures[-1] - batch.wanted),
                 "unrest": unrest(pictures[-1], batch.wanted),
             }
@@ -165,13 +167,16 @@ class Trainer:
     def _features(self, pictures: Tensor) -> Maps:
         return [maps for critic in self.critics for maps in critic.features(pictures)]
 
-    def _run(self, batch: Batch) -> Tensor:
-        """Pictures of all frames (T, B, 3, 4h, 4w)."""
+    def _run(self, batch: Batch, through: int) -> Tensor:
+        """Pictures of the last `through` frames (T, B, 3, 4h, 4w), with gradients."""
         hidden, pictures = None, []
-        for frames, flow, confidence in zip(batch.frames, batch.flow, batch.confidence, strict=True):
+        first = len(batch.frames) - through
+        for i, (frames, flow, confidence) in enumerate(zip(batch.frames, batch.flow, batch.confidence, strict=True)):
             frames = frames.contiguous(memory_format=torch.channels_last)
-            picture, hidden = self.network(frames, flow, confidence, hidden)
-            pictures.append(picture)
+            with torch.set_grad_enabled(i >= first):
+                picture, hidden = self.network(frames, flow, confidence, hidden)
+            if i >= first:
+                pictures.append(picture)
         return torch.stack(pictures)
 
     def _looks(
@@ -181,7 +186,7 @@ class Trainer:
 
         Of the luma alone: what critics like of colour is speckle.
         """
-        shown, wanted = (luma(part).expand(-1, 3, -1, -1) for part in (pictures, wanted))
+        shown, wanted = (uncoloured(part) for part in (pictures, wanted))
         shown, wanted = seen_alike(shown, wanted, generator)
         maps, fine = self._features(shown), self.filters(shown)
         with torch.no_grad():
@@ -221,6 +226,15 @@ class Trainer:
     def save(self, path: Path) -> None:
         """A file for torch.load and `load`; a killed run leaves the one before."""
         save_whole(self.state(), path)
+
+
+def uncoloured(pictures: Tensor) -> Tensor:
+    """The luma of pictures (B, 3, H, W), as grey ones, whose gradients change all channels alike.
+
+    Those of the luma itself would change green five times as much as blue, and edges would turn green.
+    """
+    grey = pictures.mean(1, keepdim=True)
+    return (luma(pictures).detach() + grey - grey.detach()).expand(-1, 3, -1, -1)
 
 
 def charbonnier(pictures: Tensor, truth: Tensor) -> Tensor:

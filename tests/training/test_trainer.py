@@ -14,11 +14,12 @@ from torch.utils.data import DataLoader
 
 from dossr_video.models.compact.restorer import Restorer
 from dossr_video.quality.networks import Lpips
+from dossr_video.temporal.flow import luma
 from dossr_video.training.batches import Batch, Batches
 from dossr_video.training.degradation import read_recipes
 from dossr_video.training.footage import Footage, split
 from dossr_video.training.losses import Discriminator, grid, hinge, seen_alike, texture, unrest
-from dossr_video.training.trainer import LOSSES, Stage, Steps, Trainer, unsteadiness
+from dossr_video.training.trainer import LOSSES, Stage, Steps, Trainer, uncoloured, unsteadiness
 from dossr_video.training.validation import enlarge, held_out, sheet
 from dossr_video.training.warmstart import measure_gain, start_memory
 
@@ -185,6 +186,32 @@ def test_looks_are_those_of_the_luma(footage: Footage, alexnet: Lpips) -> None:
     for name in ("features", "texture", "fine", "adversarial"):
         assert plain[name] == pytest.approx(tinted[name], rel=1e-4), name
     assert tinted["pixels"] > 1.1 * plain["pixels"]
+
+
+def test_looks_change_no_colour(alexnet: Lpips) -> None:
+    """Their gradients are grey: what a critic asks for moves all channels alike."""
+    pictures = torch.rand(1, 3, 32, 32, requires_grad=True)
+    shown = uncoloured(pictures)
+    assert torch.allclose(shown, luma(pictures).expand(-1, 3, -1, -1))
+    alexnet.features(shown)[0].square().sum().backward()
+    assert pictures.grad is not None
+    red, green, blue = pictures.grad[0]
+    assert green.abs().max() > 0
+    assert torch.allclose(red, green)
+    assert torch.allclose(blue, green)
+
+
+def test_learnt_from_are_the_last_frames(footage: Footage, alexnet: Lpips) -> None:
+    """Those before are remembered, but what is wrong with them costs nothing."""
+    batch = start(footage, alexnet).batches.at(0, size=2, side=16)
+    truth = batch.truth.clone()
+    truth[0] = 1 - truth[0]
+    for through, same in ((2, True), (3, False)):
+        stage = replace(STAGE, adversarial=0.0, through=through, shortest=3)
+        plain, other = (
+            start(footage, alexnet).trainer.advance(replace(batch, truth=part), stage) for part in (batch.truth, truth)
+        )
+        assert (plain == other) == same
 
 
 def test_grid_is_what_repeats() -> None:
