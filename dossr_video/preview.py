@@ -29,7 +29,7 @@ from dossr_video.report.plots import clock
 from dossr_video.report.sheet import write_sheet
 from dossr_video.report.stills import Still, encoded, fitting, layers, upright
 from dossr_video.settings import Settings
-from dossr_video.video.info import SourceInfo
+from dossr_video.video.info import Choice, SourceInfo
 from dossr_video.video.inspect.content import sample_content
 from dossr_video.video.inspect.fields import quick_spans
 from dossr_video.video.read.probe import probe
@@ -130,7 +130,7 @@ def preview(
     if not 1 <= (len(at) or count) <= MOST_MOMENTS:
         raise SettingsError(f"{len(at) or count} moments must be 1 to {MOST_MOMENTS}", hint="give --at fewer times")
     first = wanted[0].settings
-    info = probe(source, max_pixels=first.max_pixels, fps=first.frame_rate)
+    info = probe(source, max_pixels=first.max_pixels, choice=Choice.of(first))
     counts = sample_content(info, max_pixels=first.max_pixels).fields
     with PyavReader(info, fields=quick_spans(info.video, counts, first)) as reader:
         frames = round(frame_count(info) * reader.frame_rate / info.video.frame_rate)

@@ -185,6 +185,12 @@ class SourceSettings(BaseModel):
     fps: Annotated[str | None, BeforeValidator(_rate)] = Field(
         None, description="frame rate of a picture sequence: 24, 23.976 or 24000/1001; default: as its DPX headers say"
     )
+    video: int | None = Field(
+        None, ge=0, description="number of the video stream, as `probe` tells it; default: the first that moves"
+    )
+    program: int | None = Field(
+        None, ge=1, description="number of the program of a transport stream; default: the one of that video stream"
+    )
     max_pixels: int = Field(8192 * 8192, ge=1, description="larger input frames are refused")
     reader: Literal["pyav", "decord"] = Field(
         "pyav", description="decord: random access, with coarser chroma; refused where it loses frames or timestamps"

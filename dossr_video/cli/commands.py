@@ -122,7 +122,7 @@ def upscale(
     if before_after is not None:
         from dossr_video.report import before_after as draw
 
-        draw(here, there, before_after, read=report.settings.read)
+        draw(here, there, before_after, read=report.settings.read, video=report.joined.picture)
     for place in report.damage:
         warn(f"the source is damaged {place}")
     if not quiet:
@@ -180,10 +180,11 @@ def convert(checkpoint: Path, folder: Path, *, dtype: str, text_tower: bool) -> 
 def shots(source: Path, *, fps: Fraction | None, as_json: bool) -> None:
     """Print the shots of SOURCE: first frame, one past the last, and the time at which each begins."""
     from dossr_video.temporal.shots import find_shots
+    from dossr_video.video.info import Choice
     from dossr_video.video.read.reader import ReadSpec, open_reader
 
     pts = []
-    with open_reader(source, ReadSpec(fps=fps)) as reader:
+    with open_reader(source, ReadSpec(choice=Choice(fps=fps))) as reader:
 
         def lumas() -> Iterator[Luma]:
             for frame in reader.frames():

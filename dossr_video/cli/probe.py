@@ -36,13 +36,14 @@ def probe(source: Path, target: Path | None, *, settings: Settings, count: bool,
     With TARGET also what it could not keep, about how long the run would take, how large the result would be, and every
     value that is decided: the model is loaded and its speed measured.
     """
+    from dossr_video.video.info import Choice
     from dossr_video.video.inspect.content import sample_content
     from dossr_video.video.inspect.processing import analyse
     from dossr_video.video.inspect.suggestion import suggest
     from dossr_video.video.read.probe import probe as read_info
     from dossr_video.video.read.reader import expected_frames
 
-    info = read_info(source, max_pixels=settings.max_pixels, fps=settings.frame_rate)
+    info = read_info(source, max_pixels=settings.max_pixels, choice=Choice.of(settings))
     with progress_display(quiet=as_json) as show:
         processing = analyse(info, settings, target=target, on_frame=lambda frames: show(Progress("probing", frames)))
         frames, shots = (

@@ -16,7 +16,7 @@ from dossr_video.jobs.fingerprint import sha256
 from dossr_video.jobs.report import FORMAT, Report, report_of
 from dossr_video.jobs.resources import readable
 from dossr_video.runspec import RunSpec
-from dossr_video.video.info import SourceInfo
+from dossr_video.video.info import Choice, SourceInfo
 from dossr_video.video.mux.check import Check
 from dossr_video.video.mux.contents import StreamRecord, read_streams, records_of
 from dossr_video.video.mux.proof import Proof, prove, small_pictures
@@ -139,7 +139,7 @@ def verify(
     if not made.proof.passed:
         checks.append(Check("proof", False, f"it failed when it was made: {made.proof.summary}"))
     if source is not None:
-        info = probe(source, max_pixels=made.settings.read.max_pixels, fps=made.settings.read.fps)
+        info = probe(source, max_pixels=made.settings.read.max_pixels, choice=made.settings.read.choice)
         proof = proven(result, info, made.joined, spec=made.settings, frames=made.frames, on_frame=on_frame)
     return Verification(result, made, tuple(checks), proof)
 
@@ -184,7 +184,8 @@ def _file(result: Path, made: Report) -> Check:
 
 def _streams(result: Path, made: Report) -> Check:
     """Of each stream the packets and their times: they tell what of a changed file is as it was."""
-    info = probe(result, max_pixels=made.settings.video.width * made.settings.video.height)
+    picture = Choice(video=made.joined.picture)
+    info = probe(result, max_pixels=made.settings.video.width * made.settings.video.height, choice=picture)
     found = records_of(info, read_streams(result, (info.video.stream, *info.streams)))
     wrong = [
         difference

@@ -35,7 +35,7 @@ from dossr_video.quality.track import Measured
 from dossr_video.runspec import RunSpec
 from dossr_video.segments import Segment, SegmentResult
 from dossr_video.settings import Settings
-from dossr_video.video.info import SourceInfo
+from dossr_video.video.info import Choice, SourceInfo
 from dossr_video.video.inspect.processing import ProcessingPlan, analyse
 from dossr_video.video.mux.inventory import side_data_losses
 from dossr_video.video.read.probe import probe
@@ -150,7 +150,7 @@ class _Request:
 
     def run(self) -> Report:
         check_target(self.target, self.settings, source=self.source, force=True)
-        source = probe(self.source, max_pixels=self.settings.max_pixels, fps=self.settings.frame_rate)
+        source = probe(self.source, max_pixels=self.settings.max_pixels, choice=Choice.of(self.settings))
         processing = analyse(source, self.settings, target=self.target, on_frame=self._look)
         assert processing.video is not None
         if processing.lost:
@@ -309,7 +309,7 @@ class _Job:
             return (f"qc: {len(attempt.specs)} of {plan.shots} shots are done again{before}", *attempt.notes())
         checked = ("qc: every shot is measured; one with faults is done again, at most twice",) if self.spec.qc else ()
         return (
-            f"{self.source.video.describe()} -> {self.spec.describe()}",
+            f"{self.source.describe_picture()} -> {self.spec.describe()}",
             f"{self.spec.describe_model()}; {plan.frames} frames in {plan.shots} shots{before}",
             *checked,
         )
@@ -365,7 +365,8 @@ class _Job:
                 self.source, shown_url(request.source_url) if request.source_url else shown(self.source.path)
             ),
             target=FileRecord.of(
-                probe(joined), shown_url(request.target_url) if request.target_url else shown(request.target)
+                probe(joined, choice=Choice(video=outcome.picture)),
+                shown_url(request.target_url) if request.target_url else shown(request.target),
             ),
             settings=self.spec,
             versions=versions(),

@@ -19,6 +19,7 @@ from dossr_video.library.batch import Batch
 from dossr_video.library.files import Library
 from dossr_video.names import shown
 from dossr_video.settings import Settings
+from dossr_video.video.info import Choice
 from dossr_video.video.inspect.content import quick_fields
 from dossr_video.video.inspect.fields import quick_spans
 from dossr_video.video.inspect.processing import analyse, output_size
@@ -132,7 +133,7 @@ class _Looker:
 
 def _piece(source: Path, target: Path, settings: Settings) -> _Piece | None:
     """None when the file does not declare how long it is."""
-    info = probe(source, max_pixels=settings.max_pixels, fps=settings.frame_rate)
+    info = probe(source, max_pixels=settings.max_pixels, choice=Choice.of(settings))
     fields = quick_spans(info.video, quick_fields(info, max_pixels=settings.max_pixels), settings)
     read = ReadSpec(settings.reader, fields, settings.start, settings.length, settings.max_pixels)
     open_reader(info, read).close()  # refused, if so
@@ -155,7 +156,7 @@ def _measure(
             raise _stopped()
         on_progress(Progress("measuring, probing", frames, item=item))
 
-    info = probe(piece.path, max_pixels=settings.max_pixels, fps=settings.frame_rate)
+    info = probe(piece.path, max_pixels=settings.max_pixels, choice=Choice.of(settings))
     processing = analyse(info, settings, target=piece.target, on_frame=show)
     spec = resolve(settings, info, processing, piece.target, worker=executor.info, workers=executor.workers)
     speed = measure(sample_segment(info, spec), info, spec, executor, cancelled=cancelled)

@@ -12,6 +12,7 @@ from dossr_video.errors import SettingsError
 from dossr_video.names import shown
 from dossr_video.report.page import Version, check_page, write_page
 from dossr_video.settings import SourceSettings
+from dossr_video.video.info import Choice
 from dossr_video.video.inspect.fields import field_spans
 from dossr_video.video.read.probe import probe
 from dossr_video.video.read.pyav import PyavReader
@@ -48,7 +49,7 @@ def compare(
         raise SettingsError(f"{len(results)} results must be at most {MOST}", hint="compare them in several pages")
     check_page(page, force=force)
     with ExitStack() as stack:
-        info = probe(source, fps=fps)
+        info = probe(source, choice=Choice(fps=fps))
         fields, _ = field_spans(info, SourceSettings(), lambda count: None)
         versions = [Version("source", stack.enter_context(open_reader(info, ReadSpec(fields=fields))))]
         for name, result in zip(_names(results), results, strict=True):

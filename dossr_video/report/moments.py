@@ -13,8 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dossr_video.errors import TargetError
-from dossr_video.video.info import SourceInfo
+from dossr_video.video.info import Choice, SourceInfo
 from dossr_video.video.read.frame import Frame
+from dossr_video.video.read.probe import probe
 from dossr_video.video.read.pyav import PyavReader, VideoReader
 from dossr_video.video.read.reader import ReadSpec, open_reader
 
@@ -33,13 +34,14 @@ class Moment:
     after: Picture
 
 
-def moments(source: Path, target: Path, *, count: int, read: ReadSpec) -> list[Moment]:
+def moments(source: Path, target: Path, *, count: int, read: ReadSpec, video: int | None = None) -> list[Moment]:
     """At most `count` moments, evenly spread over the first SPAN frames of the result.
 
-    `read` is how the source was read for that result: where it begins and how fields became frames. Raises SourceError
+    `read` is how the source was read for that result: where it begins and how fields became frames, `video` the
+    number of the result's video stream. Raises SourceError
     when a file cannot be read, TargetError when the result has fewer frames than it declares: no moment can be chosen.
     """
-    with PyavReader(target) as reader:
+    with PyavReader(probe(target, choice=Choice(video=video))) as reader:
         length = min(frame_count(reader.info), SPAN)
         indices = sorted({(2 * i + 1) * length // (2 * count) for i in range(count)})
         results = list(_at(indices, reader.frames()))

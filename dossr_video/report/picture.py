@@ -16,14 +16,14 @@ GAP = 4  # pixels
 INK, PAPER = "white", "black"
 
 
-def before_after(source: Path, target: Path, picture: Path, *, read: ReadSpec) -> None:
+def before_after(source: Path, target: Path, picture: Path, *, read: ReadSpec, video: int | None = None) -> None:
     """Write `picture`, a PNG, of the result's middle frame (of its first 250, when it is longer).
 
     Above, the frame: its left half from the source, enlarged by bicubic interpolation, its right half from the result.
-    Below, the most detailed part of each half, before and after. `read` as in `moments`. Raises as `moments`
-    does, and OSError when `picture` cannot be written.
+    Below, the most detailed part of each half, before and after. `read` and `video` as in `moments`. Raises as
+    `moments` does, and OSError when `picture` cannot be written.
     """
-    (moment,) = moments(Path(source), Path(target), count=1, read=read)
+    (moment,) = moments(Path(source), Path(target), count=1, read=read, video=video)
     draw(moment).save(picture, format="PNG")
 
 

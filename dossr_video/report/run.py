@@ -11,6 +11,8 @@ from dossr_video.names import shown
 from dossr_video.quality.track import Measured
 from dossr_video.report.page import Details, Passed, Version, write_page
 from dossr_video.report.plots import clock
+from dossr_video.video.info import Choice
+from dossr_video.video.read.probe import probe
 from dossr_video.video.read.pyav import PyavReader
 from dossr_video.video.read.reader import open_reader
 
@@ -41,7 +43,9 @@ def run_page(
         TargetError: The page cannot be written.
     """
     read = report.settings.read
-    with open_reader(source, read) as before, PyavReader(target, max_pixels=read.max_pixels) as after:
+    video = report.settings.video
+    result = probe(target, max_pixels=video.width * video.height, choice=Choice(video=report.joined.picture))
+    with open_reader(source, read) as before, PyavReader(result) as after:
         versions = [Version("source", before), Version("result", after)]
         details = _details(report)
         write_page(

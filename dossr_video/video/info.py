@@ -7,8 +7,25 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 
+from dossr_video.settings import SourceSettings
 from dossr_video.video import pixels
 from dossr_video.video.tags import ColorInfo
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Which pictures of a file are meant, where it holds several, or does not say their rate."""
+
+    video: int | None = None  # number of the stream, as `probe` tells it; None: the first that moves
+    program: int | None = None  # of a transport stream; None: the one of that stream
+    fps: Fraction | None = None  # of a picture sequence; None: as it says itself
+
+    @classmethod
+    def of(cls, settings: SourceSettings) -> Choice:
+        return cls(settings.video, settings.program, settings.frame_rate)
+
+
+ANY = Choice()
 
 
 @dataclass(frozen=True)
@@ -117,12 +134,26 @@ class SourceInfo:
     metadata: Mapping[str, str]
     chapters: tuple[Chapter, ...]
     video: VideoInfo
-    streams: tuple[StreamInfo, ...] = field(default=())  # all but the video stream
+    streams: tuple[StreamInfo, ...] = field(default=())  # all but the video stream; of several programs, of its own
+    program: int | None = None  # of a transport stream; None: it has none
+    programs: tuple[int, ...] = ()  # numbers of all
 
     @property
     def sample_rates(self) -> tuple[int, ...]:
         """Of all audio streams."""
         return tuple(stream.sample_rate for stream in self.streams if stream.sample_rate)
+
+    @property
+    def videos(self) -> tuple[StreamInfo, ...]:
+        """The video streams that could be upscaled, in the order of the file."""
+        others = (stream for stream in self.of_kind("video") if "attached_pic" not in stream.disposition)
+        return tuple(sorted((self.video.stream, *others), key=lambda stream: stream.index))
+
+    def describe_picture(self) -> str:
+        """One line: what is upscaled, and of several streams or programs which."""
+        which = f"program {self.program}, " if len(self.programs) > 1 else ""
+        which += f"video stream {self.video.stream.index}, " if len(self.videos) > 1 else ""
+        return which + self.video.describe()
 
     def of_kind(self, kind: str) -> tuple[StreamInfo, ...]:
         """The other streams of one kind."""

@@ -25,7 +25,7 @@ from dossr_video.video.read.cropping import CropFilter
 from dossr_video.video.read.decoding import decoder_of
 from dossr_video.video.read.deinterlace import FieldCounts, measure_pair, thinned
 from dossr_video.video.read.frame import luma_of
-from dossr_video.video.read.probe import has_free_clock, open_source, picture_stream
+from dossr_video.video.read.opening import has_free_clock, open_source, picture_stream
 from dossr_video.video.read.pyav import PyavReader
 from dossr_video.video.read.side_data import frame_side_data, packet_side_data
 from dossr_video.video.tags import ColorInfo
@@ -68,7 +68,7 @@ class ShotFields:
 
 def sample_content(source: SourceInfo, *, max_pixels: int) -> ContentAnalysis:
     """Analyse up to SAMPLE_PLACES * SAMPLE_FRAMES frames. The result is cached until the file changes."""
-    key = (source.path, status_of(source.path))
+    key = (source.path, status_of(source.path), source.video.stream.index)
     if key not in _SAMPLED:
         _SAMPLED[key] = _sample(source, max_pixels)
     return _SAMPLED[key]
@@ -95,14 +95,14 @@ def _fields_of(frame: Any, before: Any, thin: Any) -> FieldCounts:
 
 def analyse_shots(source: SourceInfo, *, max_pixels: int, on_frame: Callable[[int], None]) -> tuple[ShotFields, ...]:
     """Analyse all frames, shot by shot; `on_frame` gets the count so far. Cached until the file changes."""
-    key = (source.path, status_of(source.path))
+    key = (source.path, status_of(source.path), source.video.stream.index)
     if key not in _ANALYSED:
         _ANALYSED[key] = tuple(_shots(source, max_pixels, on_frame))
     return _ANALYSED[key]
 
 
-_SAMPLED: dict[tuple[Path, FileStatus], ContentAnalysis] = {}
-_ANALYSED: dict[tuple[Path, FileStatus], tuple[ShotFields, ...]] = {}
+_SAMPLED: dict[tuple[Path, FileStatus, int], ContentAnalysis] = {}
+_ANALYSED: dict[tuple[Path, FileStatus, int], tuple[ShotFields, ...]] = {}
 
 
 def _sample(source: SourceInfo, max_pixels: int) -> ContentAnalysis:
@@ -192,7 +192,7 @@ def _frames_at(
     `aspects`.
     """
     with open_source(source.path, max_pixels=max_pixels) as container:
-        stream = picture_stream(container, source.path, max_pixels=max_pixels)
+        stream = picture_stream(container, source.path, source.video.stream.index, max_pixels=max_pixels)
         decoder, crop = decoder_of(stream), CropFilter(source.video.cropping)
         # Damage is reported when the whole file is read.
         with contextlib.suppress(av.FFmpegError):

@@ -11,7 +11,7 @@ from dossr_video.errors import SettingsError
 from dossr_video.restoration.detail import native_ratio
 from dossr_video.restoration.spec import RestorationSpec, resolve_restoration
 from dossr_video.settings import SIZES, Settings, TargetSettings
-from dossr_video.video.info import SourceInfo, VideoInfo
+from dossr_video.video.info import Choice, SourceInfo, VideoInfo
 from dossr_video.video.inspect.content import ContentAnalysis, sample_content
 from dossr_video.video.inspect.fields import field_spans
 from dossr_video.video.mux.inventory import side_data_kept, side_data_losses
@@ -73,7 +73,8 @@ def analyse(
     Raises SettingsError under `strict` when the target cannot keep something.
     """
     fields, (found, done) = field_spans(source, settings, on_frame)
-    read = ReadSpec(settings.reader, fields, settings.start, settings.length, settings.max_pixels, settings.frame_rate)
+    choice = Choice(source.video.stream.index, source.program, settings.frame_rate)
+    read = ReadSpec(settings.reader, fields, settings.start, settings.length, settings.max_pixels, choice)
     container = container_of(target) if target is not None else None
     if read.reader == "decord":
         open_reader(source, read).close()  # SourceError before anything else is done
@@ -86,6 +87,7 @@ def analyse(
         video = make_spec(source.video, fields, settings, target, width=width, height=height)
         video, changed = trial(source, video, container, cut=read.is_cut)
         lost = losses(source, container, cut=read.is_cut) + picture_losses(source.video, video.encoding) + changed
+        lost += () if settings.program is not None else _other_programs(source)
         lost += side_data_losses(content.side_data, source.video.codec, video.encoding)
     if lost and settings.strict:
         raise SettingsError(
@@ -94,6 +96,7 @@ def analyse(
         )
     restoration = resolve_restoration(settings, detail=content.detail, grain=content.grain)
     findings = (
+        *_chosen(source),
         Finding("interlacing", found, done),
         *shape,
         *_borders(content),
@@ -160,6 +163,23 @@ def _shape(video: VideoInfo, settings: TargetSettings, container: Container | No
     return square, findings
 
 
+def _chosen(source: SourceInfo) -> list[Finding]:
+    found = []
+    if len(source.programs) > 1:
+        numbers = ", ".join(map(str, source.programs))
+        found.append(Finding("streams", f"programs {numbers}", f"{source.program} is taken; --program chooses"))
+    if len(source.videos) > 1:
+        videos = ", ".join(f"{stream.index} ({stream.codec})" for stream in source.videos)
+        done = f"{source.video.stream.index} is upscaled; --video chooses"
+        found.append(Finding("streams", f"video streams {videos}", done))
+    return found
+
+
+def _other_programs(source: SourceInfo) -> tuple[str, ...]:
+    others = (number for number in source.programs if number != source.program)
+    return tuple(f"program {number}: a result holds one; --program {number} takes it" for number in others)
+
+
 def _borders(content: ContentAnalysis) -> list[Finding]:
     plain = "scaled, not restored"
     found = []
@@ -220,7 +240,7 @@ def _colour(video: VideoInfo, written: ColorInfo | None) -> list[Finding]:
 
 def _time(source: SourceInfo) -> list[Finding]:
     found = []
-    if (parts := len(parts_of(source.path))) > 1:
+    if (parts := len(parts_of(source))) > 1:
         jumps = f"timestamps jump {parts - 1} time{'s' if parts > 2 else ''}"
         found.append(Finding("time", jumps, "continued at the frame rate, in all streams"))
     if not source.start:

@@ -15,7 +15,7 @@ from dossr_video.video.info import SourceInfo, StreamInfo
 from dossr_video.video.mux.packets import Clock, has_adts, has_start_codes, with_lengths, without_adts
 from dossr_video.video.mux.streams import describe
 from dossr_video.video.mux.times import PacketTimes
-from dossr_video.video.read.probe import open_source
+from dossr_video.video.read.opening import open_source
 
 WHOLE = Clock(Fraction(0), None, cut=False)
 

@@ -16,7 +16,7 @@ from dossr_video.video.info import SourceInfo
 from dossr_video.video.mux.languages import written_in_quicktime
 from dossr_video.video.mux.streams import COVER_TYPES, StreamMapping, is_cover, is_muxed
 from dossr_video.video.read.damage import Damage, note
-from dossr_video.video.read.probe import open_source
+from dossr_video.video.read.opening import open_source
 from dossr_video.video.read.timeline import Rebaser, parts_of
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ class PacketSelector:
 
     def __init__(self, source: SourceInfo, clock: Clock) -> None:
         self._clock = clock
-        self._rebase = Rebaser(parts_of(source.path), source.video.stream.index)
+        self._rebase = Rebaser(parts_of(source), source.video.stream.index)
         self._begun: set[int] = set()  # indices of streams
 
     def __call__(self, packet: Packet[Any]) -> bool:

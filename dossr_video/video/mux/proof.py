@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dossr_video.errors import ProofError
-from dossr_video.video.info import SourceInfo, VideoInfo
+from dossr_video.video.info import Choice, SourceInfo, VideoInfo
 from dossr_video.video.mux.check import Check
 from dossr_video.video.mux.contents import StreamContent, StreamRecord, read_streams, records_of
 from dossr_video.video.mux.languages import same_language, written_in_quicktime
@@ -103,7 +103,7 @@ def prove(
         on_picture: gets each frame of the result, after its original was taken.
         on_frame: gets the count of frames so far.
     """
-    result = probe(target, max_pixels=spec.width * spec.height)
+    result = probe(target, max_pixels=spec.width * spec.height, choice=Choice(video=joined.picture))
     clock = clock_of(source, joined.cut)
     mappings = map_streams(source, container, cut=joined.cut is not None)
     planned = [mapping for mapping in mappings if is_muxed(mapping) and mapping.stream.index not in joined.empty]

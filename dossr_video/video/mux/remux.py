@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import math
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -25,14 +25,16 @@ from dossr_video.video.mux.picture import Picture, SegmentFile
 from dossr_video.video.mux.streams import (
     MOV_KEYS,
     MP4_KEYS,
+    StreamMapping,
     describe,
+    is_cover,
     is_muxed,
     is_technical,
     losses,
     lost_keys,
     map_streams,
 )
-from dossr_video.video.read.probe import open_source
+from dossr_video.video.read.opening import open_source
 from dossr_video.video.write.containers import Container
 from dossr_video.video.write.encoders import picture_losses
 from dossr_video.video.write.writer import VideoSpec
@@ -62,6 +64,7 @@ class JoinReport:
     warnings: tuple[str, ...]  # streams that were converted or could not be read to the end, one line each
     added: Mapping[str, str] = field(default_factory=dict)  # metadata entries that the source does not have
     empty: frozenset[int] = frozenset()  # streams of the source left out because they have no packets in this part
+    picture: int = 0  # number of the picture's stream in the result
     cut: Cut | None = None  # the part of the source that was upscaled; None: all
 
     @property
@@ -157,8 +160,9 @@ class _Join:
         for stream in given.streams:
             if stream.index == self._source.video.stream.index:
                 picture = self._picture.add_to(made, first)
-            elif (writer := add_output_stream(planned[stream.index], stream, made, self._clock)) is not None:
-                writers[stream.index] = writer
+            elif stream.index in planned:  # not of another program
+                writer = add_output_stream(planned[stream.index], stream, made, self._clock)
+                writers |= {} if writer is None else {stream.index: writer}
         self._add_container_data(given, made)
         made.start_encoding()
         self._mux(self._picture.packets(picture), self._others(given, writers), made)
@@ -186,6 +190,7 @@ class _Join:
             warnings=tuple(self._warnings),
             empty=empty,
             added=self._added,
+            picture=self._place(mapping for index, mapping in planned.items() if index not in empty),
             cut=self._cut,
         )
 
@@ -245,6 +250,12 @@ class _Join:
         for packet in packets:
             self._filled.add(index)
             yield packet
+
+    def _place(self, written: Iterable[StreamMapping]) -> int:
+        """How many streams come before the picture in the result; muxers put attachments and covers last."""
+        before = (mapping.stream for mapping in written if is_muxed(mapping))
+        streams = (stream for stream in before if stream.kind != "attachment" and not is_cover(stream))
+        return sum(stream.index < self._source.video.stream.index for stream in streams)
 
     def _count(self, planned: Any) -> Counter[str]:
         counts = Counter(mapping.stream.kind for mapping in planned if is_muxed(mapping))

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import av
 
 from dossr_video.video.info import SourceInfo
-from dossr_video.video.read.probe import MAX_PIXELS, open_source, picture_stream
+from dossr_video.video.read.opening import MAX_PIXELS, open_source, picture_stream
 from dossr_video.video.read.side_data import ENCODER_UUIDS
 from dossr_video.video.read.timeline import Rebaser, parts_of
 
@@ -74,12 +74,12 @@ class SeiReader:
 
     def __init__(self, source: SourceInfo) -> None:
         self._container = open_source(source.path)
-        stream = picture_stream(self._container, source.path, max_pixels=MAX_PIXELS)
+        stream = picture_stream(self._container, source.path, source.video.stream.index, max_pixels=MAX_PIXELS)
         self._unit = stream.time_base or Fraction(1)
         self._period = 1 / source.video.frame_rate
         self._codec = source.video.codec
         self._length = _length_size(stream)
-        self._rebase = Rebaser(parts_of(source.path), stream.index)
+        self._rebase = Rebaser(parts_of(source), stream.index)
         self._packets: Iterator[Packet[Any]] = iter(self._container.demux(stream))
         self._pending: list[tuple[Fraction, list[Message]]] = []
         self._reached: Fraction | None = None  # decoding time of the last packet

@@ -10,7 +10,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from dossr_video.errors import SettingsError, TargetError
-from dossr_video.video.info import SourceInfo, VideoInfo
+from dossr_video.video.info import Choice, SourceInfo, VideoInfo
 from dossr_video.video.mux.picture import SegmentFile
 from dossr_video.video.mux.remux import Cut, join
 from dossr_video.video.read.probe import probe
@@ -45,7 +45,7 @@ def trial(source: SourceInfo, spec: VideoSpec, container: Container, *, cut: boo
         segments = [SegmentFile(part, round(begin / spec.time_base))]
         whole = Cut(begin, begin + PACKETS) if cut else None
         try:
-            join(segments, source, result, spec=spec, container=container, cut=whole, packets=PACKETS)
+            joined = join(segments, source, result, spec=spec, container=container, cut=whole, packets=PACKETS)
         except (TargetError, ValueError) as error:
             if getattr(error.__cause__, "errno", None) in DISK:
                 raise
@@ -54,7 +54,7 @@ def trial(source: SourceInfo, spec: VideoSpec, container: Container, *, cut: boo
                 f"a trial of the result as {container.format} failed: {reason.strip()}",
                 hint="name the target .mkv, which supports most, or leave out --encoder and --pix-fmt",
             ) from error
-        found = probe(result, max_pixels=spec.width * spec.height).video
+        found = probe(result, max_pixels=spec.width * spec.height, choice=Choice(video=joined.picture)).video
     stored = spec
     if spec.display_matrix not in (None, found.display_matrix):
         stored = replace(stored, display_matrix=found.display_matrix)

@@ -16,7 +16,8 @@ from dossr_video.video.read.cropping import CropFilter
 from dossr_video.video.read.damage import Steps, note
 from dossr_video.video.read.deinterlace import FieldFilter
 from dossr_video.video.read.frame import Frame
-from dossr_video.video.read.probe import check_size, has_free_clock, hides_alpha
+from dossr_video.video.read.opening import check_size, has_free_clock
+from dossr_video.video.read.probe import hides_alpha
 from dossr_video.video.read.side_data import frame_side_data, packet_side_data
 from dossr_video.video.read.timeline import Rebaser
 

@@ -18,7 +18,8 @@ from dossr_video.video.files import name_of
 from dossr_video.video.info import SourceInfo
 from dossr_video.video.read.damage import Damage
 from dossr_video.video.read.frame import Frame
-from dossr_video.video.read.probe import MAX_PIXELS, open_source, picture_stream, probe
+from dossr_video.video.read.opening import MAX_PIXELS, open_source, picture_stream
+from dossr_video.video.read.probe import probe
 from dossr_video.video.read.pyav import VideoReader
 from dossr_video.video.tags import ColorInfo
 
@@ -98,6 +99,8 @@ def refusal(info: SourceInfo) -> str | None:
         return f"it gives 8 bits and no alpha; the file is {video.pix_fmt}"
     if video.resolved_color.matrix not in ("smpte170m", "bt470bg") and video.color.matrix != "bt709":
         return "it converts its colours with another matrix"
+    if len(info.videos) > 1:
+        return "it chooses among video streams by itself"
     if video.cropping:
         return "it does not crop"
     if video.rotation:
@@ -110,7 +113,7 @@ def refusal(info: SourceInfo) -> str | None:
 def _packet_times(info: SourceInfo) -> tuple[list[int], bool]:
     """pts of all frames in display order, and whether an edit list hides some."""
     with open_source(info.path) as container:
-        stream = picture_stream(container, info.path, max_pixels=MAX_PIXELS)
+        stream = picture_stream(container, info.path, info.video.stream.index, max_pixels=MAX_PIXELS)
         packets = [packet for packet in container.demux(stream) if packet.size]
     hidden = any(packet.is_discard for packet in packets)
     return sorted(packet.pts for packet in packets if packet.pts is not None), hidden

@@ -5,13 +5,9 @@ from __future__ import annotations
 import ctypes
 import re
 import struct
-from collections import Counter
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import replace
 from fractions import Fraction
-from functools import lru_cache
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,37 +15,39 @@ import av
 from av.stream import Discard
 
 from dossr_video.errors import SourceError
-from dossr_video.heap import give_back_memory
 from dossr_video.video import pixels
-from dossr_video.video.files import FileStatus, close_input, open_input, status_of
-from dossr_video.video.info import Chapter, HdrInfo, SourceInfo, StreamInfo, VideoInfo
+from dossr_video.video.files import status_of
+from dossr_video.video.info import ANY, Chapter, Choice, HdrInfo, SourceInfo, StreamInfo, VideoInfo
+from dossr_video.video.read.choice import Chosen, choose
 from dossr_video.video.read.cropping import CropFilter, declared_cropping
+from dossr_video.video.read.opening import (
+    FIRST_PACKETS,
+    MAX_PIXELS,
+    check_size,
+    has_free_clock,
+    open_source,
+    picture_stream,
+)
 from dossr_video.video.read.pictures import described
 from dossr_video.video.read.side_data import frame_side_data, stereo_of
-from dossr_video.video.sequence import PictureSequence, is_pattern, pattern_in
-from dossr_video.video.tags import MATRICES, PRIMARIES, RANGES, TRANSFERS, UNSPECIFIED, ColorInfo
+from dossr_video.video.sequence import PictureSequence, pattern_in
+from dossr_video.video.tags import MATRICES, PRIMARIES, RANGES, TRANSFERS, ColorInfo
 
 if TYPE_CHECKING:
     from av.container import InputContainer
     from av.video.stream import VideoStream
 
-MAX_PIXELS = 8192 * 8192  # of one frame
-MAX_STREAMS = 256
-FAR = {"probesize": "50000000", "analyzeduration": "30000000"}  # bytes; microseconds
-FIRST_PACKETS = 2000  # packets searched for the first decodable frame
 CHAPTER_TEXT = "chapter text"  # a data stream: the text track of chapters in mp4 and mov
 FIELD_ORDERS = {1: "progressive", 2: "tff", 3: "bff", 4: "tff", 5: "bff"}  # AVFieldOrder, by what is shown first
-# Containers with an arbitrary start time: timestamps are rebased to zero, as players do.
-FREE_CLOCKS = frozenset({"mpegts", "mpeg", "dv", "h264", "hevc", "mpegvideo"})
 
 
-def probe(path: str | Path, *, max_pixels: int = MAX_PIXELS, fps: Fraction | None = None) -> SourceInfo:
+def probe(path: str | Path, *, max_pixels: int = MAX_PIXELS, choice: Choice = ANY) -> SourceInfo:
     """Describe a file or a picture sequence; SourceError with the reason when it cannot be upscaled.
 
     Args:
         path: A video; the pattern of a picture sequence (`scan_%06d.dpx`); or a folder that holds one.
         max_pixels: Larger frames are refused.
-        fps: Frames per second of a picture sequence; None: as its DPX headers say.
+        choice: Which of its pictures are meant.
 
     Refused: missing or empty files, files without video or without an index, frames larger than `max_pixels`.
     """
@@ -57,15 +55,16 @@ def probe(path: str | Path, *, max_pixels: int = MAX_PIXELS, fps: Fraction | Non
     if path.is_dir():
         path = pattern_in(path)
     sequence = PictureSequence.of(path)
-    if sequence is None and fps is not None:
+    if sequence is None and choice.fps is not None:
         raise SourceError(f"{path} is no picture sequence and has its own frame rate", hint="leave --fps away")
-    source = _probe(path, max_pixels)
-    return source if sequence is None else described(source, sequence, fps)
+    source = _probe(path, max_pixels, choice)
+    return source if sequence is None else described(source, sequence, choice.fps)
 
 
-def _probe(path: Path, max_pixels: int) -> SourceInfo:
+def _probe(path: Path, max_pixels: int, choice: Choice) -> SourceInfo:
     with open_source(path, max_pixels=max_pixels) as container:
-        stream = picture_stream(container, path, max_pixels=max_pixels)
+        chosen = choose(container, path, choice)
+        stream = picture_stream(container, path, chosen.video, max_pixels=max_pixels)
         frame = _first_frame(container, stream, path, max_pixels=max_pixels)
         number = [other.index for other in container.streams.video].index(stream.index)
         cropping = declared_cropping(path, container.format.name, number, frame.width, frame.height)
@@ -75,7 +74,7 @@ def _probe(path: Path, max_pixels: int) -> SourceInfo:
                 f"{path} has pictures in floating point ({frame.format.name}), which are not read",
                 hint="convert them to 16-bit integers with a transfer function first, for example with ffmpeg",
             )
-        clock = container.start_time if container.start_time is not None else 0
+        clock = _start(container, chosen)
         unit = stream.time_base or Fraction(1, 90000)
         return SourceInfo(
             path=path,
@@ -88,111 +87,19 @@ def _probe(path: Path, max_pixels: int) -> SourceInfo:
             metadata=dict(container.metadata),
             chapters=tuple(_chapter(raw) for raw in container.chapters()),
             video=replace(_video_info(stream, frame), cropping=cropping),
-            streams=tuple(_stream_info(other) for other in container.streams if other.index != stream.index),
+            streams=tuple(_stream_info(other) for other in container.streams if other.index in chosen.others),
+            program=chosen.program,
+            programs=chosen.programs,
         )
 
 
-def open_source(path: Path, *, max_pixels: int = MAX_PIXELS) -> InputContainer:
-    """Open a file for reading; SourceError when that fails. Frames above `max_pixels` are not decoded."""
-    if not path.exists() and not is_pattern(path):
-        raise SourceError(f"{path} does not exist", hint="check the path")
-    if path.is_dir():
-        raise SourceError(f"{path} is a folder; one video file is needed", hint="name a file in it")
-    if status_of(path).size == 0:
-        raise SourceError(f"{path} is empty", hint="copy or download the file again")
-    try:
-        container = _open(path, _decoder_limit(max_pixels))
-    except PermissionError as error:
-        raise SourceError(f"{path} may not be read: {error.strerror}", hint="change its permissions") from error
-    except MemoryError as error:
-        raise SourceError(
-            f"{path} asks for more streams, or for larger tables, than any video has",
-            hint="the file is damaged or made to do harm; if neither, copy the streams you need into a new one",
-        ) from error
-    except av.ArgumentError as error:
-        raise SourceError(
-            f"{path} is not a video, or it is a list of other files: {error.strerror}",
-            hint="name the video file itself; lists (ffconcat, HLS, DASH) are not followed",
-        ) from error
-    except (av.FFmpegError, ValueError) as error:
-        raise SourceError(
-            f"{path} is not a video, or is cut before its index: {getattr(error, 'strerror', None) or error}",
-            hint="check that a player opens it; an interrupted recording can sometimes be repaired with untrunc",
-        ) from error
-    except OSError as error:  # of the system, before FFmpeg has seen it
-        raise SourceError(
-            f"{path} cannot be opened: {error.strerror}",
-            hint="check the disk or the network, then give the same command again; finished segments are kept",
-        ) from error
-    give_back_memory()  # the index of a two-hour mp4 takes 20 MB while it is open, and 35 MB while it is built
-    return container
-
-
-def _open(path: Path, options: dict[str, str]) -> InputContainer:
-    """Open a file; where audio begins late, search farther for its parameters."""
-    container = open_input(path, options)
-    if all(stream.codec_context is None or stream.codec_context.sample_rate for stream in container.streams.audio):
-        return container
-    close_input(container)
-    return open_input(path, {**options, **FAR})
-
-
-def picture_stream(container: InputContainer, path: Path, *, max_pixels: int) -> VideoStream:
-    """The video stream to upscale: the first that is no cover art and no still, else the first.
-
-    SourceError for none, or for too large frames.
-    """
-    if len(container.streams) > MAX_STREAMS:
-        raise SourceError(
-            f"{path} has {len(container.streams)} streams; at most {MAX_STREAMS} are read",
-            hint="copy the streams you need into a new file",
-        )
-    streams = [s for s in container.streams.video if not s.disposition & s.disposition.attached_pic]
-    if len(streams) > 1:  # some files begin with a still
-        moving = _moving(path, status_of(path))
-        streams.sort(key=lambda s: s.index not in moving)
-    stream = streams[0] if streams else None
-    if stream is None:
-        raise SourceError(f"{path} has no video stream", hint="only files with moving pictures can be upscaled")
-    if stream.codec_context is None:
-        raise SourceError(f"{path}: nothing here decodes its video codec", hint="convert it with another tool first")
-    check_size(stream.codec_context.width, stream.codec_context.height, path, max_pixels=max_pixels)
-    stream.codec_context.options = _decoder_limit(max_pixels)
-    if has_free_clock(container):  # tags are in the frames, and opening may have taken them from later ones
-        context: Any = stream.codec_context
-        context.color_range, context.colorspace = 0, UNSPECIFIED
-        context.color_primaries = context.color_trc = UNSPECIFIED
-    return stream
-
-
-@lru_cache(maxsize=64)
-def _moving(path: Path, status: FileStatus) -> frozenset[int]:
-    """Video streams with more than one picture; `status` tells a changed file from the old."""
-    counts: Counter[int] = Counter()
-    with open_source(path) as container, suppress(av.FFmpegError):
-        for packet in islice(container.demux(container.streams.video), FIRST_PACKETS):
-            counts[packet.stream.index] += packet.size > 0
-            if all(counts[stream.index] > 1 for stream in container.streams.video):
-                break
-    return frozenset(index for index, count in counts.items() if count > 1)
-
-
-def has_free_clock(container: InputContainer) -> bool:
-    """Whether the timestamps of a file start anywhere: MPEG-TS, MPEG-PS, DV and raw streams."""
-    return not FREE_CLOCKS.isdisjoint(container.format.name.split(","))
-
-
-def _decoder_limit(max_pixels: int) -> dict[str, str]:
-    """Limits the decoder; looser than `check_size`, because decoders count padding."""
-    return {"max_pixels": str(max_pixels * 5 // 4 + (1 << 21))}
-
-
-def check_size(width: int, height: int, path: Path, *, max_pixels: int) -> None:
-    if width * height > max_pixels:
-        raise SourceError(
-            f"{path} has frames of {width}x{height}; at most {max_pixels} pixels are read",
-            hint="raise --max-pixels if the file is to be trusted and the memory suffices",
-        )
+def _start(container: InputContainer, chosen: Chosen) -> int:
+    """When the first stream begins, in av's time base. Programs have clocks of their own."""
+    if len(chosen.programs) < 2:
+        return container.start_time if container.start_time is not None else 0
+    mine = (container.streams[index] for index in chosen.others | {chosen.video})
+    starts = ((stream.start_time, stream.time_base) for stream in mine)
+    return min((round(start * unit * av.time_base) for start, unit in starts if unit and start is not None), default=0)
 
 
 def _first_frame(container: InputContainer, stream: VideoStream, path: Path, *, max_pixels: int) -> av.VideoFrame:

@@ -21,12 +21,8 @@ from dossr_video.video.read.damage import Damage
 from dossr_video.video.read.decoding import DecodingPass
 from dossr_video.video.read.deinterlace import WARM_UP, FieldSpan, clock_of
 from dossr_video.video.read.frame import Frame
-from dossr_video.video.read.probe import (
-    MAX_PIXELS,
-    open_source,
-    picture_stream,
-    probe,
-)
+from dossr_video.video.read.opening import MAX_PIXELS, open_source, picture_stream
+from dossr_video.video.read.probe import probe
 from dossr_video.video.read.timeline import parts_of
 from dossr_video.video.tags import ColorInfo
 
@@ -84,7 +80,7 @@ class PyavReader(VideoReader):
         self.damage: list[Damage] = []
         self.side_data: set[str] = set()
         self.max_pixels = max_pixels
-        self.parts = parts_of(self.info.path)
+        self.parts = parts_of(self.info)
         self.converters: dict[ColorInfo, pixels.ToRgb] = {}
         self._pass: DecodingPass | None = None
 
@@ -175,5 +171,8 @@ class PyavReader(VideoReader):
     def _open(self, *, seek_to: int | None = None) -> DecodingPass:
         container = open_source(self.info.path, max_pixels=self.max_pixels)
         return DecodingPass(
-            self, container, picture_stream(container, self.info.path, max_pixels=self.max_pixels), seek_to
+            self,
+            container,
+            picture_stream(container, self.info.path, self.info.video.stream.index, max_pixels=self.max_pixels),
+            seek_to,
         )

@@ -8,11 +8,12 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Literal
 
-from dossr_video.video.info import SourceInfo
+from dossr_video.video.info import ANY, Choice, SourceInfo
 from dossr_video.video.read.decord import DecordReader, refused
 from dossr_video.video.read.deinterlace import FieldSpan, clock_of
 from dossr_video.video.read.frame import Frame
-from dossr_video.video.read.probe import MAX_PIXELS, probe
+from dossr_video.video.read.opening import MAX_PIXELS
+from dossr_video.video.read.probe import probe
 from dossr_video.video.read.pyav import PyavReader, VideoReader
 
 
@@ -25,7 +26,7 @@ class ReadSpec:
     start: float = 0.0  # seconds that are skipped
     duration: float | None = None  # seconds that are processed; None: to the end of the file
     max_pixels: int = MAX_PIXELS  # larger frames are refused
-    fps: Fraction | None = None  # of a picture sequence; None: as it says itself, or no sequence
+    choice: Choice = ANY  # which of its pictures are meant
 
     @property
     def is_cut(self) -> bool:
@@ -39,7 +40,7 @@ def open_reader(source: str | Path | SourceInfo, spec: ReadSpec) -> VideoReader:
     Raises SourceError as `probe`, and where the reader would not be exact.
     """
     if not isinstance(source, SourceInfo):
-        source = probe(source, max_pixels=spec.max_pixels, fps=spec.fps)
+        source = probe(source, max_pixels=spec.max_pixels, choice=spec.choice)
     if spec.reader == "pyav":
         return PyavReader(source, fields=spec.fields, max_pixels=spec.max_pixels)
     if spec.fields:

@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Any
 import av
 
 from dossr_video.video.files import FileStatus, status_of
-from dossr_video.video.read.probe import MAX_PIXELS, has_free_clock, open_source, picture_stream
+from dossr_video.video.info import SourceInfo
+from dossr_video.video.read.opening import MAX_PIXELS, has_free_clock, open_source, picture_stream
 
 if TYPE_CHECKING:
     from av.packet import Packet
@@ -42,9 +43,9 @@ class Part:
         return self.first - SLACK <= time <= self.last + SLACK
 
 
-def parts_of(path: Path) -> tuple[Part, ...]:
+def parts_of(source: SourceInfo) -> tuple[Part, ...]:
     """The parts of a file, found by reading all packets once; () for containers without discontinuities."""
-    return _scan(path, status_of(path))
+    return _scan(source.path, status_of(source.path), source.video.stream.index)
 
 
 class Rebaser:
@@ -93,11 +94,11 @@ class _State:
 
 
 @lru_cache(maxsize=16)
-def _scan(path: Path, status: FileStatus) -> tuple[Part, ...]:
+def _scan(path: Path, status: FileStatus, index: int) -> tuple[Part, ...]:
     with open_source(path) as container:
         if not has_free_clock(container):
             return ()
-        video = picture_stream(container, path, max_pixels=MAX_PIXELS)
+        video = picture_stream(container, path, index, max_pixels=MAX_PIXELS)
         scan = _Scan(Fraction(1) / Fraction(video.guessed_rate or video.average_rate or 25))
         try:
             for packet in container.demux(video, *container.streams.audio):

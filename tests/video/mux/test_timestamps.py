@@ -72,7 +72,7 @@ def test_a_frame_is_the_same_wherever_reading_starts_in_joined_recordings(media,
 
 def test_still_pictures_with_continuous_audio_are_not_a_discontinuity(media, tmp_path):
     _recording(media, tmp_path / "stills.ts", clock=5, rate="1/12", video=36, audio=36)
-    assert len(parts_of(tmp_path / "stills.ts")) == 1
+    assert len(parts_of(probe(tmp_path / "stills.ts"))) == 1
 
 
 def _with_edits(path: Path, edits: list[tuple[int, int]]) -> None:

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from dossr_video.errors import SourceError
-from dossr_video.video.read.probe import MAX_PIXELS, MAX_STREAMS, probe
+from dossr_video.video.read.opening import MAX_PIXELS, MAX_STREAMS
+from dossr_video.video.read.probe import probe
 
 
 def gif(width: int, height: int) -> bytes:

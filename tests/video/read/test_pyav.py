@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from dossr_video.video.read.probe import open_source
+from dossr_video.video.read.opening import open_source
 from dossr_video.video.read.pyav import PyavReader
 
 EXACT = [
