@@ -13,13 +13,15 @@ from dossr_video.models.base import DomainShiftModel
 from dossr_video.models.registry import auto_model, load_model, resolve_device, resolve_dtype
 
 
-def test_bicubic_is_opencvs_and_samples_nothing():
+def test_bicubic_is_opencvs_and_torchs_and_samples_nothing():
     model = load_model("bicubic", device="cpu")
     frames = torch.rand(2, 3, 5, 7)
     restored = model.restore(frames, Motion(torch.zeros(2, 2, 5, 7), torch.zeros(2, 1, 5, 7)), None)
     for ours, frame in zip(restored.pictures, frames, strict=True):
         theirs = cv2.resize(frame.permute(1, 2, 0).numpy(), (28, 20), interpolation=cv2.INTER_CUBIC)
         torch.testing.assert_close(ours.permute(1, 2, 0), torch.from_numpy(theirs), rtol=0, atol=1e-5)
+    large = torch.nn.functional.interpolate(frames, scale_factor=4, mode="bicubic")
+    torch.testing.assert_close(restored.pictures, large, rtol=0, atol=1e-5)
     assert restored.hidden is None
     assert not isinstance(model, DomainShiftModel)
 
