@@ -1,7 +1,7 @@
-"""Dust and specks: what one frame has and neither neighbour shows along the motion, found and replaced from them.
+"""Dust of single frames: found from the frame before and the one after, and replaced from them.
 
-Spike detection after Kokaram (Motion Picture Restoration, 1998): a speck lies outside the range of both neighbours
-(rank-ordered difference), by more than the noise there. What moves, flickers or cannot be followed is no dust.
+What is like a speck (`specks`) is none where such things come in frame after frame (water, fire, sparks), where it
+blinks in one place, and where it flies on a straight path, alone or among others (balls, rain, snow).
 """
 
 from __future__ import annotations
@@ -15,44 +15,43 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from dossr_video.temporal.flow import FlowEstimator, luma, warp
+from dossr_video.restoration.specks import (
+    LEAST,
+    NEAR,
+    STEP,
+    Mask,
+    Neighbour,
+    Plane,
+    Specks,
+    candidates,
+    differences,
+    grey_of,
+    neighbours,
+    scores,
+)
+from dossr_video.temporal.flow import FlowEstimator
 
-Plane = NDArray[np.float32]  # (H, W), in [0, 1]
-Mask = NDArray[np.bool_]  # (H, W)
-
-STEP = 9 / 255  # least difference of a speck at a sensitivity of 0.5
-NOISE = 3.0  # times the mean difference around it that a speck's must exceed
-NEAR = 17  # pixels a side of what is around
-LIGHT = 33  # pixels a side over which an exposure is evened out
-SPREAD = 6  # pixels that a speck pulls the flow with it
-LARGEST = 0.004  # of the picture that one speck may cover
 CROWD = 0.03  # of the picture; more, and the flow has failed
-REACH = 20  # pixels that a thing may move from frame to frame
-ALIKE = 0.8  # correlation with what lies along a straight path: a thing that flies
-SAME = 0.6  # of its contrast that it must have there
-ACTIVE = 0.02  # of the pixels around that spiked in the frames before: water, fire, rain, a lamp
 LOST = 1.5 * STEP  # difference of the neighbours all around a place that says that its motion was not found
-ROUGH = 2.0  # pixels that the motion around a place may deviate: limbs that swing uncover what one frame shows
-SMALL = 60  # pixels of a speck that may lie there all the same
 MOST = 0.6  # of the picture must be followed, or nothing is dust
-FORGET = 0.6  # of that activity is left after a frame
+REACH = 20  # pixels that a thing may move from frame to frame
+STRAIGHT = 5  # pixels a side of where it may be, for its path to be straight
+UNLIKE = 0.6  # of its energy, by which it may have changed
+MARGIN = 2  # pixels around it that are compared too
+FLOCK, FEW = 0.07, 3  # of what was like dust lately flew, and no fewer: rain or snow, and nothing is dust
+AGES = 6  # frames that are remembered
+BUSY = 3  # of them, the last ones: where each had a speck nearby, more of them come
+AGAIN = 0.5  # of a speck that was seen here in a remembered frame
 
 
 @dataclass(frozen=True, eq=False)
 class DustState:
     """What a chunk leaves to the next of its shot; the default begins a shot."""
 
-    previous: Tensor | None = None  # the last frame (3, H, W), mended
-    activity: Plane | None = None  # share of the pixels around each that spiked lately
-
-
-@dataclass(frozen=True, eq=False)
-class Aligned:
-    """A neighbour moved onto the frame, in the frame's exposure."""
-
-    picture: Tensor  # (3, H, W)
-    grey: Plane
-    rough: Plane  # deviation of the motion around each pixel, pixels
+    previous: Tensor | None = None  # the last frame (3, H, W), as it came
+    seen: tuple[Plane, ...] = ()  # what was like dust in the last AGES frames, the newest first
+    moved: tuple[Plane, ...] = ()  # the same, moved onto the last frame
+    flown: tuple[tuple[int, int], ...] = ()  # how many of them flew, and how many there were, in the last BUSY frames
 
 
 def mend(
@@ -60,40 +59,40 @@ def mend(
 ) -> tuple[Tensor, Mask, DustState]:
     """One frame without its dust.
 
+    The result depends on the frames from AGES + 1 before to one after alone.
+
     Args:
         frame: (3, H, W) in [0, 1].
         after: The frame after it; None at the end of a shot, whose last frame stays as it is, like the first.
         state: What the call for the frame before it returned.
         flow: Motion between two frames.
-        sensitivity: In [0, 1]; 0.5 finds what differs by STEP.
+        sensitivity: In [0, 1]; 0.5 takes what is more likely dust than not.
 
     Returns:
         The frame, what was replaced in it, and the state after it.
     """
     nothing = np.zeros(frame.shape[-2:], bool)
     if state.previous is None or after is None:
-        return frame, nothing, DustState(frame, state.activity)
-    before_to, after_to = _aligned(frame, state.previous, after, flow, sensitivity)
-    spikes, differences = _spikes(frame, before_to, after_to), _differences(frame, before_to, after_to)
-    limit = _limit(np.abs(differences), sensitivity)
-    around = cv2.blur((np.abs(spikes) > limit).astype(np.float32), (NEAR, NEAR))
-    activity = around if state.activity is None else np.maximum(around, FORGET * state.activity)
-    if state.activity is not None:
-        spikes = np.where(state.activity > ACTIVE, np.float32(0), spikes)
+        return frame, nothing, DustState(frame)
+    before_to, after_to = neighbours(frame, state.previous, after, flow)
+    moved = tuple(_moved(plane, before_to.flow) for plane in state.moved)
+    grey = grey_of(frame)
+    difference = differences(grey, before_to, after_to)
     # Where the neighbours differ all around, the motion could not be followed.
     followed = cv2.blur(np.minimum(np.abs(before_to.grey - after_to.grey), 4 * STEP), (NEAR, NEAR)) < LOST
-    rough = np.maximum(before_to.rough, after_to.rough)
-    spikes, differences = spikes * followed, differences * followed
-    grey, *others = (luma(picture[None])[0, 0].numpy() for picture in (frame, state.previous, after))
-    pairs = ((before_to.grey, after_to.grey), (others[0], others[1]))
-    mask = nothing
-    for sign in (1, -1) if followed.mean() > MOST else ():
-        mask = mask | _specks(sign * spikes, sign * differences, limit, rough, grey, pairs)
-    mask = cv2.dilate(mask.astype(np.uint8), np.ones((3, 3), np.uint8)).astype(bool)
+    difference = difference * followed
+    specks = candidates(grey, difference, before_to, after_to)
+    like = scores(specks, sensitivity) > 0
+    now = np.where(_marked(specks, like), difference, np.float32(0))
+    good, flying = _dust(specks, like, grey, difference, state.seen, moved, before_to, after_to)
+    flown = ((flying, int(like.sum())), *state.flown)
+    some, of = (sum(counts) for counts in zip(*flown, strict=True))
+    good &= some < max(FEW, FLOCK * of)
+    mask = _grown(_marked(specks, good), difference) if followed.mean() > MOST else nothing
     if mask.mean() > CROWD:
         mask = nothing
     result = _filled(frame, mask, before_to, after_to) if mask.any() else frame
-    return result, mask, DustState(result, activity)
+    return result, mask, DustState(frame, (now, *state.seen[: AGES - 1]), (now, *moved[: AGES - 1]), flown[:BUSY])
 
 
 def specks_in(mask: Mask) -> int:
@@ -101,114 +100,91 @@ def specks_in(mask: Mask) -> int:
     return cv2.connectedComponents(mask.astype(np.uint8), connectivity=8)[0] - 1
 
 
-def _aligned(
-    frame: Tensor, before: Tensor, after: Tensor, flow: FlowEstimator, sensitivity: float
-) -> tuple[Aligned, Aligned]:
-    """Both neighbours along the motion; where something may be a speck, along the motion around it."""
-    flows = [flow(frame[None], other[None]).cpu() for other in (before, after)]
-    first = [_moved(frame, other, moved) for other, moved in zip((before, after), flows, strict=True)]
-    grey = luma(frame[None])[0, 0].numpy()
-    differs = np.minimum(np.abs(grey - first[0].grey), np.abs(grey - first[1].grey))
-    doubtful = (differs > _limit(differs, sensitivity)).astype(np.uint8)
-    doubtful = cv2.dilate(
-        cv2.morphologyEx(doubtful, cv2.MORPH_CLOSE, np.ones((5, 5), np.uint8)), np.ones((9, 9), np.uint8)
-    )
-    sure = (1 - doubtful).astype(np.float32)
-    share = cv2.GaussianBlur(sure, (0, 0), SPREAD) + 1e-4
-    for moved in flows:
-        for part in moved[0].numpy():
-            part[:] = np.where(doubtful, cv2.GaussianBlur(part * sure, (0, 0), SPREAD) / share, part)
-    one, two = (_moved(frame, other, moved) for other, moved in zip((before, after), flows, strict=True))
-    return one, two
-
-
-def _moved(frame: Tensor, other: Tensor, flow: Tensor) -> Aligned:
-    picture = warp(other[None], flow)[0]
-    difference = (frame - picture).numpy().transpose(1, 2, 0)
-    # Its exposure, from small differences alone: a speck is none.
-    middle = np.median(difference[::4, ::4].reshape(-1, 3), axis=0).astype(np.float32)
-    light = cv2.blur((difference - middle).clip(-STEP, STEP), (LIGHT, LIGHT)) + middle
-    picture = picture + torch.from_numpy(light.transpose(2, 0, 1))
-    return Aligned(picture, luma(picture[None])[0, 0].numpy(), _rough(flow[0].numpy()))
-
-
-def _rough(flow: NDArray[np.float32]) -> Plane:
-    """How far the motion (2, H, W) around each pixel is from its mean there."""
-    spread = [cv2.blur(part * part, (LIGHT, LIGHT)) - cv2.blur(part, (LIGHT, LIGHT)) ** 2 for part in flow]
-    rough: Plane = np.sqrt(np.maximum(spread[0] + spread[1], 0))
-    return rough
-
-
-def _limit(differs: Plane, sensitivity: float) -> Plane:
-    noise = cv2.blur(np.minimum(differs, 2 * STEP), (NEAR, NEAR))
-    limit: Plane = (STEP + NOISE * noise) * np.float32(1.5 - sensitivity)
-    return limit
-
-
-def _spikes(frame: Tensor, before: Aligned, after: Aligned) -> Plane:
-    """How far each pixel lies above (or below: negative) the range of the 3 x 3 pixels there in both neighbours."""
-    grey = luma(frame[None])[0, 0].numpy()
-    square = np.ones((3, 3), np.uint8)
-    above = grey - np.maximum(cv2.dilate(before.grey, square), cv2.dilate(after.grey, square))
-    below = np.minimum(cv2.erode(before.grey, square), cv2.erode(after.grey, square)) - grey
-    return np.maximum(above, 0) - np.maximum(below, 0)
-
-
-def _differences(frame: Tensor, before: Aligned, after: Aligned) -> Plane:
-    """How far each pixel lies above (or below: negative) both neighbours."""
-    grey = luma(frame[None])[0, 0].numpy()
-    above = np.minimum(grey - before.grey, grey - after.grey)
-    below = np.minimum(before.grey - grey, after.grey - grey)
-    return np.maximum(above, 0) - np.maximum(below, 0)
-
-
-def _specks(
-    spikes: Plane,
-    differences: Plane,
-    limit: Plane,
-    rough: Plane,
-    grey: Plane,
-    pairs: Sequence[tuple[Plane, Plane]],
-) -> Mask:
-    """Connected spikes of one sign that pass for dust; `pairs`: the frames around, aligned and as they are."""
-    count, labels, stats, _ = cv2.connectedComponentsWithStats(
-        (differences > limit / 2).astype(np.uint8), connectivity=8
-    )
-    flat = labels.ravel()
-    area = np.maximum(stats[:, cv2.CC_STAT_AREA], 1)
-    peak = np.zeros(count, bool)
-    peak[np.unique(labels[spikes > limit])] = True
-    contrast = np.bincount(flat, differences.ravel(), count) / area
-    apart = np.bincount(flat, np.abs(pairs[0][0] - pairs[0][1]).ravel(), count) / area
-    good = peak & (apart < 0.6 * contrast) & (area < LARGEST * limit.size)
-    good &= (area < SMALL) | (np.bincount(flat, rough.ravel(), count) / area < ROUGH)
-    good[0] = False
-    for label in np.flatnonzero(good):
-        x, y, width, height = (int(value) for value in stats[label, :4])
-        good[label] = not any(_flies(grey, *pair, x, y, width, height) for pair in pairs)
-    mask: Mask = good[labels]
+def _marked(specks: Specks, chosen: NDArray[np.bool_]) -> Mask:
+    mask: Mask = np.concatenate([[False], chosen])[specks.labels]
     return mask
 
 
-def _flies(grey: Plane, before: Plane, after: Plane, x: int, y: int, width: int, height: int) -> bool:
-    """Whether the same thing lies on one side in the frame before and on the other in the frame after."""
-    rows, columns = grey.shape
-    left, top, right, bottom = max(x - 2, 0), max(y - 2, 0), min(x + width + 2, columns), min(y + height + 2, rows)
-    thing = grey[top:bottom, left:right]
-    reach = REACH + max(width, height)
-    own = float(thing.size * thing.var()) + 1e-9
+def _moved(plane: Plane, flow: Tensor) -> Plane:
+    height, width = plane.shape
+    x, y = flow[0].numpy()
+    rows, columns = np.mgrid[:height, :width].astype(np.float32)
+    moved: Plane = cv2.remap(plane, columns + x, rows + y, cv2.INTER_NEAREST, borderMode=cv2.BORDER_CONSTANT)
+    return moved
+
+
+def _dust(
+    specks: Specks,
+    like: NDArray[np.bool_],
+    grey: Plane,
+    difference: Plane,
+    seen: Sequence[Plane],
+    moved: Sequence[Plane],
+    before: Neighbour,
+    after: Neighbour,
+) -> tuple[NDArray[np.bool_], int]:
+    """Which of those that are like dust do not come again, blink or fly; and how many fly."""
+    good = like.copy()
+    busy = [cv2.dilate((plane != 0).astype(np.uint8), np.ones((NEAR, NEAR), np.uint8)) for plane in seen[:BUSY]]
+    often = np.minimum.reduce(busy) > 0 if len(busy) == BUSY else np.zeros(grey.shape, bool)
+    flying = 0
+    pairs = (before.grey - grey, after.grey - grey), (before.still - grey, after.still - grey)
+    for i in np.flatnonzero(like):
+        x, y, width, height = (int(value) for value in specks.boxes[i])
+        box = slice(y, y + height), slice(x, x + width)
+        place = specks.labels[box] == i + 1
+        grown = _cut(difference, y - MARGIN, x - MARGIN, height + 2 * MARGIN, width + 2 * MARGIN) * cv2.dilate(
+            np.pad(place.astype(np.uint8), MARGIN), np.ones((3, 3), np.uint8)
+        )
+        earlier = [old[box] for old in (*seen, *moved)]
+        good[i] = not often[box][place].any() and not _blinks(difference[box] * place, earlier)
+        if any(_flies(grown, *pair, x - MARGIN, y - MARGIN) for pair in pairs):
+            good[i] = False
+            flying += 1
+    return good, flying
+
+
+def _blinks(thing: Plane, seen: Sequence[Plane]) -> bool:
+    """Whether a remembered frame showed the same in the same place."""
+    own = float((thing * thing).sum())
+    return any(float((thing * old).sum()) > AGAIN * own for old in seen)
+
+
+def _flies(thing: Plane, before: Plane, after: Plane, x: int, y: int) -> bool:
+    """Whether the thing at x, y lies on one side in the frame before and on the other in the frame after.
+
+    `before` and `after` are what those frames have and this one has not.
+    """
+    rows, columns = thing.shape
+    reach = REACH + 2 * max(rows, columns)
+    own = float((thing * thing).sum())
     found = []
     for other in (before, after):
-        around = cv2.copyMakeBorder(other, reach, reach, reach, reach, cv2.BORDER_REPLICATE)
-        part = around[top : bottom + 2 * reach, left : right + 2 * reach]
-        alike = cv2.matchTemplate(part, thing, cv2.TM_CCOEFF_NORMED)
-        shared = cv2.matchTemplate(part, thing, cv2.TM_CCOEFF) / own
-        alike[(shared < SAME) | (shared > 1 / SAME)] = 0
-        found.append(cv2.dilate(alike, np.ones((5, 5), np.uint8)))
-    return bool((np.minimum(found[0], found[1][::-1, ::-1]) > ALIKE).any())
+        part = _cut(other, y - reach, x - reach, rows + 2 * reach, columns + 2 * reach)
+        away = cv2.matchTemplate(part, thing, cv2.TM_SQDIFF)
+        found.append(cv2.erode(away, np.ones((STRAIGHT, STRAIGHT), np.uint8)))
+    return bool((np.maximum(found[0], found[1][::-1, ::-1]) < UNLIKE * own).any())
 
 
-def _filled(frame: Tensor, mask: Mask, before: Aligned, after: Aligned) -> Tensor:
+def _cut(plane: Plane, top: int, left: int, height: int, width: int) -> Plane:
+    """A part of a plane, which may go beyond it: there it is 0."""
+    part = np.zeros((height, width), np.float32)
+    rows, columns = plane.shape
+    first, last = max(top, 0), min(top + height, rows)
+    begin, end = max(left, 0), min(left + width, columns)
+    part[first - top : last - top, begin - left : end - left] = plane[first:last, begin:end]
+    return part
+
+
+def _grown(mask: Mask, difference: Plane) -> Mask:
+    """The specks with their soft edges: one pixel around, and one more where the difference goes on."""
+    square = np.ones((3, 3), np.uint8)
+    near = cv2.dilate(mask.astype(np.uint8), square)
+    edge = cv2.dilate(near, square) & (np.abs(difference) > LEAST / 2)
+    return (near | edge).astype(bool)
+
+
+def _filled(frame: Tensor, mask: Mask, before: Neighbour, after: Neighbour) -> Tensor:
     """The frame with the masked places taken from the mean of its neighbours where they agree, else from around."""
     mean = ((before.picture + after.picture) / 2).clamp(0, 1)
     agree = cv2.blur(np.abs(before.grey - after.grey), (5, 5)) < 2 * STEP

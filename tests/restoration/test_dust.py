@@ -84,22 +84,50 @@ def test_the_first_and_the_last_frame_stay() -> None:
 
 def with_things(kind: str) -> Tensor:
     clip = scene()
+    rng = np.random.default_rng(2)
+    drops = rng.uniform(0, 1, (30, 2)) * (W, H)
+    speeds = {"snow": (2, 5), "rain": (1, 17)}.get(kind, (0, 0))
+    sparks = rng.normal(0, 7, (40, 2))
     for t in range(FRAMES):
+        picture = np.ascontiguousarray(clip[t].permute(1, 2, 0).numpy())
         if kind == "ball":
-            clip[t, :, 40:46, 20 + 12 * t : 26 + 12 * t] = 0.95
+            picture[40:46, 20 + 12 * t : 26 + 12 * t] = 0.95
         elif kind == "subtitle" and t >= 2:
-            clip[t, :, 80:88, 40:100:6] = 0.95
-        elif kind == "lamp" and t in (1, 2):
-            clip[t, :, 20:24, 60:64] = 0.98
+            cv2.putText(letters := np.zeros((H, W), np.uint8), "Fin.", (30, 80), 0, 0.7, 255, 1, cv2.LINE_AA)
+            picture += (0.95 - picture) * (letters / 255).astype(np.float32)[..., None]
+        elif (kind == "lamp" and t in (1, 2)) or (kind == "blinking" and t % 2):
+            picture[20:24, 60:64] = 0.98
         elif kind == "pole":
-            clip[t, :, :, 70:72] = 0.05
+            picture[:, 70:72] = 0.05
+        elif kind in ("snow", "rain"):
+            for x, y in (drops + np.array(speeds) * t) % (W, H):
+                length = 0 if kind == "snow" else 6
+                cv2.line(picture, (int(x), int(y)), (int(x), int(y) + length), (0.9,) * 3, 2, cv2.LINE_AA)
+        elif kind == "sparks":
+            for i, speed in enumerate(sparks):
+                if 0 <= (age := t + 3 - i % 6) < 5:
+                    x, y = np.array([70, 50]) + speed * (age + 1) + (0, 0.3 * age**2)
+                    cv2.circle(picture, (int(x), int(y)), 1, (1.0, 0.9, 0.7), -1, cv2.LINE_AA)
+        elif kind == "flash" and t == 2:
+            picture = (picture * 2).clip(0, 1)
+        elif kind == "fade":
+            picture = picture * (1 - t / FRAMES)
+        clip[t] = torch.from_numpy(picture).permute(2, 0, 1)
     return clip
 
 
-@pytest.mark.parametrize("kind", ["ball", "subtitle", "lamp", "pole"])
+THINGS = ("ball", "subtitle", "lamp", "pole", "snow", "rain", "sparks", "flash", "fade")
+
+
+@pytest.mark.parametrize("kind", THINGS)
 def test_what_is_no_dust_stays(kind: str) -> None:
     _, found = mended(with_things(kind))
     assert found.mean() < 0.001
+
+
+def test_a_light_that_blinks_is_taken_for_dust_once_at_most() -> None:
+    _, found = mended(torch.cat([with_things("blinking")[:4]] * 2))
+    assert found[:, 20:24, 60:64].any((1, 2)).sum() <= 1
 
 
 def test_a_whip_pan_is_left_alone() -> None:
@@ -111,6 +139,13 @@ def test_more_sensitivity_finds_more() -> None:
     marked, _ = dirty(scene())
     low, high = (mended(marked, sensitivity=value)[1].sum() for value in (0.05, 0.95))
     assert high > low > 0
+
+
+def test_a_frame_depends_on_eight_before_it_and_one_after_alone() -> None:
+    marked, _ = dirty(torch.cat([scene(), scene().flip(0)[1:], scene()[1:]]))
+    whole, _ = mended(marked)
+    part, _ = mended(marked[3:])
+    assert torch.equal(whole[11:], part[8:])
 
 
 def test_specks_are_counted() -> None:
