@@ -247,11 +247,22 @@ class TargetSettings(BaseModel):
     )
     provenance: bool = Field(True, description="note in the metadata which program and model made the picture")
     pix_fmt: str | None = Field(None, description="default: the source's as far as the encoder supports it")
+    compatible: bool = Field(
+        False,
+        description="8-bit 4:2:0, as most players show: H.264 within level 5.2, or HEVC where that is too small",
+    )
 
     @model_validator(mode="after")
     def _one_size(self) -> TargetSettings:
         if self.size is not None and (self.width is not None or self.height is not None):
             raise ValueError("--size and --width or --height were both given; leave one away")
+        return self
+
+    @model_validator(mode="after")
+    def _one_encoding(self) -> TargetSettings:
+        if self.compatible and (self.encoder is not None or self.pix_fmt is not None):
+            other = "--pix-fmt" if self.encoder is None else "--encoder"
+            raise ValueError(f"--compatible chooses the encoder and the pixel format; leave {other} away")
         return self
 
 

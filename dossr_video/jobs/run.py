@@ -36,7 +36,7 @@ from dossr_video.runspec import RunSpec
 from dossr_video.segments import Segment, SegmentResult
 from dossr_video.settings import Settings
 from dossr_video.video.info import Choice, SourceInfo
-from dossr_video.video.inspect.processing import ProcessingPlan, analyse
+from dossr_video.video.inspect.processing import PLAYERS, ProcessingPlan, analyse
 from dossr_video.video.mux.inventory import side_data_losses
 from dossr_video.video.read.probe import probe
 from dossr_video.video.write.writer import check_target
@@ -312,6 +312,7 @@ class _Job:
             f"{self.source.describe_picture()} -> {self.spec.describe()}",
             f"{self.spec.describe_model()}; {plan.frames} frames in {plan.shots} shots{before}",
             *checked,
+            *(str(finding) for finding in self.processing.findings if finding.topic == PLAYERS),
         )
 
     def _cost(self, plan: Plan, left: Sequence[Segment]) -> tuple[str, ...]:

@@ -23,8 +23,10 @@ from dossr_video.video.read.timeline import parts_of
 from dossr_video.video.tags import ColorInfo, in_words
 from dossr_video.video.write.containers import Container, container_of
 from dossr_video.video.write.encoders import picture_losses
+from dossr_video.video.write.players import refused_by_players
 from dossr_video.video.write.writer import VideoSpec, make_spec
 
+PLAYERS = "players"  # topic of a finding that is also told when the run begins
 GRAIN = 1.5  # codes of 255 from which grain is seen
 FLICKER = 0.007  # of exposure; steady clips measure up to 0.003, film that pumps 0.013 to 0.022, and so does fire
 
@@ -39,6 +41,9 @@ class Finding:
     found: str  # the property
     done: str  # the processing
 
+    def __str__(self) -> str:
+        return f"{self.topic}: {self.found}; {self.done}"
+
 
 @dataclass(frozen=True)
 class ProcessingPlan:
@@ -52,7 +57,7 @@ class ProcessingPlan:
 
     def explain(self) -> list[str]:
         """The findings and losses, one line each."""
-        lines = [f"{finding.topic}: {finding.found}; {finding.done}" for finding in self.findings]
+        lines = list(map(str, self.findings))
         return lines + [f"not kept: {loss}" for loss in self.lost]
 
     @property
@@ -106,6 +111,7 @@ def analyse(
         *_colour(source.video, None if video is None else video.color),
         *_changes(content),
         *_time(source),
+        *(() if video is None else _players(video)),
         *(() if video is None else _side_data(content, source.video, video)),
         *(() if container is None else _streams(source, container, cut=read.is_cut)),
     )
@@ -124,7 +130,7 @@ def output_size(video: VideoInfo, settings: TargetSettings, target: Path) -> tup
         factor = min(widest / shown, tallest / tall)
         return _sides(shown * factor, tall * factor, even=True)
     if width is None and height is None:
-        return _sides(shown * settings.scale, tall * settings.scale, even=aspect != 1)
+        return _sides(shown * settings.scale, tall * settings.scale, even=aspect != 1 or settings.compatible)
     if width is None:
         return _sides(shown * (height or 1) / tall, Fraction(height or 1), even=True)
     if height is None:
@@ -259,6 +265,11 @@ def _changes(content: ContentAnalysis) -> list[Finding]:
     if content.color_changes:
         found.append(Finding("colour", "range or matrix change on the way", "every frame is converted with its own"))
     return found
+
+
+def _players(video: VideoSpec) -> list[Finding]:
+    refused = refused_by_players(video.encoding, width=video.width, height=video.height, rate=video.frame_rate)
+    return [Finding(PLAYERS, f"many do not show {refused}", "--compatible writes what most show")] if refused else []
 
 
 def _side_data(content: ContentAnalysis, source: VideoInfo, video: VideoSpec) -> list[Finding]:

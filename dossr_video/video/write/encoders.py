@@ -18,6 +18,7 @@ from dossr_video.video.tags import ColorInfo
 os.environ.setdefault("SVT_LOG", "1")
 
 Options = dict[str, str]
+HIGHEST_RATE = 300_000  # kbit/s of H.264's level 5.2, High profile
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,7 @@ class EncoderSettings:
     pix_fmt: str
     crf: float | None  # None: the encoder is lossless or has no such scale
     speed: str | None  # the encoder's own preset; None: it has none
+    level: str | None = None  # of H.264 that it is held to; None: as the pictures need
 
 
 @dataclass(frozen=True)
@@ -67,6 +69,8 @@ def reproducible_x264() -> str:
 
 def _x264(settings: EncoderSettings, color: ColorInfo, hdr: HdrInfo) -> Options:
     params = [asm] if (asm := reproducible_x264()) else []
+    if settings.level is not None:
+        params += [f"level={settings.level}", f"vbv-maxrate={HIGHEST_RATE}", f"vbv-bufsize={HIGHEST_RATE}"]
     params += _hdr_params(hdr, "mastering-display", "cll", scale=50000)
     return {"crf": f"{settings.crf:g}", "preset": str(settings.speed), "x264-params": ":".join(params)}
 

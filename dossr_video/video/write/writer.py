@@ -29,6 +29,7 @@ from dossr_video.video.write.encoders import (
     check_settings,
     choose_pix_fmt,
 )
+from dossr_video.video.write.players import compatible_encoding
 
 if TYPE_CHECKING:
     from av.video.codeccontext import VideoCodecContext
@@ -83,7 +84,7 @@ def make_spec(
     """
     time_base, frame_rate = clock_of(fields, source)
     container = container_of(target)
-    encoding = make_encoding(source, settings, container, width=width, height=height)
+    encoding = make_encoding(source, settings, container, width=width, height=height, rate=frame_rate)
     encoder = ENCODERS[encoding.encoder]
     check_rate(frame_rate, container, encoder)
     return VideoSpec(
@@ -110,9 +111,14 @@ def check_rate(frame_rate: Fraction, container: Container, encoder: Encoder) -> 
 
 
 def make_encoding(
-    source: VideoInfo, settings: TargetSettings, container: Container, *, width: int, height: int
+    source: VideoInfo, settings: TargetSettings, container: Container, *, width: int, height: int, rate: Fraction
 ) -> EncoderSettings:
     """The encoder and its options; SettingsError for options that do not fit together."""
+    if settings.compatible:
+        encoding = compatible_encoding(settings, width=width, height=height, rate=rate)
+        check_encoder(encoding.encoder, container)
+        check_settings(encoding, width=width, height=height)
+        return encoding
     name = settings.encoder or container.encoders[0]
     check_encoder(name, container)
     encoding = EncoderSettings(
