@@ -8,9 +8,19 @@ PICTURE = $(basename $(OUT))_before_after.png
 ARGS ?=
 PIP = .venv/bin/python -m pip install --quiet --disable-pip-version-check
 
+# A list of all packages with their hashes, requirements.lock: what CI installs. Empty: the newest that fit.
+LOCK ?=
+# That fits the torch in .ci/run. torch itself is not in the list: each machine has a build of its own.
+TORCHVISION = 0.28.0
+ifdef LOCK
+INSTALL = $(PIP) --require-hashes --no-deps -r $(LOCK) && $(PIP) --no-deps
+else
+INSTALL = $(PIP) -c .venv/torch
+endif
+
 SOURCES := $(shell find dossr_video configs -type f -not -name '*.pyc') pyproject.toml
 
-.PHONY: demo test lint clean
+.PHONY: demo test lint audit dist lock clean
 
 demo: .venv/installed
 	@mkdir -p "$(dir $(OUT))"
@@ -24,8 +34,29 @@ lint: .venv/installed-test
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy
 
+# Patterns that are known to be unsafe in the code, and known vulnerabilities of the packages in the list.
+audit: .venv/installed-test
+	.venv/bin/bandit --quiet --severity-level medium --recursive dossr_video scripts
+	@if .venv/bin/python -c "import urllib.request as u; u.urlopen('https://pypi.org/pypi/pip/25.0/json', timeout=10)" 2> /dev/null; \
+	then .venv/bin/pip-audit --requirement requirements.lock --require-hashes --disable-pip; \
+	else echo "SKIPPED: pip-audit; what pypi.org knows of vulnerabilities cannot be reached from here"; fi
+
+# The wheel, and beside it what it was tested with, in CycloneDX.
+dist: .venv/installed-test
+	.venv/bin/python -m pip wheel --quiet --no-deps --wheel-dir dist .
+	.venv/bin/cyclonedx-py environment --pyproject pyproject.toml --mc-type library --output-reproducible \
+		--output-file "$$(ls -t dist/*.whl | head -1).cdx.json" .venv/bin/python
+
+lock: .venv/torch
+	$(PIP) uv
+	echo "torch ; sys_platform == 'never'" > .venv/without-torch
+	echo "torchvision==$(TORCHVISION)" > .venv/fits-torch
+	.venv/bin/uv pip compile --quiet --upgrade --universal --python-version 3.10 --generate-hashes --extra test \
+		--override .venv/without-torch --constraint .venv/fits-torch --custom-compile-command "make lock" \
+		--output-file requirements.lock pyproject.toml
+
 clean:
-	rm -rf .venv demo
+	rm -rf .venv demo dist
 
 # Holds the version of torch that is installed, so that nothing installed later (torchvision) brings another.
 .venv/torch:
@@ -34,9 +65,9 @@ clean:
 	.venv/bin/python -m pip freeze --disable-pip-version-check | grep '^torch==' > $@
 
 .venv/installed: .venv/torch $(SOURCES)
-	$(PIP) -c .venv/torch .
+	$(INSTALL) .
 	touch $@
 
 .venv/installed-test: .venv/installed
-	$(PIP) -c .venv/torch ".[test]"
+	$(INSTALL) ".[test]"
 	touch $@

@@ -57,7 +57,7 @@ class Entry:
 
 
 _COLUMNS = [field.name for field in fields(Entry)]
-_SELECT = f"SELECT {', '.join(_COLUMNS)} FROM files"
+_SELECT = f"SELECT {', '.join(_COLUMNS)} FROM files"  # names of this module  # nosec B608
 _INSERT = f"INSERT OR REPLACE INTO files ({', '.join(_COLUMNS)}) VALUES ({', '.join('?' * len(_COLUMNS))})"
 
 
