@@ -63,7 +63,7 @@ ALLOWED = {
     "cli": {"heap", "jobs", "jobs.execute", "library", "models", "models.dossr", "presets", "preview", "report", "ui"}
     | {"doctor", "runspec", "temporal", "video", "video.inspect", "video.read"},
     "ui": {"jobs", "library", "presets", "video", "video.write"},
-    "preview": {"api", "jobs", "models", "report", "video", "video.inspect", "video.read"},
+    "preview": {"api", "jobs", "jobs.execute", "models", "report", "temporal", "video", "video.inspect", "video.read"},
     "diffusers": {"api", "models.dossr"},
     "__init__": {"api", "diffusers", "models.dossr"},
     "__main__": {"cli"},

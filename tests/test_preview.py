@@ -1,7 +1,11 @@
 from __future__ import annotations
 
+import base64
+import io
+import re
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 from click.testing import CliRunner
@@ -72,6 +76,39 @@ def test_of_large_frames_the_most_detailed_part_is_done(
     assert "the most detailed part of each" in (tmp_path / "c.html").read_text()
 
 
+def test_moments_of_a_short_file_are_the_middles_of_its_longest_shots(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    shots = [
+        (rng.integers(0, 60, (1, 48, 64, 3)) + level).repeat(length, 0)
+        for level, length in ((20, 30), (150, 10), (60, 20))
+    ]
+    clip = np.concatenate(shots).astype(np.uint8)
+    clip[:, :20, 40:] = (40 + np.arange(60))[:, None, None, None]
+    encode(clip, tmp_path / "shots.mkv", crf=None)
+    preview(tmp_path / "shots.mkv", trials(BICUBIC, {}), tmp_path / "a.html", count=2)
+    with PyavReader(tmp_path / "shots.mkv") as reader:
+        times = [float(frame.pts * reader.time_base) for frame in reader.frames()]
+    text = (tmp_path / "a.html").read_text()
+    seconds = [float(found) for found in re.findall(r'data-seconds="([^"]+)"', text)]
+    assert [times.index(second) for second in seconds] == [14, 49]
+
+
+def test_seconds_play_beside_the_source(film: Path, tmp_path: Path) -> None:
+    counted: list[tuple[int, int]] = []
+    wanted = trials(BICUBIC, {"scale": [2, 4]})
+    preview(film, wanted, tmp_path / "a.html", at=[0.0, 1.0], seconds=0.4, on_frames=lambda *n: counted.append(n))
+    assert counted[-1] == (44, 44)  # twice ten frames and, at the second moment, two before them
+    films = re.findall(r'src="data:video/webm;base64,([^"]+)"', (tmp_path / "a.html").read_text())
+    for data, first in zip(films, (0, 25), strict=True):
+        with av.open(io.BytesIO(base64.b64decode(data))) as container:
+            frames = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
+        assert len(frames) == 10
+        cells = [[frame[60:90, x : x + 60].mean() for x in (60, 320, 580)] for frame in frames]
+        assert np.abs(np.array(cells) - (40 + first + np.arange(10))[:, None]).max() < 4
+    with pytest.raises(SettingsError, match="--seconds 11 must be 0 to 10"):
+        preview(film, wanted, tmp_path / "b.html", seconds=11)
+
+
 def test_nothing_is_overwritten_and_nothing_left_behind(film: Path, tmp_path: Path) -> None:
     (tmp_path / "look.png").write_text("mine")
     with pytest.raises(TargetError, match=r"look\.png exists"):
@@ -110,8 +147,6 @@ def test_the_command_says_how_long_the_whole_file_takes(film: Path, tmp_path: Pa
 
 @pytest.mark.parametrize("name", ["sample", "raw"])
 def test_frames_near_a_time_begin_there(name: str, sample: Path, tmp_path: Path) -> None:
-    import av
-
     path = sample
     if name == "raw":  # cannot seek
         path = tmp_path / "raw.264"

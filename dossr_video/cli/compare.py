@@ -55,6 +55,7 @@ def compare(
 @with_settings
 @click.option("--at", multiple=True, metavar="TIME", help="where to look, as 1:20 or 80 seconds; may be given again")
 @click.option("--count", type=int, default=3, show_default=True, help="without --at: moments, spread over the file")
+@click.option("--seconds", type=float, default=0.0, metavar="S", help="films of so long at each moment  [one frame]")
 @click.option("--try", "choices", multiple=True, metavar="OPTION=VALUE,...", help="every value; may be given again")
 @click.option("--page", type=PATH, default="preview.html", show_default=True, metavar="HTML", help="its name")
 @force_option
@@ -67,6 +68,7 @@ def preview(
     settings: Settings,
     at: tuple[str, ...],
     count: int,
+    seconds: float,
     choices: tuple[str, ...],
     page: Path,
     force: bool,
@@ -75,8 +77,9 @@ def preview(
 ) -> None:
     """Do a few frames of SOURCE, in one or several ways, and tell how long the whole file would take.
 
+    With --seconds each moment is a short film in which the source and every way play side by side.
     `--try model=compact,bicubic --try blend_strength=0.5,1` does every combination on the same frames. Writes a page
-    with a slider, and beside it a PNG with a detail of every picture.
+    with a slider and the films, and beside it a PNG with a detail of every picture.
     """
     from dossr_video.jobs.estimate import duration
     from dossr_video.preview import preview as write
@@ -90,6 +93,7 @@ def preview(
             page,
             at=[_seconds(time) for time in at],
             count=count,
+            seconds=seconds,
             force=force,
             on_frames=lambda done, total: show(Progress("previewing", done, total)),
         )
