@@ -93,8 +93,8 @@ def is_video(name: str) -> bool:
 
 
 def plain_name(name: str) -> str:
-    """A file name as a person typed or dropped it; TargetError when it is a path, hidden, empty or too long."""
-    if not name or name.startswith(".") or "/" in name or "\0" in name or len(os.fsencode(name)) > 200:
+    """A file name as a person typed or dropped it; TargetError when it is a path, hidden, empty, odd or too long."""
+    if not name.isprintable() or not name or name[0] == "." or "/" in name or len(os.fsencode(name)) > 200:
         raise TargetError(f"{shown(name)!r} is no plain file name", hint="use a short name without /, such as film.mp4")
     return name
 

@@ -24,7 +24,7 @@ REPORT_POLICY = (
 
 _OPENING = (
     '<!doctype html><html lang="en"><meta charset="utf-8"><meta http-equiv="refresh" content="0; url=/">'
-    '<title>dossr-video</title><p><a href="/">Open dossr-video</a></p></html>'
+    '<link rel="icon" href="/static/icon.svg"><title>dossr-video</title><p><a href="/">Open dossr-video</a></p></html>'
 )
 _NO_TOKEN = (
     '<!doctype html><html lang="en"><meta charset="utf-8"><title>dossr-video</title>'

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs, quote, urlencode
+from urllib.parse import quote, urlencode
 
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect, Request
@@ -20,9 +20,10 @@ from dossr_video.ui.folders import Folders, OutsideError
 from dossr_video.ui.form import Form
 from dossr_video.ui.guard import REPORT_POLICY, Access, same
 from dossr_video.ui.queue import Queue, Seen
+from dossr_video.ui.request import first, form_of, query, status_of
 from dossr_video.ui.shots import cells, shots_of
 from dossr_video.ui.store import Kind
-from dossr_video.ui.upload import TooLargeError, check_upload, receive
+from dossr_video.ui.upload import check_upload, receive
 from dossr_video.ui.views import (
     STATIC,
     failure_of,
@@ -36,7 +37,6 @@ from dossr_video.ui.views import (
 from dossr_video.video.thumbnail import thumbnail
 from dossr_video.video.write.containers import CONTAINERS
 
-MOST_FORM = 64 * 1024  # bytes of a form
 ACTIONS = ("pause", "go-on", "stop", "remove")
 
 
@@ -74,12 +74,13 @@ class Pages:
             *(Route(path, self._shown(page)) for path, page in pages.items()),
             *(Route(path, self._asked(ask), methods=["POST"]) for path, ask in forms.items()),
             Route("/upload", self.upload, methods=["POST"]),
+            Route("/upload", self._shown(self.check_upload)),
         ]
 
     # What is shown.
 
     def home(self, request: Request) -> Response:
-        folder = self.folders.find(query(request).get("in", ["0/"])[0])
+        folder = self.folders.find(first(query(request), "in") or "0/")
         if not folder.is_dir():
             raise SourceError(f"{shown(folder.name)} is no folder", hint="choose one in the list")
         listing = self.folders.listing(folder)
@@ -167,23 +168,27 @@ class Pages:
         ](number)
         if seen.job.kind != "upscale":
             return f"/clip?at={quote(self.folders.address_of(seen.job.source))}#preview"
-        return "/" if action == "remove" or _first(form, "back") == "home" else f"/job/{number}"
+        return "/" if action == "remove" or first(form, "back") == "home" else f"/job/{number}"
+
+    def check_upload(self, request: Request) -> Response:
+        """Whether a file may be sent, before it is: an answer in the middle of a large one would not arrive."""
+        try:
+            self._upload(request, first(query(request), "size"))
+        except DossrError as error:
+            return _told(error)
+        return JSONResponse({})
 
     async def upload(self, request: Request) -> Response:
-        asked = query(request)
+        size = request.headers.get("content-length", "")
         try:
             if not same(request.headers.get("x-form-token", ""), self.access.form_token):
                 raise OutsideError("the form is not of this page", hint="load the page again")
-            folder = self.folders.find(asked.get("in", [""])[0])
-            announced = request.headers.get("content-length", "")
-            if not announced.isdecimal():
-                raise SourceError("the size of the file is not announced", hint="drop a file")
-            target = check_upload(folder, asked.get("name", [""])[0], int(announced), limit=self.limit)
-            await receive(target, request.stream(), int(announced))
+            target = self._upload(request, size)
+            await receive(target, request.stream(), int(size))
         except ClientDisconnect:
             return Response(status_code=400)
         except DossrError as error:
-            return JSONResponse({"message": error.message, "hint": error.hint}, _status(error))
+            return _told(error)
         return JSONResponse({"next": f"/clip?at={quote(self.folders.address_of(target))}"})
 
     # How they do it.
@@ -193,14 +198,14 @@ class Pages:
             try:
                 return await run_in_threadpool(page, request)
             except DossrError as error:
-                return self._page("error.html", error=error, status=_status(error))
+                return self._page("error.html", error=error, status=status_of(error))
 
         return endpoint
 
     def _asked(self, ask: Callable[[Request, Form], str]) -> Callable[[Request], Awaitable[Response]]:
         async def endpoint(request: Request) -> Response:
-            form = await _form(request)
-            if form is None or not same(_first(form, "form-token"), self.access.form_token):
+            form = await form_of(request)
+            if form is None or not same(first(form, "form-token"), self.access.form_token):
                 error = OutsideError("the form is not of this page", hint="go back, load the page again and repeat")
                 return self._page("error.html", error=error, status=403)
             try:
@@ -214,7 +219,7 @@ class Pages:
         """The page of the clip with its form as it was filled in, where that is possible."""
         if request.url.path.startswith("/clip/") and not isinstance(error, SourceError):
             return self._clip(form, error)
-        return self._page("error.html", error=error, status=_status(error))
+        return self._page("error.html", error=error, status=status_of(error))
 
     def _page(self, template: str, *, status: int = 200, **values: Any) -> HTMLResponse:
         text = templates().get_template(template).render(**values, form_token=self.access.form_token)
@@ -225,7 +230,7 @@ class Pages:
         places = list(dict.fromkeys((source.parent, *self.folders.roots)))
         return self._page(
             "clip.html",
-            status=200 if error is None else _status(error),
+            status=200 if error is None else status_of(error),
             error=error,
             source=source,
             at=self.folders.address_of(source),
@@ -240,19 +245,26 @@ class Pages:
             preview=self._look("preview", source),
         )
 
+    def _upload(self, request: Request, size: str) -> Path:
+        asked = query(request)
+        folder = self.folders.find(first(asked, "in"))
+        if not size.isdecimal():
+            raise SourceError("the size of the file is not announced", hint="drop a file")
+        return check_upload(folder, first(asked, "name"), int(size), limit=self.limit)
+
     def _clip_address(self, form: Form) -> str:
         """With everything that is filled in: a page that is loaded again shows it."""
         kept = {name: [value for value in values if value] for name, values in form.items() if name != "form-token"}
         return f"/clip?{urlencode(kept, doseq=True)}"
 
     def _source(self, form: Form) -> Path:
-        source = self.folders.find(_first(form, "at"))
+        source = self.folders.find(first(form, "at"))
         if not source.is_file():
             raise SourceError(f"{shown(source.name)} is no file, or is gone", hint="choose a file in the list")
         return source
 
     def _target(self, form: Form, source: Path) -> Path:
-        folder = self.folders.find(_first(form, "to")) if _first(form, "to") else source.parent
+        folder = self.folders.find(first(form, "to")) if first(form, "to") else source.parent
         return fields.target_of(form, source, folder, taken=self.queue.results())
 
     def _look(self, kind: Kind, source: Path) -> Mapping[str, Any] | None:
@@ -296,27 +308,5 @@ class Pages:
         return FileResponse(path, media_type=kind, headers={"Content-Security-Policy": REPORT_POLICY})
 
 
-def query(request: Request) -> Form:
-    return parse_qs(request.scope["query_string"].decode("latin-1"), errors="replace")
-
-
-async def _form(request: Request) -> Form | None:
-    """What was filled in; None for what is no form, or too large for one."""
-    if request.headers.get("content-type", "").partition(";")[0] != "application/x-www-form-urlencoded":
-        return None
-    body = b""
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > MOST_FORM:
-            return None
-    return parse_qs(body.decode("utf-8", "replace"), errors="replace")
-
-
-def _first(form: Form, name: str) -> str:
-    return next(iter(form.get(name, ())), "")
-
-
-def _status(error: DossrError) -> int:
-    if isinstance(error, OutsideError):
-        return 403
-    return 413 if isinstance(error, TooLargeError) else 404 if isinstance(error, JobError) else 400
+def _told(error: DossrError) -> Response:
+    return JSONResponse({"message": error.message, "hint": error.hint}, status_of(error))

@@ -146,7 +146,7 @@ class Queue:
 
     def _run(self) -> None:
         while not self._closed.wait(POLL):
-            with suppress(OSError):  # the disk is full, say: it is tried again
+            with suppress(OSError, TargetError):  # the disk is full, say: it is tried again
                 self.step()
 
     def _begin(self, job: Job) -> None:
@@ -161,7 +161,7 @@ class Queue:
         self._processes[job.id] = process
         try:
             self._store.put(replace(job, owner=Owner.of(process.pid)))
-        except OSError:  # nobody would find it again
+        except TargetError:  # nobody would find it again
             process.kill()
             raise
 

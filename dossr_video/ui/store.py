@@ -13,15 +13,17 @@ from platformdirs import user_state_path
 
 from dossr_video.jobs import durable
 from dossr_video.jobs.lock import Owner
+from dossr_video.jobs.resources import write_errors
 
 Kind = Literal["probe", "preview", "upscale"]
 Wanted = Literal["go", "pause", "stop"]
 
 
 def state_folder() -> Path:
-    """Where the page keeps its queue, previews and secret: for the user alone."""
+    """Where the page keeps its queue, previews and secret: for the user alone; TargetError when it cannot be made."""
     folder = user_state_path("dossr-video", appauthor=False) / "ui"
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with write_errors(folder):
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     return folder
 
 
@@ -87,14 +89,17 @@ class Store:
         folder.mkdir(exist_ok=True)
 
     def add(self, kind: Kind, source: Path, target: Path | None, options: tuple[str, ...]) -> Job:
+        """TargetError when the disk is full."""
         number = max((int(folder.name) for folder in self._folders()), default=0) + 1
         folder = self.folder / f"{number:06d}"
-        folder.mkdir()
+        with write_errors(self.folder):
+            folder.mkdir()
         return self.put(Job(folder, kind, source, target, options))
 
     def put(self, job: Job) -> Job:
         content = {name: value for name, value in asdict(job).items() if name != "folder"}
-        durable.write(job.folder / "job.json", json.dumps(content, default=os.fspath).encode())
+        with write_errors(job.folder):
+            durable.write(job.folder / "job.json", json.dumps(content, default=os.fspath).encode())
         return job
 
     def get(self, number: str) -> Job | None:

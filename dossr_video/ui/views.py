@@ -10,6 +10,8 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from dossr_video.jobs.estimate import duration
+from dossr_video.jobs.resources import readable
 from dossr_video.names import shown
 from dossr_video.presets import Preset, preset_names, read_preset
 from dossr_video.ui.queue import Seen
@@ -45,20 +47,9 @@ def templates() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"shown": shown, "lasting": lasting, "bytes": _bytes, "setting": _setting}
+    environment.filters |= {"shown": shown, "duration": duration, "readable": readable, "setting": _setting}
     environment.globals["STATES"] = STATES
     return environment
-
-
-def lasting(seconds: float) -> str:
-    """`40 s`, `12 min`, `3 h 05 min`, `4 days 3 h`."""
-    if seconds < 60:
-        return f"{max(1, round(seconds))} s"
-    minutes = round(seconds / 60)
-    if minutes < 60:
-        return f"{minutes} min"
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes:02d} min" if hours < 72 else f"{hours // 24} days {hours % 24} h"
 
 
 @dataclass(frozen=True)
@@ -126,10 +117,6 @@ def size_of(path: Path) -> int:
         return path.stat().st_size
     except OSError:
         return 0
-
-
-def _bytes(size: int) -> str:
-    return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.1f} MB" if size >= 1e5 else f"{size / 1e3:.1f} kB"
 
 
 def _setting(value: Any) -> str:

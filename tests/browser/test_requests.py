@@ -149,7 +149,7 @@ def test_a_form_without_its_token_is_refused(client: Client, folder: Path) -> No
 
 
 def test_what_changes_something_is_not_asked_for_by_get(client: Client) -> None:
-    for path in ("/clip/start", "/clip/explain", "/job/000001/stop", "/upload"):
+    for path in ("/clip/start", "/clip/explain", "/job/000001/stop"):
         assert client.get(path).status in (404, 405)
 
 
@@ -235,6 +235,8 @@ def test_an_upload_is_whole_or_not_there(client: Client, folder: Path, sample: P
     assert (folder / "new film é.mp4").read_bytes() == data
     assert client.get(json.loads(answer.text)["next"]).status == 200
 
+    for name, size, status in (("new film é.mp4", 5, 400), ("x.txt", 5, 400), ("other.mp4", 5, 200)):
+        assert client.get(f"/upload?in=0/&name={quote(name)}&size={size}").status == status
     again = client.upload("new film é.mp4", b"other")
     assert again.status == 400
     assert "is there already" in json.loads(again.text)["message"]
@@ -256,6 +258,7 @@ def test_an_upload_over_the_limit_is_refused_before_it_is_read(client: Client, f
     for size in ("1000001", "99999999999999", "-1", "many"):
         answer = client("POST", "/upload?in=0/&name=big.mp4", X_Form_Token=client.form_token, Content_Length=size)
         assert answer.status in (400, 413), size
+        assert client.get(f"/upload?in=0/&name=big.mp4&size={size}").status == answer.status
     assert not list(folder.glob("*big*"))
 
 

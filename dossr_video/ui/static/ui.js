@@ -4,6 +4,7 @@
   const EVERY = 1000; // milliseconds
   const lost = document.querySelector("#lost"), news = document.querySelector("#news");
 
+  // What has another id is another thing: a button that is pressed never becomes one that does something else.
   function morph(old, fresh) {
     if (old.nodeName !== fresh.nodeName || old.id !== fresh.id) { old.replaceWith(fresh); return; }
     if (old.nodeType === Node.TEXT_NODE) { if (old.data !== fresh.data) old.data = fresh.data; return; }
@@ -61,25 +62,33 @@
     told.textContent = message;
   }
 
-  function upload(file) {
+  function refused(text) {
+    let answer = {};
+    try { answer = JSON.parse(text); } catch { /* another answer than ours */ }
+    fail(answer.message ? `${answer.message}; ${answer.hint}` : "it was refused: load the page again");
+  }
+
+  async function upload(file) {
     if (running) return;
-    if (file.size > +drop.dataset.limit) {
-      fail(`${file.name} is larger than the ${drop.dataset.limit / 1e9} GB that may be dropped here; copy it into the folder with the file manager, then choose it in the list`);
-      return;
-    }
     running = new XMLHttpRequest();
     told.className = "";
     told.textContent = `copying ${file.name}`;
+    const address = `${drop.dataset.upload}&name=${encodeURIComponent(file.name)}`;
+    try {
+      const answer = await fetch(`${address}&size=${file.size}`);
+      if (!answer.ok) { refused(await answer.text()); return; }
+    } catch {
+      fail("the page does not answer");
+      return;
+    }
     bar.hidden = false;
     running.upload.onprogress = (event) => { bar.value = event.loaded / (event.total || 1); };
     running.onerror = () => fail(`${file.name} did not arrive: the page does not answer`);
     running.onload = () => {
-      let answer = {};
-      try { answer = JSON.parse(running.responseText); } catch { /* another answer than ours */ }
-      if (answer.next) location.assign(answer.next);
-      else fail(answer.message ? `${answer.message}; ${answer.hint}` : "it was refused: load the page again");
+      if (running.status === 200) location.assign(JSON.parse(running.responseText).next);
+      else refused(running.responseText);
     };
-    running.open("POST", `${drop.dataset.upload}&name=${encodeURIComponent(file.name)}`);
+    running.open("POST", address);
     running.setRequestHeader("X-Form-Token", drop.dataset.token);
     running.send(file);
   }
