@@ -59,9 +59,9 @@ class ModelSpec:
     weights: str  # sha256 of the weights of all networks
     dtype: str
     engine: str  # that runs the layers of the networks
-    prompt: str | None  # None: the model takes no text
-    negative_prompt: str | None  # None: the model takes no text
     cfg_scale: float
+    prompt: str | None = None  # None: the model takes no text
+    negative_prompt: str | None = None  # None: the model takes no text
 
 
 @dataclass(frozen=True)
@@ -98,7 +98,7 @@ class MachineSpec:
     workers: int
     threads: int  # CPU threads of a worker
     chunk: int  # frames sampled at once
-    tile: int | None  # input pixels a side; None: whole frames
+    tile: int | None = None  # input pixels a side; None: whole frames
 
 
 @dataclass(frozen=True)
@@ -107,14 +107,14 @@ class RunSpec:
 
     read: ReadSpec
     model: ModelSpec
-    sampling: SamplingSpec | None  # None: the model samples nothing
     temporal: TemporalSpec
     restoration: RestorationSpec
     machine: MachineSpec
     video: VideoSpec
     container: str  # FFmpeg's muxer
     qc: bool  # whether every shot is measured, and done again where it has faults
-    provenance: str | None  # written into the metadata: what made the picture; None: nothing is written
+    sampling: SamplingSpec | None = None  # None: the model samples nothing
+    provenance: str | None = None  # written into the metadata: what made the picture; None: nothing is written
 
     def describe(self) -> str:
         """What is written, one line."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -65,6 +65,7 @@ def app() -> None:
 @with_settings
 @job_options
 @click.option("--json-report", type=PATH, metavar="FILE", help="write what was done and found as JSON")
+@click.option("--premis", type=PATH, metavar="XML", help="write what was done and found as PREMIS 3, for archives")
 @click.option("--report", "page", type=PATH, metavar="HTML", help="write a page with pictures, figures and the proof")
 @click.option("--before-after", type=PATH, metavar="PNG", help="write a picture of a frame before and after")
 def upscale(
@@ -78,6 +79,7 @@ def upscale(
     quiet: bool,
     progress: Literal["auto", "json"],
     json_report: Path | None,
+    premis: Path | None,
     page: Path | None,
     before_after: Path | None,
 ) -> None:
@@ -90,8 +92,8 @@ def upscale(
     from dossr_video.jobs.run import FiguresRecord, Record, run_job
     from dossr_video.jobs.urls import is_url, shown_url
 
-    outputs = {"page": page, "json_report": json_report, "before_after": before_after}
-    here, there = _outputs(source, target, **outputs, force=force)
+    outputs = {"--report": page, "--json-report": json_report, "--premis": premis, "--before-after": before_after}
+    here, there = _outputs(source, target, outputs, force=force)
     figures = FiguresRecord()
     with interruptible() as cancelled, progress_display(quiet=quiet, kind=progress) as on_progress:
         report = run_job(
@@ -119,6 +121,11 @@ def upscale(
     if json_report is not None:
         with write_errors(json_report.parent):
             durable.write(json_report, report.dumps().encode())
+    if premis is not None:
+        from dossr_video.jobs.premis import premis_of
+
+        with write_errors(premis.parent):
+            durable.write(premis, premis_of(report))
     if before_after is not None:
         from dossr_video.report import before_after as draw
 
@@ -134,9 +141,7 @@ def upscale(
         say(report.summary())
 
 
-def _outputs(
-    source: str, target: str, *, page: Path | None, json_report: Path | None, before_after: Path | None, force: bool
-) -> tuple[Path, Path]:
+def _outputs(source: str, target: str, outputs: Mapping[str, Path | None], *, force: bool) -> tuple[Path, Path]:
     """Source and target as paths; what would leave a finished run without its outputs is refused before it."""
     from dossr_video.jobs.outputs import check_outputs
     from dossr_video.jobs.urls import local, shown_url
@@ -145,9 +150,8 @@ def _outputs(
     here, there = local(source), local(target)
     if here is not None and here.is_dir():
         here = pattern_in(here)
-    options = {"--report": page, "--before-after": before_after, "--json-report": json_report}
-    given = {option: path for option, path in options.items() if path is not None}
-    for option in given.keys() - {"--json-report"}:
+    given = {option: path for option, path in outputs.items() if path is not None}
+    for option in given.keys() - {"--json-report", "--premis"}:
         for name, path in ((source, here), (target, there)):
             if path is None:
                 raise SettingsError(

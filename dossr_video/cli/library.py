@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 @click.option("--recursive", is_flag=True, help="folders below SOURCES too")
 @click.option("--include", multiple=True, metavar="GLOB", help="only files that match; may be given again")
 @click.option("--exclude", multiple=True, metavar="GLOB", help="no files that match; may be given again")
+@click.option("--premis", is_flag=True, help="leave OUT.premis.xml beside each result, for archives")
 @click.option("--dry-run", is_flag=True, help="estimate frames, hours and disk; the speed is measured on this machine")
 @click.option("--watch", is_flag=True, help="go on with files that appear later, until Ctrl-C")
 @job_options
@@ -45,6 +46,7 @@ def batch(
     recursive: bool,
     include: tuple[str, ...],
     exclude: tuple[str, ...],
+    premis: bool,
     dry_run: bool,
     watch: bool,
     force: bool,
@@ -61,7 +63,7 @@ def batch(
     from dossr_video.library.estimate import estimate
     from dossr_video.library.files import Library
 
-    work = Batch(Library(sources, results, recursive, include, exclude), settings, force, restart, cluster)
+    work = Batch(Library(sources, results, recursive, include, exclude), settings, force, restart, cluster, premis)
     if dry_run:
         with interruptible() as cancelled, progress_display(quiet=quiet, kind=progress) as show:
             executor = make_executor(settings, cluster)

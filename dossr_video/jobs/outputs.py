@@ -10,7 +10,12 @@ from pathlib import Path
 from dossr_video.errors import SettingsError, TargetError
 from dossr_video.video.sequence import is_part_of
 
-ENDINGS = {"--json-report": (".json",), "--report": (".html", ".htm"), "--before-after": (".png",)}
+ENDINGS = {
+    "--json-report": (".json",),
+    "--report": (".html", ".htm"),
+    "--before-after": (".png",),
+    "--premis": (".xml",),
+}
 
 
 def check_outputs(outputs: Mapping[str, Path], *, source: Path | None, target: Path | None, force: bool) -> None:

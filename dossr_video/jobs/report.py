@@ -49,7 +49,7 @@ class FileRecord(BaseModel):
 
 
 class Report(BaseModel):
-    """What a job did and found. Everything in it can be written as JSON."""
+    """What a job did and found. Everything in it can be written as JSON; docs/REPORT.md explains it."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -80,7 +80,8 @@ class Report(BaseModel):
     qc: tuple[ShotRecord, ...] | None = None  # shots in which faults were found; None: no shot was measured
 
     def dumps(self) -> str:
-        return self.model_dump_json(indent=2)
+        """JSON; what there is not (no tiles, no prompt) is left out."""
+        return self.model_dump_json(indent=2, exclude_none=True)
 
     def summary(self) -> str:
         """The last line a person sees."""

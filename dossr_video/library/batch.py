@@ -32,6 +32,7 @@ class Batch:
     force: bool = False  # overwrite results that the catalogue does not know
     restart: bool = False  # drop the finished segments of interrupted files
     cluster: str | None = None  # address of a Ray cluster; None: this machine
+    premis: bool = False  # leave PREMIS XML beside each result
 
     def run(
         self,
@@ -57,7 +58,7 @@ class Batch:
         outcomes: dict[Path, Outcome] = {}
         files = _arrivals(self.library, cancelled) if watch else self.library.files()
         catalogue = Catalogue(_made(self.library.results))
-        make = partial(FileWork, self.library, self.settings, self.force, self.restart, self.cluster)
+        make = partial(FileWork, self.library, self.settings, self.force, self.restart, self.cluster, self.premis)
         work = make()
         process = Here(partial(make, executor)) if executor else Child(make)
         try:

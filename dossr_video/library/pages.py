@@ -10,6 +10,7 @@ from urllib.parse import quote as quoted
 
 from dossr_video.errors import DossrError, Interrupted, TargetError
 from dossr_video.jobs import durable
+from dossr_video.jobs.premis import premis_of
 from dossr_video.jobs.progress import OnProgress, Progress
 from dossr_video.jobs.report import Report, report_of
 from dossr_video.jobs.resources import readable, write_errors
@@ -26,14 +27,19 @@ def page_of(target: Path) -> Path:
     return target.with_name(target.name + ".html")
 
 
-def write_report(report: Report, target: Path, on_progress: OnProgress) -> None:
-    """Beside a new result; the page of an older one goes away. A failure is a warning: the result is complete."""
+def write_report(report: Report, target: Path, on_progress: OnProgress, *, premis: bool) -> None:
+    """Beside a new result, with `premis` as PREMIS XML too; the page of an older one goes away.
+
+    A failure is a warning: the result is complete.
+    """
     try:
         with write_errors(target.parent):
             if report_of(target).exists():
                 _require_report(report_of(target))
                 page_of(target).unlink(missing_ok=True)
             durable.write(report_of(target), report.dumps().encode())
+            if premis:
+                durable.write(target.with_name(target.name + ".premis.xml"), premis_of(report))
     except DossrError as error:
         on_progress(Progress("reporting", warnings=(f"{shown(target)} has no report: {error.message}",)))
 

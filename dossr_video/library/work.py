@@ -54,6 +54,7 @@ class FileWork:
     force: bool  # overwrite results that the catalogue does not know
     restart: bool  # drop the finished segments of interrupted files
     cluster: str | None = None  # address of a Ray cluster; None: this machine
+    premis: bool = False  # leave PREMIS XML beside each result
     given: Executor | None = field(default=None, compare=False)
 
     def prepare(self, *, on_progress: OnProgress, cancelled: Callable[[], bool]) -> None:
@@ -159,7 +160,7 @@ class FileWork:
                 force=self.force or ours,
                 restart=self.restart,
                 on_progress=on_progress,
-                record=_CatalogueRecord(catalogue, entry, target, on_progress, on_measured),
+                record=_CatalogueRecord(catalogue, entry, target, on_progress, on_measured, self.premis),
                 cancelled=cancelled,
                 executor=self.executor,
             )
@@ -205,6 +206,7 @@ class _CatalogueRecord(Record):
     target: Path
     on_progress: OnProgress
     on_measured: Callable[[Measured], None]
+    premis: bool
     wants_figures = True
 
     def is_measured(self, measured: Measured) -> None:
@@ -224,7 +226,7 @@ class _CatalogueRecord(Record):
         self.catalogue.put(replace(self.entry, frames=report.frames, coming=report.target.sha256))
 
     def is_named(self, report: Report) -> None:
-        write_report(report, self.target, self.on_progress)
+        write_report(report, self.target, self.on_progress, premis=self.premis)
         result = report.target
         done = replace(self.entry, state="done", finished=time.time(), frames=report.frames, coming=None)
         self.catalogue.put(replace(done, result_size=result.size, result_sha256=result.sha256))

@@ -2,15 +2,26 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+import subprocess
+import sys
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import pytest
 
 from dossr_video.jobs.report import FORMAT, Report
 from dossr_video.jobs.run import run_job
 from dossr_video.settings import Settings
+
+DOCS = Path(__file__).parents[2] / "docs"
+
+
+@pytest.fixture(scope="module")
+def schema() -> dict[str, Any]:
+    return dict(json.loads((DOCS / "report.schema.json").read_text()))
 
 
 @pytest.fixture(scope="module")
@@ -67,3 +78,28 @@ def test_damage_is_told_by_its_time(make_clip: Any, tiny: Settings, tmp_path: Pa
     told = json.loads(report.dumps())["damage"]
     assert told
     assert all(0 <= place["seconds"] <= place["until"] <= 3 and place["what"] for place in told)
+
+
+def test_a_report_follows_its_schema_and_leaves_nothing_null(made: tuple[Report, Path], schema: dict[str, Any]) -> None:
+    text = made[0].dumps()
+    jsonschema.Draft202012Validator.check_schema(schema)
+    jsonschema.validate(json.loads(text), schema)
+    assert "null" not in text
+    assert '"auto"' not in text
+    for name in ("settings", "proof", "versions"):
+        with pytest.raises(jsonschema.ValidationError):
+            jsonschema.validate({key: value for key, value in json.loads(text).items() if key != name}, schema)
+    page = (DOCS / "REPORT.md").read_text()
+    assert all(f"`{field}`" in page for field in Report.model_fields)
+
+
+def test_the_schema_in_the_docs_is_that_of_the_program(schema: dict[str, Any]) -> None:
+    written = subprocess.run(
+        [sys.executable, "-c", "import write_report_schema as w; print(w.schema())"],
+        cwd=DOCS.parent / "scripts",
+        env={**os.environ, "PYTHONPATH": str(DOCS.parent)},
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    assert json.loads(written) == schema, "run PYTHONPATH=. python scripts/write_report_schema.py"

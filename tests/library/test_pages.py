@@ -3,6 +3,7 @@ from __future__ import annotations
 import re
 import urllib.parse
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -37,7 +38,7 @@ def batch(short: Path, tiny: Settings, tmp_path: Path) -> Batch:
 def test_every_result_has_a_report_and_a_page_and_the_index_leads_to_them(
     batch: Batch, executor: LocalExecutor
 ) -> None:
-    outcomes = batch.run(executor=executor)
+    outcomes = replace(batch, premis=True).run(executor=executor)
     done = [outcome.target for outcome in outcomes if outcome.verdict == "done"]
     assert len(done) == 2
     for target in done:
@@ -45,6 +46,7 @@ def test_every_result_has_a_report_and_a_page_and_the_index_leads_to_them(
         assert report is not None
         assert report.target.size == target.stat().st_size
         assert f"<title>{target.name}</title>" in page_of(target).read_text()
+        assert report.target.sha256 in target.with_name(target.name + ".premis.xml").read_text()
     index = batch.library.results / INDEX
     text = index.read_text()
     links = [urllib.parse.unquote(link) for link in re.findall(r'href="([^"]+)"', text)]

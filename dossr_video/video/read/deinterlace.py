@@ -45,8 +45,8 @@ class FieldPlan:
 class FieldSpan:
     """Frames with one FieldPlan, up to the start of the next span."""
 
-    start: int | None  # pts of its first frame, in the stream's time base; None: the first of the file
-    plan: FieldPlan | None  # None: progressive, not filtered
+    start: int | None = None  # pts of its first frame, in the stream's time base; None: the first of the file
+    plan: FieldPlan | None = None  # None: progressive, not filtered
 
 
 @dataclass(frozen=True)

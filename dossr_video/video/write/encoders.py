@@ -27,8 +27,8 @@ class EncoderSettings:
 
     encoder: str  # FFmpeg's name
     pix_fmt: str
-    crf: float | None  # None: the encoder is lossless or has no such scale
-    speed: str | None  # the encoder's own preset; None: it has none
+    crf: float | None = None  # None: the encoder is lossless or has no such scale
+    speed: str | None = None  # the encoder's own preset; None: it has none
     level: str | None = None  # of H.264 that it is held to; None: as the pictures need
 
 

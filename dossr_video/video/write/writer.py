@@ -51,8 +51,8 @@ class VideoSpec:
     encoding: EncoderSettings
     color: ColorInfo  # the tags that are written
     hdr: HdrInfo
-    sample_aspect_ratio: Fraction | None  # None: not written
-    display_matrix: tuple[int, ...] | None  # None: shown as stored
+    sample_aspect_ratio: Fraction | None = None  # None: not written
+    display_matrix: tuple[int, ...] | None = None  # None: shown as stored
     stereo: str | None = None  # how frames hold two views; None: they hold one
 
     @property
