@@ -177,7 +177,7 @@ def _streamed(
     pictures = _read(kind, frames)
     first = next(pictures)
     height, width = first[0].shape[-2:]
-    size = _target_size(width, height, settings)
+    size = target_size(width, height, settings)
     temporal = resolve_temporal(settings, seed=settings.seed)
     restoration = resolve_restoration(
         settings, detail=measure_detail([first[0]]), grain=measure_grain([first[0]])
@@ -219,7 +219,7 @@ def _settings(settings: Settings | Mapping[str, Any] | None, options: Mapping[st
     return Settings.of({**given, **options})
 
 
-def _target_size(width: int, height: int, settings: Settings) -> tuple[int, int]:
+def target_size(width: int, height: int, settings: Settings) -> tuple[int, int]:
     """Height and width of the result of width x height frames; a side that is not given keeps the aspect."""
     if settings.size is not None:
         factor = min(wide / side for wide, side in zip(SIZES[settings.size], (width, height), strict=True))

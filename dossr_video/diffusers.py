@@ -7,12 +7,17 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from diffusers import DiffusionPipeline
-from diffusers.pipelines.pipeline_utils import ImagePipelineOutput
 
-from dossr_video.api import upscale_frames
-from dossr_video.models.dossr.model import DoSSR, load_dossr
-from dossr_video.models.dossr.scheduler import DossrScheduler
+from dossr_video.models.torchvision import import_torchvision
+
+import_torchvision()  # first: diffusers imports it, by way of transformers, and fails where its operators do not load
+
+from diffusers import DiffusionPipeline  # noqa: E402
+from diffusers.pipelines.pipeline_utils import ImagePipelineOutput  # noqa: E402
+
+from dossr_video.api import upscale_frames  # noqa: E402
+from dossr_video.models.dossr.model import DoSSR, load_dossr  # noqa: E402
+from dossr_video.models.dossr.scheduler import DossrScheduler  # noqa: E402
 
 
 class DossrPipeline(DiffusionPipeline):

@@ -33,6 +33,7 @@ from dossr_video.cli.options import (
     make_executor,
     with_settings,
 )
+from dossr_video.cli.pipe import run_pipe
 from dossr_video.cli.presets import presets
 from dossr_video.cli.probe import probe
 from dossr_video.cli.signals import interruptible
@@ -85,13 +86,20 @@ def upscale(
 ) -> None:
     """Restore and enlarge SOURCE into TARGET (.mp4, .mkv, .mov), sound and all other streams kept. Either may be a URL.
 
-    An interrupted run goes on where it stopped when the same command is given again.
+    An interrupted run goes on where it stopped when the same command is given again. `-` for both, or named pipes,
+    takes y4m frames from one program and gives them to another.
     """
     from dossr_video.jobs import durable
     from dossr_video.jobs.resources import write_errors
     from dossr_video.jobs.run import FiguresRecord, Record, run_job
     from dossr_video.jobs.urls import is_url, shown_url
+    from dossr_video.pipe import is_pipe
 
+    if is_pipe(source) or is_pipe(target):
+        refused = {"--restart": restart, "--ray": cluster, "--json-report": json_report, "--premis": premis}
+        refused |= {"--report": page, "--before-after": before_after}
+        run_pipe(source, target, settings, refused, quiet=quiet, progress=progress)
+        return
     outputs = {"--report": page, "--json-report": json_report, "--premis": premis, "--before-after": before_after}
     here, there = _outputs(source, target, outputs, force=force)
     figures = FiguresRecord()

@@ -1,0 +1,85 @@
+"""From pipe to pipe: frames are read once, restored and written, and nothing is kept."""
+
+from __future__ import annotations
+
+import os
+import stat
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from dossr_video.api import target_size, upscale_stream
+from dossr_video.errors import Interrupted, SettingsError
+from dossr_video.settings import Settings, SourceSettings, TargetSettings
+from dossr_video.video.pipe import PipeReader, PipeWriter
+
+STANDARD = "-"  # the name of standard input and output
+USED = frozenset({"max_pixels", "scale", "size", "width", "height", "pix_fmt"})
+"""Of the options of files, those that a pipe has as well."""
+
+
+def is_pipe(name: str | Path) -> bool:
+    """Whether it names standard input or output, or a named pipe."""
+    if str(name) == STANDARD:
+        return True
+    try:
+        return stat.S_ISFIFO(Path(name).stat().st_mode)
+    except (OSError, ValueError):
+        return False
+
+
+def unused_options(settings: Settings) -> list[str]:
+    """The options that were given and mean nothing to a pipe, as they are written."""
+    of_files = SourceSettings.model_fields.keys() | TargetSettings.model_fields.keys()
+    unused = sorted((of_files & settings.model_fields_set) - USED)
+    return ["--" + name.replace("_", "-") for name in unused]
+
+
+def upscale_pipe(
+    source: str,
+    target: str,
+    settings: Settings,
+    *,
+    on_frame: Callable[[int], None] = lambda count: None,
+    cancelled: Callable[[], bool] = lambda: False,
+) -> int:
+    """Restore and enlarge a y4m stream into another, in bounded memory; nothing can be resumed or proved.
+
+    Args:
+        source: `-` for standard input, or a named pipe.
+        target: `-` for standard output, or a named pipe.
+        settings: Those of files are not used: see `unused_options`.
+        on_frame: Called with the number of frames written.
+        cancelled: Asked after each frame; once it says so, Interrupted is raised.
+
+    Returns:
+        The number of frames.
+
+    Raises:
+        SettingsError: One of the two is a file, or y4m has no such pixel format.
+        SourceError: The input is not y4m, or breaks off.
+        TargetError: Nobody reads the output any more.
+        Interrupted: See `cancelled`.
+    """
+    for name, other in ((source, target), (target, source)):
+        if not is_pipe(name):
+            raise SettingsError(
+                f"{other} is a pipe and {name} is not; from pipe to pipe is possible, or from file to file",
+                hint="let ffmpeg read or write the file: "
+                "ffmpeg -i in.mp4 -f yuv4mpegpipe - | dossr-video - - | ffmpeg -i - out.mkv",
+            )
+    count = 0
+    with (
+        os.fdopen(os.dup(sys.stdin.fileno()), "rb") if source == STANDARD else Path(source).open("rb") as given,
+        os.fdopen(os.dup(sys.stdout.fileno()), "wb", 0) if target == STANDARD else Path(target).open("wb", 0) as made,
+    ):
+        reader = PipeReader(given, max_pixels=settings.max_pixels)
+        height, width = target_size(reader.width, reader.height, settings)
+        with PipeWriter(made, reader, width=width, height=height, pix_fmt=settings.pix_fmt) as writer:
+            for picture in upscale_stream(reader.frames(), layout="CHW", settings=settings):
+                writer.write(picture)
+                count += 1
+                on_frame(count)
+                if cancelled():
+                    raise Interrupted(f"stopped after {count} frames", hint="a pipe cannot be resumed")
+    return count
