@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Literal
 
@@ -33,7 +34,7 @@ class Status:
     """A folder of results."""
 
     jobs: tuple[JobStatus, ...]
-    done: tuple[Entry, ...]  # by the catalogue
+    done: tuple[Entry, ...]  # by the catalogue, or by the report beside a result of no library
     failed: tuple[Entry, ...]
 
 
@@ -43,7 +44,7 @@ def status(path: Path) -> Status:
         folder = JobFolder.beside(path, suffix="").path
         if not path.exists() and not folder.exists():
             raise TargetError(f"{path} does not exist", hint="name a folder of results, or the result of a job")
-        return _status((_job(folder),) if folder.exists() else (), _entries_of(path))
+        return _status((_job(folder),) if folder.exists() else (), _entries_of(path) or _by_report(path))
     entries = Catalogue(path).entries() if has_catalogue(path) else []
     return _status(tuple(map(_job, sorted(_job_folders(path)))), entries)
 
@@ -60,6 +61,32 @@ def _entries_of(target: Path) -> list[Entry]:
     target = target.absolute()
     library = next((folder for folder in target.parents if has_catalogue(folder)), None)
     return [] if library is None else Catalogue(library).of_target(shown(target.relative_to(library).as_posix()))
+
+
+def _by_report(target: Path) -> list[Entry]:
+    """What the report beside a result tells that belongs to no library."""
+    from dossr_video.library.pages import read_report  # it draws plots, which take a second to import
+
+    report = read_report(target)
+    if report is None or not target.exists():
+        return []
+    began, ended = (datetime.fromisoformat(text).timestamp() for text in (report.started, report.finished))
+    return [
+        Entry(
+            report.source.path,
+            shown(target.name),
+            "done",
+            report.source.size,
+            modified=0,
+            sample="",
+            settings="",
+            started=began,
+            finished=ended,
+            frames=report.frames,
+            result_size=report.target.size,
+            result_sha256=report.target.sha256,
+        )
+    ]
 
 
 def _job_folders(folder: Path) -> Iterator[Path]:

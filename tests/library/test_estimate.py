@@ -13,6 +13,7 @@ from dossr_video.errors import Interrupted, TargetError
 from dossr_video.jobs.execute.local import LocalExecutor
 from dossr_video.jobs.lock import locked
 from dossr_video.jobs.progress import Progress
+from dossr_video.jobs.report import report_of
 from dossr_video.jobs.run import run_job
 from dossr_video.library.batch import Batch
 from dossr_video.library.estimate import estimate
@@ -117,6 +118,18 @@ def test_status_of_one_result_is_that_of_its_library(folder: Path, tiny: Setting
     assert told["jobs"] == []
     lines = CliRunner().invoke(app, ["status", str(results)], standalone_mode=False, catch_exceptions=False).stdout
     assert "done: a.mp4: a.mp4: 54 frames" in lines
+
+
+def test_status_of_a_result_of_no_library_is_told_by_its_report(clip: Path, tiny: Settings, tmp_path: Path) -> None:
+    target = tmp_path / "out.mkv"
+    report = run_job(clip, target, tiny)
+    assert status(target).done == ()
+    report_of(target).write_text(report.dumps())
+    [entry] = status(target).done
+    assert (entry.source, entry.target, entry.state) == (str(clip), "out.mkv", "done")
+    assert (entry.frames, entry.result_size, entry.result_sha256) == (54, report.target.size, report.target.sha256)
+    printed = CliRunner().invoke(app, ["status", str(target)], standalone_mode=False, catch_exceptions=False).stdout
+    assert printed.splitlines()[-1] == "0 in work, 1 done, 0 failed"
 
 
 def test_status_of_nothing_is_refused(tmp_path: Path) -> None:
