@@ -24,8 +24,9 @@ from dossr_video.jobs.run import run_job
 from dossr_video.models.base import DomainShiftModel, PictureModel
 from dossr_video.models.raft import load_flow
 from dossr_video.models.registry import load_model
+from dossr_video.pipeline.chunks import Read
 from dossr_video.pipeline.memory import MemoryBudget
-from dossr_video.pipeline.segment import Read, chunk_length, upscaled, with_motion
+from dossr_video.pipeline.segment import chunk_length, upscaled, with_motion
 from dossr_video.restoration.detail import measure_detail
 from dossr_video.restoration.grain_profile import measure_grain
 from dossr_video.restoration.spec import resolve_restoration

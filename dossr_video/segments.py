@@ -5,6 +5,7 @@ from __future__ import annotations
 from array import array
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from operator import add
 from typing import Any, Literal
 
 from dossr_video.frames import Area
@@ -24,13 +25,14 @@ class Segment:
     stop: int  # one past the last
     lead_in: int  # frames before start that are computed to build up state and not written
     # Packed: as tuples of numbers the frames of a long film take tens of megabytes.
-    pts: array[int]  # 'q': of the frames start - lead_in .. stop, in VideoInfo.time_base, strictly rising
+    pts: array[int]  # 'q': of the frames start - lead_in .. stop + look_ahead, in VideoInfo.time_base, strictly rising
     duplicates: bytes  # of the same frames: 1 where a frame duplicates the one before it; the first: 0
     area: Area | None = None  # without black borders and head-switching noise; None: the whole frame
+    look_ahead: int = 0  # frames after stop, of the same shot, that are read to mend the last one and not written
 
     def __post_init__(self) -> None:
-        window = self.stop - self.start + self.lead_in
-        if not (0 <= self.lead_in <= self.start < self.stop):
+        window = self.stop - self.start + self.lead_in + self.look_ahead
+        if not (0 <= self.lead_in <= self.start < self.stop and self.look_ahead >= 0):
             raise ValueError(f"segment {self.start}..{self.stop} with {self.lead_in} lead-in frames is not possible")
         if len(self.pts) != window or len(self.duplicates) != window:
             raise ValueError(f"{len(self.pts)} time stamps and {len(self.duplicates)} duplicates for {window} frames")
@@ -38,6 +40,11 @@ class Segment:
     def __len__(self) -> int:
         """Frames that are written."""
         return self.stop - self.start
+
+    @property
+    def repeats(self) -> int:
+        """Frames that are written and duplicate the one before."""
+        return sum(self.duplicates[self.lead_in : self.lead_in + len(self)])
 
     @property
     def first_pts(self) -> int:
@@ -99,6 +106,33 @@ class Quality:
         return cls(tuple(Fault(**fault) for fault in data["faults"]), before, tuple(data["last"]))
 
 
+CELLS = (18, 32)  # rows and columns of the map of what was mended
+
+
+@dataclass(frozen=True)
+class Dirt:
+    """What was mended in some frames, or found in them."""
+
+    frames: int = 0
+    specks: int = 0
+    lines: int = 0  # scratches: one for each frame that shows it
+    area: float = 0.0  # share of a frame that was specks, summed over the frames
+    cells: tuple[int, ...] = ()  # in how many frames each cell, row by row, had some; (): nowhere
+
+    def __add__(self, other: Dirt) -> Dirt:
+        return Dirt(
+            self.frames + other.frames,
+            self.specks + other.specks,
+            self.lines + other.lines,
+            self.area + other.area,
+            tuple(map(add, self.cells, other.cells)) if self.cells and other.cells else self.cells or other.cells,
+        )
+
+    @classmethod
+    def of_json(cls, data: Mapping[str, Any]) -> Dirt:
+        return cls(**{**data, "cells": tuple(data["cells"])})
+
+
 @dataclass(frozen=True)
 class SegmentResult:
     """What a worker reports about a finished segment."""
@@ -109,7 +143,7 @@ class SegmentResult:
     computed: int  # frames that went through the model, lead-in included, duplicates not
     seconds: float  # of work
     warnings: tuple[str, ...] = ()  # one line each, for the report
-    specks: int = 0  # of dust, replaced in the frames that are written
+    dirt: Dirt = Dirt()  # mended in the frames that are written
     quality: Quality | None = None  # None: not measured
 
     def as_json(self) -> dict[str, Any]:
@@ -118,4 +152,6 @@ class SegmentResult:
     @classmethod
     def of_json(cls, data: Mapping[str, Any]) -> SegmentResult:
         quality = None if data["quality"] is None else Quality.of_json(data["quality"])
-        return cls(**{**data, "warnings": tuple(data["warnings"]), "quality": quality})
+        return cls(
+            **{**data, "warnings": tuple(data["warnings"]), "quality": quality, "dirt": Dirt.of_json(data["dirt"])}
+        )

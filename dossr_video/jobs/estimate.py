@@ -59,7 +59,7 @@ class Speed:
 
 def computed_frames(segments: Sequence[Segment]) -> int:
     """Frames that go through the model: no duplicates."""
-    return sum(len(segment) - sum(segment.duplicates[segment.lead_in :]) for segment in segments)
+    return sum(len(segment) - segment.repeats for segment in segments)
 
 
 def cost_of(speed: Speed, source: SourceInfo, spec: RunSpec, *, frames: int, computed: int) -> Cost:

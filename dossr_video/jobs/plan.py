@@ -27,7 +27,7 @@ from dossr_video.video.read.damage import Damage
 from dossr_video.video.read.pyav import VideoReader
 from dossr_video.video.read.reader import frames_within, open_reader
 
-FORMAT = 7  # of plan.json; raised when an older program could not read it
+FORMAT = 8  # of plan.json; raised when an older program could not read it
 
 PIECE = 150
 """Frames per segment of a long shot, at most: above 100 the extra key frames cost less than 1 % of the size."""
@@ -63,7 +63,7 @@ class Plan:
     @property
     def duplicates(self) -> int:
         """Duplicate frames, which are not computed again."""
-        return sum(sum(segment.duplicates[segment.lead_in :]) for segment in self.segments)
+        return sum(segment.repeats for segment in self.segments)
 
     def keys(self) -> dict[int, str]:
         """What is asked of each segment and of what, as a digest: by it a finished segment is known again."""
@@ -152,7 +152,15 @@ def make_plan(source: SourceInfo, spec: RunSpec, *, on_frame: Callable[[int], No
     ]
     return Plan(
         fingerprint,
-        cut_into_segments(pts, duplicates, starts, areas, lead_in=LEAD_IN, piece=piece_length(video)),
+        cut_into_segments(
+            pts,
+            duplicates,
+            starts,
+            areas,
+            lead_in=LEAD_IN,
+            piece=piece_length(video),
+            look_ahead=spec.restoration.dust > 0,
+        ),
         damage,
         side_data,
     )
@@ -172,19 +180,25 @@ def cut_into_segments(
     *,
     lead_in: int,
     piece: int,
+    look_ahead: bool = False,
 ) -> tuple[Segment, ...]:
-    """The segments of a file, of about `piece` frames. `starts`: first frame of each shot; `areas`: its picture."""
+    """The segments of a file, of about `piece` frames. `starts`: first frame of each shot; `areas`: its picture.
+
+    With `look_ahead` a segment that ends within a shot knows the next frame that is no duplicate.
+    """
     bounds = [
-        (shot, first, start, stop)
+        (shot, first, start, stop, last)
         for shot, (first, last) in enumerate(zip(starts, [*starts[1:], len(pts)], strict=True))
         for start, stop in _pieces(first, last, piece)
     ]
     segments = []
-    for index, (shot, first, start, stop) in enumerate(bounds):
+    for index, (shot, first, start, stop, last) in enumerate(bounds):
         lead = min(lead_in, start - first)
-        window = slice(start - lead, stop)
+        fresh = (i for i in range(stop, last) if not duplicates[i])
+        ahead = next(fresh, stop - 1) + 1 - stop if look_ahead else 0
+        window = slice(start - lead, stop + ahead)
         again = bytes((False, *duplicates[window][1:]))
-        segments.append(Segment(index, shot, start, stop, lead, array("q", pts[window]), again, areas[shot]))
+        segments.append(Segment(index, shot, start, stop, lead, array("q", pts[window]), again, areas[shot], ahead))
     return tuple(segments)
 
 

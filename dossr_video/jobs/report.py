@@ -69,6 +69,8 @@ class Report(BaseModel):
     duplicates: int  # of them duplicates of the frame before, not computed again
     shots: int
     specks: tuple[int, ...]  # of dust that were replaced, shot by shot
+    lines: tuple[int, ...] = ()  # scratches that were evened out: one for each frame that shows it, shot by shot
+    dust_maps: tuple[str, ...] = ()  # of each shot a PNG in base64: how often each place was mended; "": nowhere
     segments: int
     resumed: int  # segments that an earlier run had finished
     kept: str  # streams that were kept and verified, one line

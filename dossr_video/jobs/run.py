@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from importlib.metadata import version
@@ -15,6 +15,7 @@ from pydantic import ValidationError
 from dossr_video.errors import Interrupted, SettingsError, SourceError, TargetError
 from dossr_video.jobs import durable
 from dossr_video.jobs.attempts import Attempt, Attempts
+from dossr_video.jobs.dirt import dust_by_shot
 from dossr_video.jobs.estimate import SHORT, computed_frames, cost_of, measure
 from dossr_video.jobs.execute.executor import Executor, Task
 from dossr_video.jobs.execute.local import LocalExecutor
@@ -33,7 +34,7 @@ from dossr_video.jobs.urls import cached, check_url, fetched, local, shown_url, 
 from dossr_video.names import shown
 from dossr_video.quality.track import Measured
 from dossr_video.runspec import RunSpec
-from dossr_video.segments import Segment, SegmentResult
+from dossr_video.segments import Segment
 from dossr_video.settings import Settings
 from dossr_video.video.info import Choice, SourceInfo
 from dossr_video.video.inspect.processing import PLAYERS, ProcessingPlan, analyse
@@ -381,7 +382,7 @@ class _Job:
             frames=plan.frames,
             duplicates=plan.duplicates,
             shots=plan.shots,
-            specks=_specks(plan, results),
+            **dust_by_shot(plan, results),
             segments=len(plan.segments),
             resumed=self.resumed[0],
             qc=attempts.records() if self.spec.qc else None,
@@ -415,12 +416,3 @@ class _Job:
                 number += 1
                 continue
             report.proof.require(kept)
-
-
-def _specks(plan: Plan, results: Iterable[SegmentResult]) -> tuple[int, ...]:
-    """Specks of dust by shot."""
-    found = [0] * plan.shots
-    shots = {segment.index: segment.shot for segment in plan.segments}
-    for result in results:
-        found[shots[result.index]] += result.specks
-    return tuple(found)

@@ -7,50 +7,39 @@ chunks whatever the length of the file.
 from __future__ import annotations
 
 import queue
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from itertools import chain, islice
 from typing import TYPE_CHECKING, TypeVar
 
-import torch
 from torch import Tensor
 
-from dossr_video.errors import SourceError
-from dossr_video.frames import Area, Chunk, Motion
+from dossr_video.frames import Chunk, Motion
 from dossr_video.models.base import PictureModel
+from dossr_video.pipeline.chunks import DisplayTimes, Read, Uncropped, read_chunks
+from dossr_video.pipeline.dust import without_dust
 from dossr_video.pipeline.memory import CHUNK, MemoryBudget, is_out_of_memory
 from dossr_video.pipeline.quality import QualityWatch
 from dossr_video.pipeline.shot import ShotState, letterboxed, needs_motion, resize, upscale_chunk
-from dossr_video.restoration.dust import DustState, mend, specks_in
 from dossr_video.restoration.grain import add_grain
 from dossr_video.restoration.native import to_native
 from dossr_video.restoration.spec import RestorationSpec
 from dossr_video.runspec import RunSpec, SamplingSpec, TemporalSpec
-from dossr_video.segments import Segment, SegmentResult
+from dossr_video.segments import Dirt, Segment, SegmentResult
 from dossr_video.temporal.exposure import ExposureState, even_out
 from dossr_video.temporal.flow import FlowEstimator, motion
-from dossr_video.video.read.frame import Frame
 from dossr_video.video.read.pyav import VideoReader
 
 if TYPE_CHECKING:
     from dossr_video.video.write.writer import VideoWriter
 
 T = TypeVar("T")
-DisplayTimes = tuple[tuple[int, int], ...]  # pts and duration of a frame and of its duplicates; () within the lead-in
 
 QUEUE = 2  # items waiting at each border: enough to hide a slow one, no more memory than that
 CHUNK_BYTES = 2**26  # of a chunk's enlarged pictures, of which half a dozen copies are on their way at a time
-
-
-@dataclass(frozen=True, eq=False)
-class Uncropped:
-    """Whole frames of which only a part is restored: what is left by a letterbox."""
-
-    pictures: Tensor  # (T, 3, H, W) RGB float32 in [0, 1]
-    area: Area
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,13 +93,15 @@ def run_segment(
     written = computed = 0
     warnings: list[str] = []
     size, warn = (writer.spec.height, writer.spec.width), warnings.append
-    specks: list[int] = []
+    dirt: list[Dirt] = []
     chunks = read_chunks(segment, reader, spec.machine.chunk, only_area=only_area)
     watch = QualityWatch(reader.info.video, deflicker=spec.temporal.deflicker) if spec.qc else None
     if watch is not None:
-        chunks = _noted(chunks, watch)
+        chunks = _noted(chunks, watch, segment.stop)
     with (
-        prefetched(with_motion(chunks, budget, warn, spec.temporal, spec.restoration, count=specks.append)) as work,
+        prefetched(
+            with_motion(chunks, budget, warn, spec.temporal, spec.restoration, note=dirt.append, stop=segment.stop)
+        ) as work,
         prefetched(
             upscaled(work, budget, warn, spec.sampling, spec.temporal, spec.restoration, size, shot=segment.shot)
         ) as results,
@@ -133,16 +124,17 @@ def run_segment(
         computed,
         seconds,
         tuple(warnings),
-        specks=sum(specks),
+        dirt=sum(dirt, Dirt()),
         quality=None if watch is None else watch.quality(),
     )
 
 
-def _noted(chunks: Iterable[Read], watch: QualityWatch) -> Iterator[Read]:
-    """The same chunks, after `watch` has seen their frames as they were decoded."""
+def _noted(chunks: Iterable[Read], watch: QualityWatch, stop: int) -> Iterator[Read]:
+    """The same chunks, after `watch` has seen their frames, up to index `stop`, as they were decoded."""
     for item in chunks:
         chunk, _, _, uncropped = item
-        watch.note(chunk.frames if uncropped is None else uncropped.pictures, chunk.indices)
+        if chunk.indices[0] < stop:
+            watch.note(chunk.frames if uncropped is None else uncropped.pictures, chunk.indices)
         yield item
 
 
@@ -154,44 +146,6 @@ def chunk_length(width: int, height: int, *, scale: int, device: str) -> int:
     return max(1, min(CHUNK, CHUNK_BYTES // bytes_each))
 
 
-Read = tuple[Chunk, tuple[DisplayTimes, ...], Tensor | None, Uncropped | None]  # the third: opacity (T, 1, H, W)
-
-
-def read_chunks(segment: Segment, reader: VideoReader, length: int, *, only_area: bool) -> Iterator[Read]:
-    """Chunks of `length` different frames; duplicates are only noted."""
-    frames = _planned_frames(segment, reader)
-    while batch := list(islice(frames, length)):
-        indices, display_times, decoded = zip(*batch, strict=True)
-        pictures = torch.stack([frame.rgb() for frame in decoded])
-        uncropped = None if segment.area is None or only_area else Uncropped(pictures, segment.area)
-        inner = pictures if segment.area is None else segment.area.of(pictures)
-        opacity = [alpha for frame in decoded if (alpha := frame.alpha()) is not None]
-        if only_area and segment.area is not None:
-            opacity = [segment.area.of(alpha) for alpha in opacity]
-        chunk = Chunk(inner, tuple(frame.pts for frame in decoded), indices)
-        yield chunk, display_times, torch.stack(opacity) if opacity else None, uncropped
-
-
-def without_dust(
-    chunks: Iterable[Read], flow: FlowEstimator, sensitivity: float, count: Callable[[int], None]
-) -> Iterator[Read]:
-    """The chunks of one shot without their dust, one chunk late: its last frame needs the one after it."""
-    state = DustState()
-    held: Read | None = None
-    for item in chain(chunks, [None]):
-        if held is not None:
-            chunk, display_times, alpha, uncropped = held
-            clean = []
-            for i, frame in enumerate(chunk.frames):
-                later = chunk.frames if i + 1 < len(chunk) else None if item is None else item[0].frames
-                after = None if later is None else later[(i + 1) % len(chunk)]
-                result, mask, state = mend(frame, after, state, flow, sensitivity=sensitivity)
-                clean.append(result)
-                count(specks_in(mask) if display_times[i] else 0)
-            yield replace(chunk, frames=torch.stack(clean)), display_times, alpha, uncropped
-        held = item
-
-
 def with_motion(
     chunks: Iterable[Read],
     budget: MemoryBudget,
@@ -199,14 +153,15 @@ def with_motion(
     temporal: TemporalSpec,
     restoration: RestorationSpec,
     *,
-    count: Callable[[int], None] = lambda specks: None,
+    note: Callable[[Dirt], None] = lambda dirt: None,
+    stop: int = sys.maxsize,
 ) -> Iterator[Work]:
     """The chunks of one shot as the model gets them: without dust, on their native grid, with motion, evenly exposed.
 
-    `count` gets the specks of dust of every frame that is written.
+    `note` gets the dust of every frame that is written; `stop` is that of `without_dust`.
     """
     if restoration.dust > 0:
-        chunks = without_dust(chunks, budget.flow, restoration.dust, count)
+        chunks = without_dust(chunks, budget.flow, restoration.dust, note, stop=stop)
     previous: Tensor | None = None
     exposure = ExposureState()
     needed = needs_motion(budget.model, temporal)
@@ -229,21 +184,6 @@ def _motion(previous: Tensor | None, frames: Tensor, flow: FlowEstimator | None)
         if not is_out_of_memory(error):
             raise
         return None
-
-
-def _planned_frames(segment: Segment, reader: VideoReader) -> Iterator[tuple[int, DisplayTimes, Frame]]:
-    """Index, times to show at, and the frame, for every frame of the segment that is no duplicate."""
-    decoded = reader.frames(segment.pts[0])
-    fresh = [i for i, duplicate in enumerate(segment.duplicates) if not duplicate]
-    for first, after in zip(fresh, [*fresh[1:], len(segment.pts)], strict=True):
-        run = list(islice(decoded, after - first))
-        if [frame.pts for frame in run] != segment.pts[first:after].tolist():
-            raise SourceError(
-                f"{reader.info.path} no longer holds the frames that were planned",
-                hint="the file changed; run again with --restart",
-            )
-        written = run[max(segment.lead_in - first, 0) :]
-        yield segment.start - segment.lead_in + first, tuple((f.pts, f.duration) for f in written), run[0]
 
 
 def upscaled(

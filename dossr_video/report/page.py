@@ -51,6 +51,7 @@ class Details:
     warnings: Sequence[str] = ()
     damage: Sequence[tuple[float, str]] = ()  # seconds from the first frame, what
     plan: Sequence[str] = ()  # what was found about the source and done for it
+    maps: Sequence[tuple[str, str]] = ()  # of each shot that was mended: what was, and a PNG in base64 of where
     tables: Mapping[str, Mapping[str, str]] = field(default_factory=dict)  # heading: name: value
 
 

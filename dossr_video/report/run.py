@@ -67,6 +67,7 @@ def _details(report: Report) -> Details:
         warnings=report.warnings,
         damage=[(damage.seconds - start, damage.what) for damage in report.damage],
         plan=(*report.processing, *_quality(report)),
+        maps=_maps(report),
         tables={
             "Run": {
                 "started": report.started,
@@ -81,6 +82,15 @@ def _details(report: Report) -> Details:
             "SHA-256": {"source": report.source.sha256, "result": report.target.sha256},
         },
     )
+
+
+def _maps(report: Report) -> list[tuple[str, str]]:
+    found = zip(report.specks, report.lines, report.dust_maps, strict=True) if report.dust_maps else ()
+    return [
+        (f"shot {shot}: {specks:,} specks, scratches in {lines:,} places of frames", where)
+        for shot, (specks, lines, where) in enumerate(found, start=1)
+        if where
+    ]
 
 
 def _quality(report: Report) -> tuple[str, ...]:

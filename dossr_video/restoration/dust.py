@@ -1,4 +1,4 @@
-"""Dust of single frames: found from the frame before and the one after, and replaced from them.
+"""Dust: specks of single frames, replaced from the frame before and the one after, and scratches of many frames.
 
 What is like a speck (`specks`) is none where such things come in frame after frame (water, fire, sparks), where it
 blinks in one place, and where it flies on a straight path, alone or among others (balls, rain, snow).
@@ -15,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from dossr_video.restoration.lines import Lines, scratches, stripes, without_lines
 from dossr_video.restoration.specks import (
     LEAST,
     NEAR,
@@ -52,47 +53,81 @@ class DustState:
     seen: tuple[Plane, ...] = ()  # what was like dust in the last AGES frames, the newest first
     moved: tuple[Plane, ...] = ()  # the same, moved onto the last frame
     flown: tuple[tuple[int, int], ...] = ()  # how many of them flew, and how many there were, in the last BUSY frames
+    stripes: tuple[Lines, ...] = ()  # of the next frame and the last AGES ones, the newest first
+
+
+@dataclass(frozen=True, eq=False)
+class Mended:
+    """A frame without its dust."""
+
+    picture: Tensor  # (3, H, W)
+    specks: Mask  # what was replaced from the frames around
+    lines: Lines  # columns of the scratches that were evened out
 
 
 def mend(
     frame: Tensor, after: Tensor | None, state: DustState, flow: FlowEstimator, *, sensitivity: float
-) -> tuple[Tensor, Mask, DustState]:
+) -> tuple[Mended, DustState]:
     """One frame without its dust.
 
-    The result depends on the frames from AGES + 1 before to one after alone.
+    The result depends on the frames from AGES + 1 before to one after alone. The first and the last frame of a shot
+    keep their specks, for they have one neighbour only; not their scratches.
 
     Args:
         frame: (3, H, W) in [0, 1].
-        after: The frame after it; None at the end of a shot, whose last frame stays as it is, like the first.
+        after: The frame after it; None at the end of a shot.
         state: What the call for the frame before it returned.
         flow: Motion between two frames.
         sensitivity: In [0, 1]; 0.5 takes what is more likely dust than not.
 
     Returns:
-        The frame, what was replaced in it, and the state after it.
+        The frame and what was done, and the state after it.
     """
-    nothing = np.zeros(frame.shape[-2:], bool)
-    if state.previous is None or after is None:
-        return frame, nothing, DustState(frame)
-    before_to, after_to = neighbours(frame, state.previous, after, flow)
-    moved = tuple(_moved(plane, before_to.flow) for plane in state.moved)
     grey = grey_of(frame)
-    difference = differences(grey, before_to, after_to)
+    now, *earlier = state.stripes or (stripes(grey, sensitivity),)
+    coming = None if after is None else stripes(grey_of(after), sensitivity)
+    remembered = (coming or (), now, *earlier[: AGES - 1])
+    mask = np.zeros(grey.shape, bool)
+    if state.previous is None or after is None:
+        other = after if state.previous is None else state.previous
+        moved = torch.zeros(1, 2, *grey.shape) if other is None or not now else flow(frame[None], other[None]).cpu()
+        picture, state = frame, DustState(frame, stripes=remembered)
+    else:
+        neighbour, later = neighbours(frame, state.previous, after, flow)
+        mask, state = _specks(grey, frame, neighbour, later, state, remembered, sensitivity)
+        picture = _filled(frame, mask, neighbour, later) if mask.any() else frame
+        moved = neighbour.flow
+    lines = scratches(grey, now, earlier, coming, moved[0].numpy())
+    return Mended(without_lines(picture, lines) if lines else picture, mask, lines), state
+
+
+def _specks(
+    grey: Plane,
+    frame: Tensor,
+    before: Neighbour,
+    after: Neighbour,
+    state: DustState,
+    remembered: tuple[Lines, ...],
+    sensitivity: float,
+) -> tuple[Mask, DustState]:
+    """Where the specks of the frame are, and the state after it."""
+    moved = tuple(_moved(plane, before.flow) for plane in state.moved)
+    difference = differences(grey, before, after)
     # Where the neighbours differ all around, the motion could not be followed.
-    followed = cv2.blur(np.minimum(np.abs(before_to.grey - after_to.grey), 4 * STEP), (NEAR, NEAR)) < LOST
+    followed = cv2.blur(np.minimum(np.abs(before.grey - after.grey), 4 * STEP), (NEAR, NEAR)) < LOST
     difference = difference * followed
-    specks = candidates(grey, difference, before_to, after_to)
+    specks = candidates(grey, difference, before, after)
     like = scores(specks, sensitivity) > 0
     now = np.where(_marked(specks, like), difference, np.float32(0))
-    good, flying = _dust(specks, like, grey, difference, state.seen, moved, before_to, after_to)
+    good, flying = _dust(specks, like, grey, difference, state.seen, moved, before, after)
     flown = ((flying, int(like.sum())), *state.flown)
     some, of = (sum(counts) for counts in zip(*flown, strict=True))
     good &= some < max(FEW, FLOCK * of)
-    mask = _grown(_marked(specks, good), difference) if followed.mean() > MOST else nothing
-    if mask.mean() > CROWD:
-        mask = nothing
-    result = _filled(frame, mask, before_to, after_to) if mask.any() else frame
-    return result, mask, DustState(frame, (now, *state.seen[: AGES - 1]), (now, *moved[: AGES - 1]), flown[:BUSY])
+    mask = _grown(_marked(specks, good), difference)
+    if mask.mean() > CROWD or followed.mean() <= MOST:
+        mask = np.zeros(grey.shape, bool)
+    seen, along = (now, *state.seen[: AGES - 1]), (now, *moved[: AGES - 1])
+    return mask, DustState(frame, seen, along, flown[:BUSY], remembered)
 
 
 def specks_in(mask: Mask) -> int:

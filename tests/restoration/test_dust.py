@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from pathlib import Path
 
 import av
@@ -14,6 +15,7 @@ from torch import Tensor
 from dossr_video import upscale_frames
 from dossr_video.jobs.run import run_job
 from dossr_video.models.registry import load_model
+from dossr_video.report.run import run_page
 from dossr_video.restoration.dust import DustState, mend, specks_in
 from dossr_video.settings import Settings
 from dossr_video.temporal.flow import DisFlow
@@ -49,9 +51,9 @@ def mended(clip: Tensor, *, sensitivity: float = 0.5) -> tuple[Tensor, np.ndarra
     state, frames, masks = DustState(), [], []
     for i, frame in enumerate(clip):
         after = clip[i + 1] if i + 1 < len(clip) else None
-        result, mask, state = mend(frame, after, state, DisFlow(), sensitivity=sensitivity)
-        frames.append(result)
-        masks.append(mask)
+        result, state = mend(frame, after, state, DisFlow(), sensitivity=sensitivity)
+        frames.append(result.picture)
+        masks.append(result.specks)
     return torch.stack(frames), np.stack(masks)
 
 
@@ -180,4 +182,12 @@ def test_the_report_counts_the_specks_of_each_shot(tmp_path: Path, tiny: Setting
     assert report.shots == 2
     assert 12 <= report.specks[0] <= 24
     assert report.specks[1] == 0
+    assert report.lines == (0, 0)
+    where = cv2.imdecode(np.frombuffer(base64.b64decode(report.dust_maps[0]), np.uint8), cv2.IMREAD_GRAYSCALE)
+    assert where.shape == (18, 32)
+    assert 0 < (where > 0).mean() < 0.2
+    assert report.dust_maps[1] == ""
+    page = tmp_path / "report.html"
+    run_page(report, source, tmp_path / "result.mkv", page)
+    assert report.dust_maps[0] in page.read_text()
     assert report.settings.restoration.dust == 0.5

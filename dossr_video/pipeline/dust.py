@@ -1,0 +1,58 @@
+"""Dust taken out of the chunks of a shot, and what was mended, added up."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
+from itertools import chain
+
+import numpy as np
+import torch
+
+from dossr_video.pipeline.chunks import Read
+from dossr_video.restoration.dust import DustState, Mended, mend, specks_in
+from dossr_video.segments import CELLS, Dirt
+from dossr_video.temporal.flow import FlowEstimator
+
+
+def without_dust(
+    chunks: Iterable[Read],
+    flow: FlowEstimator,
+    sensitivity: float,
+    note: Callable[[Dirt], None],
+    *,
+    stop: int = sys.maxsize,
+) -> Iterator[Read]:
+    """The chunks of one shot without their dust, one chunk late: its last frame needs the one after it.
+
+    `note` gets what was mended in every frame that is written. Frames from index `stop` on are looked at alone.
+    """
+    state = DustState()
+    held: Read | None = None
+    for item in chain(chunks, [None]):
+        if held is not None and held[0].indices[0] < stop:
+            chunk, display_times, alpha, uncropped = held
+            clean = []
+            for i, frame in enumerate(chunk.frames):
+                later = chunk.frames if i + 1 < len(chunk) else None if item is None else item[0].frames
+                after = None if later is None else later[(i + 1) % len(chunk)]
+                mended, state = mend(frame, after, state, flow, sensitivity=sensitivity)
+                clean.append(mended.picture)
+                if display_times[i]:
+                    note(dirt_of(mended))
+            yield replace(chunk, frames=torch.stack(clean)), display_times, alpha, uncropped
+        held = item
+
+
+def dirt_of(mended: Mended) -> Dirt:
+    """What was mended in one frame."""
+    height, width = mended.specks.shape
+    cells = np.zeros(CELLS, bool)
+    rows, columns = np.nonzero(mended.specks)
+    cells[rows * CELLS[0] // height, columns * CELLS[1] // width] = True
+    for x in mended.lines:
+        cells[:, x * CELLS[1] // width] = True
+    marks = tuple(cells.astype(int).ravel().tolist()) if cells.any() else ()
+    area = round(float(mended.specks.mean()), 6)
+    return Dirt(1, specks_in(mended.specks), len(mended.lines), area, marks)
