@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from fractions import Fraction
 from typing import Any
@@ -25,8 +26,8 @@ def _moved(chapter: Mapping[str, Any], clock: Clock) -> Chapter | None:
     if start < 0 >= end or (stop is not None and start >= stop):
         return None
     end = end if stop is None else min(end, stop)
-    # A chapter of no length is a mark; muxers need at least one tick.
-    return {**chapter, "start": max(start, 0), "end": max(end, start + 1)}
+    # A chapter of no length is a mark; muxers need at least one tick, of mp4 and mov a millisecond.
+    return {**chapter, "start": max(start, 0), "end": max(end, start + math.ceil(Fraction(1, 1000) / unit))}
 
 
 def fitted_to_mp4(chapters: list[Chapter]) -> tuple[list[Chapter], list[str]]:

@@ -228,6 +228,9 @@ class _SubtitleTranscoder:
     def __init__(self, mapping: StreamMapping, stream: Any, made: OutputContainer, clock: Clock) -> None:
         self.warnings: list[str] = []
         self._stream = stream
+        self._one_at_a_time = mapping.codec == "mov_text"
+        self._held: Any = None  # a packet, until the next one is known
+        self._overlaps = 0
         self._clock = clock
         self._decoder = stream.codec_context
         self._decoder.open(strict=False)
@@ -249,10 +252,28 @@ class _SubtitleTranscoder:
         written.duration = round((start + (packet.duration or 0) - max(start, 0)) * unit / final)
         written.time_base = final
         written.stream = self._out
-        yield float(written.pts * final), written
+        if self._one_at_a_time:
+            yield from self._before(written)
+        else:
+            yield float(written.pts * final), written
 
     def flush(self) -> Iterator[TimedPacket]:
-        yield from ()
+        if self._held is not None:
+            yield float(self._held.pts * self._out.time_base), self._held
+            self._held = None
+
+    def _before(self, packet: Any) -> Iterator[TimedPacket]:
+        """The packet that was held, which ends where this one begins, at the latest: the muxer would move this one."""
+        held, self._held = self._held, packet
+        if held is None:
+            return
+        packet.pts = packet.dts = max(packet.pts, held.pts + 1)
+        if held.duration > packet.pts - held.pts:
+            held.duration = packet.pts - held.pts
+            self._overlaps += 1
+            many = f"{self._overlaps} subtitles of stream {self._stream.index}"
+            self.warnings = [f"{many} end where the next begins: mp4 and mov show one at a time"]
+        yield float(held.pts * self._out.time_base), held
 
 
 class _AudioTranscoder:

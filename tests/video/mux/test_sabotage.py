@@ -100,27 +100,38 @@ def test_good_pictures_pass(media, tmp_path, tiny, name, model):
     assert report.proof.passed
 
 
-def rewritten(path, *, packet=lambda packet: None, chapters=lambda found: found, metadata=None, turned=False):
-    """The same packets once more, with other times, chapters or tags."""
+def rewritten(
+    path,
+    *,
+    packet=lambda packet: None,
+    chapters=lambda found: found,
+    metadata=None,
+    turned=False,
+    without=(),
+    languages=None,
+    plain=False,
+):
+    """The same packets once more, with other times, chapters or tags; `without` leaves out streams by their kind."""
     other = path.with_name("other" + path.suffix)
     options = {"avoid_negative_ts": "disabled"}
     with av.open(path) as given, av.open(other, "w", container_options=options) as made:
         streams = {}
         for stream in given.streams:
+            if stream.type in without:
+                continue
             if stream.type == "attachment":
                 made.add_attachment(stream.name, stream.mimetype, stream.data)
                 continue
             out = made.add_stream_from_template(stream, opaque=True)
-            out.metadata.update(stream.metadata)
-            out.disposition = stream.disposition
+            out.metadata.update({**stream.metadata, **({"language": languages} if languages else {})})
+            out.disposition = 0 if plain else stream.disposition
             streams[stream.index] = out
         if turned:
             made.streams.video[0].set_display_rotation(90)
         made.metadata.update({**given.metadata, **(metadata or {})})
         made.set_chapters(chapters(given.chapters()))
         for item in given.demux([given.streams[index] for index in streams]):
-            if item.size:
-                packet(item)
+            if item.size and packet(item) is not False:
                 item.stream = streams[item.stream.index]
                 made.mux(item)
     other.replace(path)
@@ -134,8 +145,37 @@ def of_kind(kind: str, change: Callable[[int], int]) -> Callable[[av.Packet], No
     return packet
 
 
+def nth(kind: str, number: int, change: Callable[[av.Packet], bool | None]) -> Callable[[av.Packet], bool | None]:
+    """Changes one packet, or leaves it out where the change is False."""
+    seen = 0
+
+    def packet(packet: av.Packet) -> bool | None:
+        nonlocal seen
+        if packet.stream.type != kind:
+            return None
+        seen += 1
+        return change(packet) if seen == number else None
+
+    return packet
+
+
+def moved(packet: av.Packet) -> None:
+    packet.pts += 15
+
+
 STREAMS = {
     "unchanged": {},
+    "picture late": {"packet": of_kind("video", lambda time: time + 40)},
+    "one picture late": {"packet": nth("video", 30, moved)},
+    "a packet of sound missing": {"packet": nth("audio", 20, lambda packet: False)},
+    "a subtitle missing": {"packet": nth("subtitle", 1, lambda packet: False)},
+    "no sound": {"without": ("audio",)},
+    "no subtitles": {"without": ("subtitle",)},
+    "no attachments": {"without": ("attachment",)},
+    "another language": {"languages": "fin"},
+    "nothing is default": {"plain": True},
+    "a chapter missing": {"chapters": lambda found: found[:-1]},
+    "another title of a chapter": {"chapters": lambda found: [{**c, "metadata": {"title": "x"}} for c in found]},
     "sound late": {"packet": of_kind("audio", lambda time: time + 2000)},
     "sound stretched": {"packet": of_kind("audio", lambda time: time * 11 // 10)},
     "sound 50 ms late": {"packet": of_kind("audio", lambda time: time + 50)},

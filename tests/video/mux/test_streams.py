@@ -129,3 +129,21 @@ def test_a_cut_begins_at_its_own_time_code(media, segments_of, tmp_path):
     assert made.prove(made.join(cut)).passed
     with av.open(str(made.target)) as container:
         assert container.streams.video[0].metadata["timecode"] == "10:20:31:02"
+
+
+def test_subtitles_that_overlap_keep_their_times_in_mp4(media, segments_of, tmp_path):
+    events = "".join(f"{i}\n00:00:00,{i}00 --> 00:00:01,{i}00\nline {i}\n\n" for i in range(1, 5))
+    (tmp_path / "s.srt").write_text(events)
+    clip = tmp_path / "clip.mkv"
+    media.ffmpeg("-i", media("full.mkv"), "-i", tmp_path / "s.srt", "-map", "0:v", "-map", "1", "-c", "copy", clip)
+    made = segments_of(clip, tmp_path / "result.mp4", last=50)
+    joined = made.join()
+    assert made.prove(joined).passed
+    assert any("3 subtitles of stream 1 end where the next begins" in warning for warning in joined.warnings)
+    with av.open(made.target) as result:
+        shown = [
+            (packet.pts * packet.time_base, bytes(packet)[2:])
+            for packet in result.demux(subtitles=0)
+            if packet.size > 2
+        ]
+    assert shown == [(Fraction(i, 10), f"line {i}".encode()) for i in range(1, 5)]
