@@ -148,7 +148,7 @@ def picture_results(arrays: Arrays, model: DoSSR) -> Results:
     yield "vae_mode", mean / LATENT_SCALE
     yield "vae_std", deviation / LATENT_SCALE
     if "vae_noise" in arrays:
-        yield "vae_latent", model.encode(img, arrays["vae_noise"])
+        yield "vae_latent", mean + deviation * arrays["vae_noise"]
     encoder = networks.cond_encoder
     yield "cond_moments", (encoder or (lambda x: networks.vae.quant_conv(networks.vae.encoder(x))))(2 * img - 1)
     yield "cond_latent", model.condition(Restored(img), mean).hint
@@ -211,8 +211,8 @@ def run_sampler(
 
 def encode(model: DoSSR, pictures: Tensor, posterior_noise: Tensor) -> tuple[Tensor, Tensor]:
     """The start latents, drawn from the posterior as published, and the hint."""
-    hint = model.condition(Restored(pictures), model.encode(pictures)).hint
-    return model.encode(pictures, posterior_noise), hint
+    mean, deviation = model.posterior(pictures)
+    return mean + deviation * posterior_noise, model.condition(Restored(pictures), mean).hint
 
 
 def restore(model: DoSSR, lq_u8: Tensor) -> Tensor:

@@ -113,17 +113,19 @@ class DomainShiftModel(PictureModel):
     defaults: SamplerDefaults
 
     @abstractmethod
-    def encode(self, pictures: Tensor, posterior_noise: Tensor | None = None) -> Tensor:
-        """Pictures to degraded latents.
+    def encode(self, pictures: Tensor) -> Tensor:
+        """Pictures to degraded latents, the mean of the encoder's posterior.
 
         Args:
             pictures: Restorer output, (T, 3, scale H, scale W) in [0, 1].
-            posterior_noise: Standard normal noise (T, C, h, w) to draw a sample with; None (the default) gives the
-                posterior's mean. Changes nothing where the codec is exact.
 
         Returns:
             Latents (T, C, h, w), with h = scale H / latent_stride.
         """
+
+    def posterior(self, pictures: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Mean and standard deviation of the latents, each as `encode` gives them; None where the codec is exact."""
+        return self.encode(pictures), None
 
     @abstractmethod
     def condition(self, restored: Restored, degraded_latents: Tensor) -> Condition:

@@ -81,11 +81,16 @@ class TiledModel(TiledPictureModel, DomainShiftModel):
         self._model: DomainShiftModel = model
         self.latent_stride, self.defaults = model.latent_stride, model.defaults
 
-    def encode(self, pictures: Tensor, posterior_noise: Tensor | None = None) -> Tensor:
-        noise = () if posterior_noise is None else (posterior_noise,)
-        block = self.multiple * self.scale
-        (latents,) = self._tiled(lambda *cut: (self._model.encode(*cut),), pictures, *noise, block=block)
-        return latents
+    def encode(self, pictures: Tensor) -> Tensor:
+        return self.posterior(pictures)[0]
+
+    def posterior(self, pictures: Tensor) -> tuple[Tensor, Tensor | None]:
+        def on_tile(cut: Tensor) -> Tensors:
+            mean, deviation = self._model.posterior(cut)
+            return (mean,) if deviation is None else (mean, deviation)
+
+        mean, *deviation = self._tiled(on_tile, pictures, block=self.multiple * self.scale)
+        return mean, deviation[0] if deviation else None
 
     def condition(self, restored: Restored, degraded_latents: Tensor) -> Condition:
         def on_tile(pictures: Tensor, latents: Tensor, *seen: Tensor) -> Tensors:

@@ -112,14 +112,14 @@ def _start(
     shot: int,
 ) -> _Start:
     """Of the restorer output, its pictures in [0, 1]."""
-    degraded = model.encode(restored.pictures)
+    degraded, deviation = model.posterior(restored.pictures)
     channels, height, width = degraded.shape[1:]
     noise = make_noise(
         state.noise, motion, indices, (channels, height, width), kind=temporal.noise, seed=temporal.seed, shot=shot
     )
     condition = model.condition(restored, degraded)  # of the posterior's mean: the hint is never a sample
-    if sampling.posterior == "sample":
-        degraded = model.encode(restored.pictures, noise(POSTERIOR).to(model.device))
+    if sampling.posterior == "sample" and deviation is not None:
+        degraded = degraded + deviation * noise(POSTERIOR).to(model.device)
     return _Start(degraded, condition, noise)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from dossr_video.diffusion.schedule import make_point
 from dossr_video.frames import Motion
@@ -25,6 +25,25 @@ from dossr_video.models.rrdbnet import RRDBNet
 from dossr_video.temporal.flow import warp
 
 LATENT_SCALE = 0.18215
+
+
+class _OfContext:
+    """A layer that only sees the text context, which is one tensor in all calls: its output is kept."""
+
+    def __init__(self, layer: nn.Linear) -> None:
+        self._layer, self._compute = layer, layer.forward
+        self._seen: tuple[Tensor | None, Tensor | None, int] = None, None, 0  # context, weights, and their version
+        self._output = layer.weight
+
+    def __call__(self, context: Tensor) -> Tensor:
+        if torch.is_grad_enabled():  # in training
+            return self._compute(context)
+        weight = self._layer.weight
+        version = 0 if weight.is_inference() else weight._version
+        context_seen, weight_seen, version_seen = self._seen
+        if context_seen is not context or weight_seen is not weight or version_seen != version:
+            self._seen, self._output = (context, weight, version), self._compute(context)
+        return self._output
 
 
 class DoSSR(DomainShiftModel):
@@ -48,6 +67,11 @@ class DoSSR(DomainShiftModel):
         self.dtype: torch.dtype = weight.dtype
         self.contexts = contexts.to(self.device, self.dtype)
         self.cfg_scale = cfg_scale
+        for network in (networks.unet, networks.controlnet):
+            for name, layer in network.named_modules():
+                known = isinstance(layer.forward, _OfContext)  # of another model with these networks
+                if name.endswith(("attn2.to_k", "attn2.to_v")) and isinstance(layer, nn.Linear) and not known:
+                    layer.forward = _OfContext(layer)  # type: ignore[assignment]
         self.latent_stride: int = 2 ** (len(networks.vae.config.block_out_channels) - 1)
         unet_stride = 2 ** (len(networks.unet.config.block_out_channels) - 1)
         self.multiple: int = self.latent_stride * unet_stride // self.scale
@@ -55,9 +79,8 @@ class DoSSR(DomainShiftModel):
     def restore(self, frames: Tensor, motion: Motion, hidden: HiddenState) -> Restored:
         return Restored(self._each(self.networks.restorer, frames))
 
-    def encode(self, pictures: Tensor, posterior_noise: Tensor | None = None) -> Tensor:
-        mean, deviation = self.posterior(pictures)
-        return mean if posterior_noise is None else mean + deviation * posterior_noise
+    def encode(self, pictures: Tensor) -> Tensor:
+        return self.posterior(pictures)[0]
 
     def posterior(self, pictures: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and standard deviation of the degraded latents, each (T, C, h, w)."""

@@ -162,8 +162,7 @@ class LargeModel(DomainShiftModel):
             seen.append(seen_beside(self.codec, frame, picture, moved, confidence))
         return Restored(torch.cat(pictures), hidden=None if memory is None else (memory,), seen=torch.cat(seen))
 
-    def encode(self, pictures: Tensor, posterior_noise: Tensor | None = None) -> Tensor:
-        """The codec is exact, so there is no posterior and its noise changes nothing."""
+    def encode(self, pictures: Tensor) -> Tensor:
         return self.codec.encode(pictures)
 
     def condition(self, restored: Restored, degraded_latents: Tensor) -> Condition:
