@@ -11,6 +11,7 @@ from urllib.parse import quote, unquote_to_bytes
 from dossr_video.errors import SourceError, TargetError
 from dossr_video.library.files import VIDEO_SUFFIXES
 from dossr_video.names import shown
+from dossr_video.video.sequence import is_pattern, patterns_in
 
 
 class OutsideError(SourceError):
@@ -23,6 +24,7 @@ class Listing:
 
     folders: tuple[Path, ...]
     videos: tuple[Path, ...]
+    scans: tuple[Path, ...]  # patterns of numbered pictures, such as scan_%06d.dpx, none of them a link
 
 
 @dataclass(frozen=True)
@@ -70,21 +72,35 @@ class Folders:
         raise _outside(str(path))
 
     def listing(self, folder: Path) -> Listing:
-        """Folders and videos in a folder that `find` gave; hidden ones and links to the outside are left out.
+        """Folders, videos and scans in a folder that `find` gave; hidden ones and links to the outside are left out.
 
         Raises SourceError when it cannot be read.
         """
+        folders, videos, linked = [], [], set()
         try:
-            entries = sorted(folder.iterdir(), key=lambda path: path.name.casefold())
+            with os.scandir(folder) as found:
+                entries = sorted(found, key=lambda entry: entry.name.casefold())
+            scans = patterns_in(folder)
         except OSError as error:
             raise SourceError(
                 f"{shown(folder)} cannot be read: {error.strerror}", hint="check its permissions"
             ) from error
-        entries = [entry for entry in entries if entry.suffix != ".dossr" and self.holds(entry)]
-        return Listing(
-            tuple(entry for entry in entries if entry.is_dir()),
-            tuple(entry for entry in entries if is_video(entry.name) and entry.is_file()),
-        )
+        for entry in entries:
+            path = folder / entry.name
+            if entry.is_symlink():
+                linked.add(path.suffix)
+            if entry.name.startswith(".") or (entry.is_symlink() and not self.holds(path)):
+                continue
+            kind = path if entry.is_symlink() else entry  # a path says no of a link that leads nowhere
+            if kind.is_dir() and path.suffix != ".dossr":
+                folders.append(path)
+            elif kind.is_file() and is_video(entry.name):
+                videos.append(path)
+        return Listing(tuple(folders), tuple(videos), tuple(scan for scan in scans if scan.suffix not in linked))
+
+    def is_scan(self, path: Path) -> bool:
+        """Whether a path names numbered pictures that may be chosen."""
+        return is_pattern(path) and path.parent.is_dir() and path in self.listing(path.parent).scans
 
 
 def is_video(name: str) -> bool:

@@ -13,6 +13,7 @@ from dossr_video.names import shown
 from dossr_video.presets import load_config, load_preset, preset_names
 from dossr_video.settings import MODELS, SIZES, Settings
 from dossr_video.ui.folders import plain_name
+from dossr_video.video.sequence import is_pattern, prefix_of
 from dossr_video.video.write.containers import CONTAINERS
 
 Form = Mapping[str, Sequence[str]]
@@ -82,9 +83,15 @@ CHOICES = (
         [("yes", "yes"), ("no", "no")],
         "a shot that flickers, shifts or changes colour is done again, at most twice",
     ),
+    Choice(
+        "compatible",
+        "For every player",
+        [("yes", "yes"), ("no", "no")],
+        "yes: 8 bits and 4:2:0, which most players show",
+    ),
 )
 FORMATS = {"prores_ks": ".mov", "ffv1": ".mkv"}  # that programs expect of an encoder
-FLAGS = ("deflicker", "qc")
+FLAGS = ("deflicker", "qc", "compatible")
 TRIES = (
     Choice("model", "Model", [(name, name) for name in MODELS[1:]]),
     Choice("strength", "Strength", [("0.5", "50 %"), ("1", "full")]),
@@ -124,7 +131,7 @@ def target_of(form: Form, source: Path, folder: Path, *, taken: Collection[Path]
     if typed:
         plain_name(typed)
         return folder / (typed if typed.lower().endswith(suffix) else typed + suffix)
-    return next(path for path in _names(folder, source.stem, suffix) if path not in taken and not _is_taken(path))
+    return next(path for path in _names(folder, stem_of(source), suffix) if path not in taken and not _is_taken(path))
 
 
 def _chosen(form: Form) -> Iterator[tuple[str, Any]]:
@@ -136,7 +143,7 @@ def _chosen(form: Form) -> Iterator[tuple[str, Any]]:
                 yield "scale", int(value)
             else:
                 yield choice.name, value == "yes" if choice.name in FLAGS else value
-    for name in ("start", "end"):
+    for name in ("start", "end", "fps"):
         if value := _first(form, name):
             yield name, value
 
@@ -168,6 +175,11 @@ def _suffix(form: Form, source: Path) -> str:
     encoder = (load_preset(preset) if preset else {}).get("encoder", "libx264")
     wanted = FORMATS.get(encoder, source.suffix.lower())
     return wanted if wanted in CONTAINERS and encoder in CONTAINERS[wanted].encoders else ".mkv"
+
+
+def stem_of(source: Path) -> str:
+    """The name of a film, of which results get theirs; that of its folder for numbered pictures without one."""
+    return (prefix_of(source) or source.parent.name) if is_pattern(source) else source.stem
 
 
 def _names(folder: Path, stem: str, suffix: str) -> Iterator[Path]:

@@ -91,6 +91,7 @@ class Pages:
             parents=[(parent, self.folders.address_of(parent)) for parent in reversed(parents)],
             roots=[(root, self.folders.address_of(root)) for root in self.folders.roots],
             inner=[(path, self.folders.address_of(path)) for path in listing.folders],
+            scans=[(path, self.folders.address_of(path)) for path in listing.scans],
             videos=[(path, self.folders.address_of(path), size_of(path)) for path in listing.videos],
             here=self.folders.address_of(folder),
             limit=self.limit,
@@ -141,7 +142,7 @@ class Pages:
 
     def ask_probe(self, request: Request, form: Form) -> str:
         source = self._source(form)
-        self.queue.add("probe", source, None, ())
+        self.queue.add("probe", source, None, fields.options_of(form))
         return self._clip_address(form)
 
     def ask_explanation(self, request: Request, form: Form) -> str:
@@ -233,6 +234,8 @@ class Pages:
             status=200 if error is None else status_of(error),
             error=error,
             source=source,
+            stem=fields.stem_of(source),
+            is_scan=not source.is_file(),
             at=self.folders.address_of(source),
             back=self.folders.address_of(source.parent),
             chosen=form,
@@ -259,7 +262,7 @@ class Pages:
 
     def _source(self, form: Form) -> Path:
         source = self.folders.find(first(form, "at"))
-        if not source.is_file():
+        if not source.is_file() and not self.folders.is_scan(source):
             raise SourceError(f"{shown(source.name)} is no file, or is gone", hint="choose a file in the list")
         return source
 

@@ -11,6 +11,7 @@ from starlette.concurrency import run_in_threadpool
 
 from dossr_video.errors import SourceError, TargetError
 from dossr_video.jobs import durable
+from dossr_video.jobs.resources import readable
 from dossr_video.names import shown
 from dossr_video.ui.folders import is_video, plain_name
 
@@ -44,7 +45,7 @@ def check_upload(folder: Path, name: str, size: int, *, limit: int) -> Path:
         )
     if size > limit:
         raise TooLargeError(
-            f"{shown(name)} is larger than the {limit / 1e9:g} GB that may be dropped here",
+            f"{shown(name)} is larger than the {readable(limit)} that may be dropped here",
             hint="copy it into the folder with the file manager, then choose it in the list",
         )
     disk = os.statvfs(folder)

@@ -14,8 +14,10 @@ from dossr_video.jobs.estimate import duration
 from dossr_video.jobs.resources import readable
 from dossr_video.names import shown
 from dossr_video.presets import Preset, preset_names, read_preset
+from dossr_video.ui.form import stem_of
 from dossr_video.ui.queue import Seen
 from dossr_video.ui.store import Job
+from dossr_video.video.sequence import is_pattern
 
 STATES = {
     "waiting": "waits for its turn",
@@ -47,9 +49,20 @@ def templates() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"shown": shown, "duration": duration, "readable": readable, "setting": _setting}
+    environment.filters |= {
+        "shown": shown,
+        "duration": duration,
+        "film": film,
+        "readable": readable,
+        "setting": _setting,
+    }
     environment.globals["STATES"] = STATES
     return environment
+
+
+def film(source: Path) -> str:
+    """What a file is called on the page."""
+    return f"{stem_of(source)} (numbered pictures)" if is_pattern(source) else source.name
 
 
 @dataclass(frozen=True)

@@ -186,7 +186,7 @@ def test_what_is_no_video_is_told_in_the_words_of_the_command(serve, context: Br
     (folder / "no.mp4").write_text("this is no film")
     page = opened(context, serve(folder, "--max-upload=0.00001").address)
     page.locator("#file").set_input_files({"name": "big.mp4", "mimeType": "video/mp4", "buffer": b"x" * 10_001})
-    expect(page.locator("#upload")).to_contain_text("is larger than the 0.00001 GB")
+    expect(page.locator("#upload")).to_contain_text("is larger than the 10.0 kB")
     page.locator("#file").set_input_files({"name": "a.txt", "mimeType": "text/plain", "buffer": b"x"})
     expect(page.locator("#upload")).to_contain_text("a.txt is no video by its name")
     page.locator("#file").set_input_files({"name": "no.mp4", "mimeType": "video/mp4", "buffer": b"x"})

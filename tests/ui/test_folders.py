@@ -62,3 +62,17 @@ def test_what_is_no_folder_is_refused(tmp_path: Path) -> None:
             Folders.of([tmp_path / name])
     with pytest.raises(SourceError, match="cannot be read"):
         Folders.of([tmp_path]).listing(tmp_path / "missing")
+
+
+def test_numbered_pictures_are_one_film(roots: list[Path], tmp_path: Path) -> None:
+    folders = Folders.of(roots)
+    for name in ("scan_0001.dpx", "scan_0002.dpx", "still_1.png", "still_2.png", "poster.png"):
+        (folders.roots[0] / name).touch()
+    scans = folders.listing(folders.roots[0]).scans
+    assert [path.name for path in scans] == ["scan_%04d.dpx", "still_%d.png"]
+    for path in scans:
+        assert folders.find(folders.address_of(path)) == path
+        assert folders.is_scan(path)
+    assert not folders.is_scan(folders.roots[0] / "other_%d.png")
+    (folders.roots[0] / "still_3.png").symlink_to(tmp_path / "other" / "x.png")
+    assert [path.name for path in folders.listing(folders.roots[0]).scans] == ["scan_%04d.dpx"]

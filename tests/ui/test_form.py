@@ -56,6 +56,13 @@ def test_a_name_that_is_taken_is_not_offered(tmp_path: Path) -> None:
     assert target_of({}, FILM, tmp_path, taken=waiting) == tmp_path / "old tape_restored_5.mkv"
 
 
+def test_numbered_pictures_give_their_result_a_name(tmp_path: Path) -> None:
+    for name, stem in (("scan_%06d.dpx", "scan"), ("%06d.dpx", "reel 1")):
+        target = target_of({}, tmp_path / "reel 1" / name, tmp_path, taken=())
+        assert target == tmp_path / f"{stem}_restored.mkv"
+    assert options_of({"fps": ["18"]}) == ("--fps=18",)
+
+
 def test_what_is_no_name_and_no_choice_is_refused(tmp_path: Path) -> None:
     for name in ("../out", "a/b", ".hidden", "x" * 201):
         with pytest.raises(TargetError):
