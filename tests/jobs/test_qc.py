@@ -160,7 +160,9 @@ def digests(path: Path) -> list[bytes]:
         return [frame.digest() for frame in reader.frames()]
 
 
+@pytest.mark.parametrize("at_once", [False, True])
 def test_a_job_that_is_stopped_while_it_repairs_ends_with_the_same_result(
+    at_once: bool,
     report: Report,
     result: Path,
     film: Path,
@@ -172,9 +174,11 @@ def test_a_job_that_is_stopped_while_it_repairs_ends_with_the_same_result(
     def count(event: Progress) -> None:
         if event.stage == "repairing":
             repaired.append(event.done)
+            if at_once and event.done >= 12:
+                raise KeyboardInterrupt
 
     target = tmp_path / "out.mkv"
-    with pytest.raises(Interrupted):
+    with pytest.raises(KeyboardInterrupt if at_once else Interrupted):
         run_job(
             film,
             target,
