@@ -230,6 +230,11 @@ def _median(images: Tensor) -> Tensor:
 
 def box_mean(images: Tensor) -> Tensor:
     """Mean over 5 x 5 pixels, edges repeated."""
+    if images.device.type == "cpu" and not images.requires_grad:
+        means = torch.empty(images.shape, dtype=images.dtype)
+        for plane, mean in zip(images.flatten(0, -3).numpy(), means.flatten(0, -3).numpy(), strict=True):
+            cv2.blur(plane, (5, 5), dst=mean, borderType=cv2.BORDER_REPLICATE)  # three times as fast
+        return means
     height, width = images.shape[-2:]
     padded = F.pad(images, (2, 2, 2, 2), mode="replicate")
     # Ten additions of views are four times faster than a pooling layer on a CPU.

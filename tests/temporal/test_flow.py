@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from dossr_video.temporal.flow import DisFlow, luma, motion, warp
+from dossr_video.temporal.flow import DisFlow, box_mean, luma, motion, warp
 
 H, W = 96, 128
 
@@ -162,3 +162,14 @@ def test_luma_of_luma_is_itself() -> None:
     assert torch.allclose(grey[0, 0], frames[0, 0] * 0.299 + frames[0, 1] * 0.587 + frames[0, 2] * 0.114, atol=1e-6)
     assert torch.equal(luma(grey), grey)
     assert torch.allclose(DisFlow()(grey, grey), torch.zeros(1, 2, H, W))
+
+
+@pytest.mark.parametrize("size", [(1, 3), (4, 5), (33, 40)])
+def test_a_box_mean_is_a_mean_wherever_it_is_computed(size: tuple[int, int]) -> None:
+    images = torch.rand(2, 3, *size)[..., :-1, :] if size[0] > 4 else torch.rand(2, 3, *size)
+    padded = torch.nn.functional.pad(images, (2, 2, 2, 2), mode="replicate")
+    wanted = torch.nn.functional.avg_pool2d(padded, 5, stride=1)
+    assert torch.allclose(box_mean(images), wanted, atol=1e-6)
+    with_gradient = box_mean(images.clone().requires_grad_())
+    assert with_gradient.requires_grad
+    assert torch.allclose(with_gradient, wanted, atol=1e-6)
