@@ -18,6 +18,7 @@ from platformdirs import user_config_path
 from dossr_video.errors import SettingsError, TargetError
 
 _PACKAGE = Path(__file__).parent
+LARGEST = 1 << 20  # bytes of a preset
 # Inside the wheel the folder lies in the package; in a checkout it lies beside it.
 CONFIGS = next(folder for folder in (_PACKAGE / "configs", _PACKAGE.parent / "configs") if folder.is_dir())
 
@@ -91,22 +92,28 @@ def save_preset(preset: Preset, *, force: bool = False) -> Path:
 
 def _read(path: Path, name: str) -> Preset:
     try:
+        if path.stat().st_size > LARGEST:
+            raise SettingsError(f"{path} is too large for a file of options", hint="write one `option: value` a line")
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise SettingsError(f"{path} cannot be read: {error.strerror}", hint="check its permissions") from error
-    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: of text, dates and long numbers
         raise SettingsError(f"{path} is not YAML", hint="write one `option: value` a line") from error
     if content is None:
         content = {}
     if not isinstance(content, dict) or not all(isinstance(key, str) for key in content):
         raise SettingsError(f"{path} holds no mapping of options", hint="write one `option: value` a line")
-    about = str(content.pop("about", ""))
+    about = content.pop("about", "")
+    about = "" if isinstance(about, (dict, list, set, tuple)) else str(about)
     options, reasons = {}, {}
     for option, entry in content.items():
         key = option.replace("-", "_")
         if isinstance(entry, dict) and set(entry) <= {"value", "why"} and "value" in entry:
             options[key] = entry["value"]
-            reasons[key] = str(entry.get("why", ""))
+            why = entry.get("why", "")
+            reasons[key] = why if isinstance(why, str) else ""
         else:
             options[key] = entry
+        if isinstance(options[key], (dict, list, set, tuple)):
+            raise SettingsError(f"{path}: {option} must be a single value", hint="write `option: value`")
     return Preset(name, about, options, reasons)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import reprlib
 from collections.abc import Mapping
 from fractions import Fraction
 from typing import Annotated, Any, Literal
@@ -266,6 +267,8 @@ class TargetSettings(BaseModel):
         return self
 
 
+LONGEST_VALUE = 60  # characters of a value in a message
+
 NOT_IN_RESULT = frozenset({"chunk", "device", "threads", "max_pixels", "proof"})
 """Options that the result does not depend on."""
 
@@ -281,8 +284,9 @@ class Settings(ModelSettings, TimeSettings, RestorationSettings, MachineSettings
     @classmethod
     def of(cls, options: Mapping[str, Any]) -> Settings:
         """Settings from plain values; SettingsError names the first option that does not fit."""
+        named = {str(option): value for option, value in options.items()}  # YAML takes `1: 2` for a number
         try:
-            return cls(**options)
+            return cls(**named)
         except ValidationError as error:
             first = error.errors()[0]
             if not first["loc"]:  # of several options together
@@ -291,7 +295,7 @@ class Settings(ModelSettings, TimeSettings, RestorationSettings, MachineSettings
             option = "--" + str(first["loc"][0]).replace("_", "-")
             reason = first["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
             raise SettingsError(
-                f"{option} {first['input']} must be {reason.removeprefix('must be ')}"
+                f"{option} {_shortened(first['input'])} must be {reason.removeprefix('must be ')}"
                 if first["type"] != "extra_forbidden"
                 else f"{option} is not an option",
                 hint="`dossr-video upscale --help-all` lists the options and their limits",
@@ -301,6 +305,12 @@ class Settings(ModelSettings, TimeSettings, RestorationSettings, MachineSettings
         """sha256 of the options that the result depends on."""
         lasting = self.model_dump(mode="json", exclude=set(NOT_IN_RESULT))
         return hashlib.sha256(json.dumps(lasting, sort_keys=True).encode()).hexdigest()
+
+
+def _shortened(value: object) -> str:
+    """A value for a message; lists are not followed into each other."""
+    text = value if isinstance(value, str) else reprlib.repr(value)
+    return text if len(text) <= LONGEST_VALUE else f"{text[: LONGEST_VALUE - 3]}..."
 
 
 GROUPS: tuple[type[BaseModel], ...] = (

@@ -134,3 +134,53 @@ def test_the_page_of_options_is_what_the_script_writes() -> None:
     assert (root / "docs" / "OPTIONS.md").read_text(encoding="utf-8") == script["page"](), (
         "run scripts/write_options.py"
     )
+
+
+def _bomb(levels: int) -> str:
+    """Each line is a list of the one before, twice; written out it would be 2 ** levels values."""
+    lines = ["a0: &a0 [1]", *(f"a{i}: &a{i} [*a{i - 1}, *a{i - 1}]" for i in range(1, levels))]
+    return "\n".join([*lines, f"native: *a{levels - 1}"])
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        _bomb(60),
+        "about: &a [1]\nnative: *a",
+        "native: " + "[" * 1500,
+        "native: {a: {b: 1}}",
+        "1: 2",
+        "crf: .inf",
+        "crf: .nan",
+        "cfg_scale: .inf",
+        "start: 2024-99-99",
+        "seed: " + "9" * 5000,
+        "seed: 99999999999999999999999",
+        "? [a, b]\n: 1",
+        "scale: !!python/object:os.system x",
+        "\x00",
+        "native: &a {value: *a, why: x}",
+    ],
+)
+def test_a_preset_made_to_do_harm_gets_one_line(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "preset.yaml"
+    path.write_text(text)
+    with pytest.raises(SettingsError) as caught:
+        Settings.of(load_preset(str(path)))
+    assert "\n" not in caught.value.message
+    assert len(caught.value.message) < 300
+
+
+def test_options_without_end_get_one_short_line(tmp_path: Path) -> None:
+    nested: list[Any] = [1]
+    for _ in range(60):
+        nested = [nested, nested]
+    for value in ("9" * 5000, nested, {"a": nested}):
+        with pytest.raises(SettingsError) as caught:
+            Settings.of({"scale": value})
+        assert len(caught.value.message) < 200
+    with pytest.raises(SettingsError, match="--1 is not an option"):
+        Settings.of({1: 2})  # type: ignore[dict-item]
+    (tmp_path / "large.yaml").write_text("about: " + "x" * (1 << 20))
+    with pytest.raises(SettingsError, match="too large for a file of options"):
+        load_preset(str(tmp_path / "large.yaml"))

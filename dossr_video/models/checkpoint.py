@@ -19,6 +19,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from dossr_video.errors import ModelError
+from dossr_video.models.limits import require_count, require_limits, require_numbers
 
 Weights = Mapping[str, Tensor]
 Module = TypeVar("Module", bound=nn.Module)
@@ -41,6 +42,7 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     weights = {str(key).removeprefix("module."): value for key, value in content.items() if isinstance(value, Tensor)}
     if not weights:
         raise ModelError(f"{path} holds no tensors", hint=AUTHORS)
+    require_limits(path, weights)
     return weights
 
 
@@ -78,6 +80,8 @@ def _read_torch(path: Path) -> Mapping[str, Any]:
     if zipfile.is_zipfile(path):
         with zipfile.ZipFile(path) as archive:  # PyTorch packs nothing: what unpacks to more is made to fill the memory
             unpacked = sum(entry.file_size for entry in archive.infolist())
+            tensors = sum("/data/" in entry.filename for entry in archive.infolist())
+        require_count(path, tensors)
         if unpacked > 2 * path.stat().st_size:
             raise ModelError(
                 f"{path} unpacks to {unpacked / 1e6:.0f} MB, more than twice its size; no checkpoint does",
@@ -137,8 +141,7 @@ def fill(
         name = declared[key]
         if value.is_floating_point() and not weights[name].is_floating_point():
             raise ModelError(f"{source} holds {name} as {weights[name].dtype}, not as floats", hint=AUTHORS)
-        if not weights[name].is_meta and not weights[name].isfinite().all():  # meta tensors have sizes alone
-            raise ModelError(f"{source} holds numbers in {name} that are not finite", hint=REFETCH)
+    require_numbers(source, {name: weights[name] for name in shapes})
     cast = {key: weights[name].to(device=device, dtype=dtype) for key, name in declared.items()}
     module.load_state_dict(cast, assign=True)
     return module.requires_grad_(False).eval()

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from dossr_video.errors import ModelError
 from dossr_video.models.checkpoint import digest, read_weights
+from dossr_video.models.limits import require_numbers
 from dossr_video.temporal.flow import PRESETS, DisFlow, FlowEstimator
 
 MULTIPLE = 8  # pixels, of the sides RAFT takes
@@ -48,6 +49,7 @@ def load_flow(name: str, *, device: torch.device) -> FlowEstimator:
     path = Path(name)
     try:
         weights = read_weights(path)
+        require_numbers(str(path), weights)
     except ModelError as error:
         raise ModelError(f"--flow {error.message}", hint=HINT) from error
     network = _network(large=any(key.startswith("mask_predictor.") for key in weights))

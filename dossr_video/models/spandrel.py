@@ -17,6 +17,7 @@ from dossr_video.errors import ModelError
 from dossr_video.frames import Motion
 from dossr_video.models.base import HiddenState, PictureModel, Restored
 from dossr_video.models.checkpoint import digest, read_weights
+from dossr_video.models.limits import built_within, require_numbers
 from dossr_video.models.torchvision import import_torchvision
 
 
@@ -55,8 +56,9 @@ def load_network(path: Path, *, device: torch.device, dtype: torch.dtype) -> Spa
     """
     spandrel = _spandrel()
     weights = spandrel.canonicalize_state_dict(read_weights(path))
+    require_numbers(str(path), weights)
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), built_within(str(path), weights):
             warnings.filterwarnings("ignore", message="torch.meshgrid")  # of several architectures
             network = spandrel.MAIN_REGISTRY.load(weights)
     except spandrel.UnsupportedModelError as error:

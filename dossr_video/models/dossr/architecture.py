@@ -28,6 +28,7 @@ from dossr_video.models.dossr.released import (
     unet_names,
     vae_names,
 )
+from dossr_video.models.limits import built_within
 from dossr_video.models.rrdbnet import RRDBNet
 
 Config = dict[str, Any]
@@ -74,7 +75,8 @@ def build(
     tensors = part(weights, name)
     source = f"{source}: {PREFIXES[name]}*"
     try:
-        shell = _SHELLS[name](tensors, head_channels)
+        with built_within(source, tensors):
+            shell = _SHELLS[name](tensors, head_channels)
     except KeyError as error:
         raise ModelError(f"{source} lacks {error.args[0]}", hint=AUTHORS) from error
     except (ValueError, IndexError) as error:

@@ -18,6 +18,7 @@ from dossr_video.models.checkpoint import AUTHORS, Weights, fill, name_some, rea
 from dossr_video.models.dossr.architecture import HEAD_CHANNELS, ConditionEncoder, build, on_meta
 from dossr_video.models.dossr.released import PREFIXES, part
 from dossr_video.models.dossr.text import contexts
+from dossr_video.models.limits import built_within
 from dossr_video.models.rrdbnet import RRDBNet
 
 STORED_PROMPTS = (DEFAULT_PROMPT, EMPTY_PROMPT)
@@ -111,17 +112,18 @@ class ConvertedFolder:
 
     def network(self, name: str, *, device: torch.device, dtype: torch.dtype) -> nn.Module:
         folder = self.path / name
-        config = read_json(folder / "config.json")
+        config, source = read_json(folder / "config.json"), str(folder / weights_name(name))
+        weights = read_weights(folder / weights_name(name))
         try:
-            if name == "text_encoder":
-                shell = on_meta(CLIPTextModel, {"config": CLIPTextConfig.from_dict(config)})
-            else:
-                own = {key: value for key, value in config.items() if not key.startswith("_")}
-                shell = on_meta(_KINDS[name], own)
+            with built_within(source, weights):
+                if name == "text_encoder":
+                    shell = on_meta(CLIPTextModel, {"config": CLIPTextConfig.from_dict(config)})
+                else:
+                    own = {key: value for key, value in config.items() if not key.startswith("_")}
+                    shell = on_meta(_KINDS[name], own)
         except (TypeError, ValueError) as error:
             raise ModelError(f"{folder / 'config.json'} describes no network: {error}", hint=AUTHORS) from error
-        weights = read_weights(folder / weights_name(name))
-        return fill(shell, weights, source=str(folder / weights_name(name)), device=device, dtype=dtype)
+        return fill(shell, weights, source=source, device=device, dtype=dtype)
 
     def contexts(self, prompts: Sequence[str]) -> Tensor:
         """(K, 77, D) float32 on the CPU; other prompts than the stored ones need the text tower."""
