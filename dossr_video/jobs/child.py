@@ -19,10 +19,14 @@ from typing import IO, Any
 
 from dossr_video.errors import JobError
 from dossr_video.heap import keep_one_heap
+from dossr_video.jobs.memory import available, held_by
 from dossr_video.jobs.progress import OnProgress, Progress, no_progress
+from dossr_video.jobs.resources import readable
 
 LOOKING = 300.0  # seconds without a sign of life while a file is looked at, after which the process is ended
-LOOKS = frozenset({"starting", "probing", "analysing"})  # stages
+FILES = frozenset({"probing", "analysing"})  # stages in which it has nothing in memory but the file
+MOST = 0.75  # of the free memory, that looking at a file may take
+LOOKS = FILES | {"starting"}
 GRACE = 10.0  # seconds to tidy up in, before a process is killed
 POLL = 0.2  # seconds
 
@@ -68,13 +72,16 @@ class Child:
         """What the method of the object gives back; it gets `on_progress` and `cancelled` as keywords too.
 
         Raises what the method raises, and CrashError when the process ends in the middle or gives no sign of life while
-        it looks at a file.
+        it looks at a file, or takes most of the memory for that.
         """
         stage, heard = "starting", time.monotonic()
         try:
-            _, connection, _ = self._running = self._running or _start(self._make)
+            process, connection, _ = self._running = self._running or _start(self._make)
+            watch = _MemoryWatch(process.pid)
             connection.send((method, arguments))
             while True:
+                if stage in FILES and (taken := watch.beyond()) is not None:
+                    raise self._greedy(stage, taken)
                 if not connection.poll(POLL):
                     if stage in LOOKS and time.monotonic() - heard > LOOKING:
                         raise self._stuck(stage)
@@ -117,6 +124,16 @@ class Child:
             hint="the file may be damaged: `ffmpeg -i FILE -c copy NEW.mkv` often mends it",
         )
 
+    def _greedy(self, stage: str, taken: int) -> CrashError:
+        assert self._running is not None
+        self._running[0].kill()  # at once, before it takes the rest
+        self.close()
+        return CrashError(
+            f"it took {readable(taken)} of memory ({stage}), most of what was free",
+            hint="the file may be damaged or made to fill the memory; do it alone where there is more, "
+            "or lower --max-pixels",
+        )
+
     def _crashed(self, stage: str) -> CrashError:
         assert self._running is not None
         process, _, log = self._running
@@ -132,6 +149,21 @@ class Child:
             f"the process that worked on it ended {how} ({stage}){last}",
             hint="the libraries cannot take the file as it is: `ffmpeg -i FILE -c copy NEW.mkv` often mends it",
         )
+
+
+class _MemoryWatch:
+    """Whether a process takes too much, from now on; where the system does not tell, nothing is too much."""
+
+    def __init__(self, pid: int) -> None:
+        self._pid = pid
+        self._before = held_by(pid) or 0
+        free = available()
+        self._most = None if free is None else round(MOST * free)
+
+    def beyond(self) -> int | None:
+        """The bytes that it took, where they are too many."""
+        taken = (held_by(self._pid) or 0) - self._before
+        return taken if self._most is not None and taken > self._most else None
 
 
 def _start(make: Callable[[], Any]) -> tuple[subprocess.Popen[bytes], Connection, IO[bytes]]:

@@ -28,3 +28,12 @@ class Subject:
 
     def hang(self, **hooks: object) -> None:
         time.sleep(60)
+
+    def eat(self, stage: str, *, on_progress: OnProgress, cancelled: Callable[[], bool]) -> int:
+        """Takes 200 MB, slowly."""
+        on_progress(Progress(stage))
+        taken = []
+        for _ in range(25):
+            taken.append(b"x" * (8 << 20))
+            time.sleep(0.02)
+        return len(taken)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from dossr_video.errors import SourceError
-from dossr_video.jobs import child
+from dossr_video.jobs import child, memory
 from dossr_video.jobs.child import Child, CrashError
 from dossr_video.jobs.progress import Progress
 
@@ -49,3 +49,22 @@ def test_no_sign_of_life_ends_it(other: Child, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(child, "LOOKING", 0.3)
     with pytest.raises(CrashError, match="no sign of life"):
         other.call("hang")
+
+
+@pytest.mark.skipif(memory.held_by(os.getpid()) is None, reason="the system does not tell the memory of a process")
+def test_a_file_that_takes_most_of_the_memory_ends_it(other: Child, monkeypatch: pytest.MonkeyPatch) -> None:
+    _, pid = other.call("add", 5)
+    monkeypatch.setattr(child, "available", lambda: 100 << 20)
+    monkeypatch.setattr(child, "POLL", 0.01)
+    with pytest.raises(CrashError, match=r"it took \d+\.\d MB of memory \(analysing\), most of what was free"):
+        other.call("eat", "analysing")
+    result, after = other.call("add", 5)
+    assert (result, after != pid) == (12, True)
+    assert other.call("eat", "upscaling") == 25  # pictures and networks are not the file's
+
+
+def test_memory_is_told_where_the_system_does() -> None:
+    held, free = memory.held_by(os.getpid()), memory.available()
+    assert held is None or 1 << 20 < held < 1 << 40
+    assert free is None or free >= 0
+    assert memory.held_by(2**22 + 1) is None
