@@ -10,12 +10,14 @@ from importlib import import_module
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
+from dossr_video import errors
 from dossr_video.errors import DossrError
 from dossr_video.settings import Settings
 
 if TYPE_CHECKING:
     from dossr_video.api import Progress, load_model, upscale, upscale_frames, upscale_stream
     from dossr_video.diffusers import DossrPipeline
+    from dossr_video.jobs.report import Report
     from dossr_video.models.dossr.scheduler import DossrScheduler
 
 __all__ = [
@@ -23,18 +25,22 @@ __all__ = [
     "DossrPipeline",
     "DossrScheduler",
     "Progress",
+    "Report",
     "Settings",
+    "errors",
     "load_model",
     "upscale",
     "upscale_frames",
     "upscale_stream",
 ]
 
+HOMES = {"DossrPipeline": "diffusers", "DossrScheduler": "models.dossr.scheduler", "Report": "jobs.report"}
+
 
 def __getattr__(name: str) -> Any:
     # The rest imports torch or diffusers, which take seconds: `dossr-video --help` need not wait for them.
     if name in __all__:
-        module = {"DossrPipeline": "diffusers", "DossrScheduler": "models.dossr.scheduler"}.get(name, "api")
+        module = HOMES.get(name, "api")
         return getattr(import_module(f"dossr_video.{module}"), name)
     if name == "__version__":
         return version("dossr-video")

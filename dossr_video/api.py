@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import nullcontext
 from itertools import chain, count, islice
-from os import PathLike, fspath
+from os import PathLike, fsdecode
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from dossr_video.arrays import FrameKind, Layout, as_frames, first_kind, together
-from dossr_video.errors import FramesError
+from dossr_video.errors import FramesError, SettingsError
 from dossr_video.frames import Chunk
 from dossr_video.jobs.execute.executor import Executor
 from dossr_video.jobs.execute.local import LocalExecutor
@@ -27,6 +28,7 @@ from dossr_video.models.registry import load_model
 from dossr_video.pipeline.chunks import Read
 from dossr_video.pipeline.memory import MemoryBudget
 from dossr_video.pipeline.segment import chunk_length, upscaled, with_motion
+from dossr_video.progress_bar import progress_display
 from dossr_video.restoration.detail import measure_detail
 from dossr_video.restoration.grain_profile import measure_grain
 from dossr_video.restoration.spec import resolve_restoration
@@ -45,8 +47,9 @@ def upscale(
     target: str | PathLike[str],
     settings: Settings | Mapping[str, Any] | None = None,
     *,
-    model: PictureModel | None = None,
+    model: PictureModel | str | None = None,
     executor: Executor | None = None,
+    progress: bool = False,
     on_progress: OnProgress = no_progress,
     cancelled: Callable[[], bool] = lambda: False,
     force: bool = False,
@@ -60,8 +63,10 @@ def upscale(
         target: A path or URL; its extension says which container is written. It gets its name when everything is
             complete, never before.
         settings: Options as Settings or as a mapping; None: their defaults.
-        model: A model from `load_model`, to load it once for several files; None: the one that the settings name.
+        model: The option `model`, or a model from `load_model`, to load it once for several files; None: the one that
+            the settings name.
         executor: Where the segments are computed; None: this machine.
+        progress: Whether a bar is shown, in a terminal or a notebook (with ipywidgets), or lines elsewhere.
         on_progress: Called with a Progress event for every few frames.
         cancelled: Asked now and then; once it returns True, Interrupted is raised after the running segments.
         force: Whether a target that exists is overwritten.
@@ -74,27 +79,33 @@ def upscale(
     Raises:
         errors.DossrError: With what came and the rule as `message`, and the remedy as `hint`.
     """
-    wanted = _settings(settings, options)
-    if model is not None:
-        wanted = wanted.model_copy(update={"model": model.name})
-        executor = executor or LocalExecutor(worker_spec(wanted), model=model)
-    return run_job(
-        fspath(source),
-        fspath(target),
-        wanted,
-        force=force,
-        restart=restart,
-        on_progress=on_progress,
-        cancelled=cancelled,
-        executor=executor,
-    )
+    source, target = _path(source), _path(target)
+    wanted, loaded = _settings(settings, options, model)
+    if loaded is not None:
+        executor = executor or LocalExecutor(worker_spec(wanted), model=loaded)
+    with progress_display(quiet=False) if progress else nullcontext(no_progress) as show:
+
+        def tell(event: Progress) -> None:
+            show(event)
+            on_progress(event)
+
+        return run_job(
+            source,
+            target,
+            wanted,
+            force=force,
+            restart=restart,
+            on_progress=tell,
+            cancelled=cancelled,
+            executor=executor,
+        )
 
 
 def upscale_frames(
     frames: Any,
     *,
     layout: Layout | None = None,
-    model: PictureModel | None = None,
+    model: PictureModel | str | None = None,
     flow: FlowEstimator | None = None,
     settings: Settings | Mapping[str, Any] | None = None,
     **options: Any,
@@ -106,7 +117,8 @@ def upscale_frames(
             ones. A frame is RGB, RGBA or grey; a numpy array or torch tensor of uint8, uint16 or floats in [0, 1]; or a
             PIL picture.
         layout: "HWC" or "CHW" for shapes that may be read both ways; None: found from the shape.
-        model: From `load_model`; None: the one that the settings name, which is then loaded at every call.
+        model: From `load_model`, or the option `model`; None: the one that the settings name. One that is only named is
+            loaded at every call.
         flow: Optical flow of your own, called with two batches of frames (N, 3, H, W); None: the one that the settings
             name.
         settings: Options as Settings or as a mapping; None: their defaults. Those of files have no effect.
@@ -134,7 +146,7 @@ def upscale_stream(
     frames: Iterable[Any],
     *,
     layout: Layout | None = None,
-    model: PictureModel | None = None,
+    model: PictureModel | str | None = None,
     flow: FlowEstimator | None = None,
     settings: Settings | Mapping[str, Any] | None = None,
     **options: Any,
@@ -148,8 +160,8 @@ def upscale_stream(
     Returns:
         An iterator of the enlarged frames, each of the kind that came.
     """
-    wanted = _settings(settings, options)
-    loaded = model or load_model(
+    wanted, given = _settings(settings, options, model)
+    loaded = given or load_model(
         wanted.model,
         device=wanted.device,
         dtype=wanted.dtype,
@@ -160,6 +172,10 @@ def upscale_stream(
     )
     defaults = loaded.defaults if isinstance(loaded, DomainShiftModel) else None
     sampling = resolve_sampling(wanted, defaults, model=loaded.name)  # what does not fit is refused at once
+    if not isinstance(frames, Iterable):
+        raise FramesError(
+            f"frames of type {type(frames).__name__} must be an iterable", hint="give a list or generator"
+        )
     kind, all_frames = first_kind(iter(frames), layout)
     if kind is None:
         return iter(())
@@ -215,9 +231,22 @@ def _chunks(pictures: Iterator[Picture], indices: Iterator[int], length: int) ->
         yield chunk, ((),) * len(batch), torch.stack(alphas) if alphas else None, None
 
 
-def _settings(settings: Settings | Mapping[str, Any] | None, options: Mapping[str, Any]) -> Settings:
-    given = settings.model_dump(exclude_unset=True) if isinstance(settings, Settings) else dict(settings or {})
-    return Settings.of({**given, **options})
+def _settings(
+    settings: Settings | Mapping[str, Any] | None, options: Mapping[str, Any], model: PictureModel | str | None
+) -> tuple[Settings, PictureModel | None]:
+    """What is asked for, and the model where it is loaded already. Raises SettingsError."""
+    given = settings.model_dump(exclude_unset=True) if isinstance(settings, Settings) else settings or {}
+    if model is not None:
+        options = {**options, "model": model if isinstance(model, str) else getattr(model, "name", model)}
+    wanted = Settings.of({**Settings.of(given).model_dump(exclude_unset=True), **options})
+    return wanted, None if model is None or isinstance(model, str) else model
+
+
+def _path(name: str | PathLike[str]) -> str:
+    try:
+        return fsdecode(name)
+    except TypeError as error:
+        raise SettingsError(f"{name!r} is no path and no URL", hint="give a string or a Path") from error
 
 
 def target_size(width: int, height: int, settings: Settings) -> tuple[int, int]:

@@ -116,6 +116,10 @@ def kind_of(frame: Any, layout: Layout | None = None) -> FrameKind:
             f"a frame of type {type(frame).__name__} must be a numpy array, a torch tensor or a PIL picture",
             hint="np.asarray(frame) makes an array of most things",
         )
+    if 0 in frame.shape:
+        raise FramesError(f"a frame of shape {tuple(frame.shape)} holds no pixels", hint="check the slicing")
+    if isinstance(frame, Tensor) and (frame.is_meta or frame.layout != torch.strided):
+        raise FramesError("a tensor that is sparse or on the meta device is no frame", hint="call .to_dense() first")
     dtype = frame.dtype.name if isinstance(frame, np.ndarray) else str(frame.dtype).removeprefix("torch.")
     if dtype not in (*_LEVELS, *_FLOATS):
         raise FramesError(f"a frame of {dtype} must be uint8, uint16 or floats in [0, 1]", hint="convert it first")

@@ -1,7 +1,8 @@
 """Everything that can go wrong, as one tree.
 
 DossrError                what came, the rule, the remedy; exit code 1
-├── SettingsError         an option or a combination of options is wrong; exit code 2
+├── SettingsError         an option, an argument or a combination of them is wrong; exit code 2
+│   └── SamplerError      an argument of the diffusers scheduler; also a ValueError
 ├── SourceError           the input cannot be read, or is not what it must be
 ├── TargetError           the output cannot be written, or must not be
 ├── FramesError           frames in memory of a type or shape that is none; also a ValueError
@@ -38,6 +39,10 @@ def _rebuild(kind: type[DossrError], message: str, hint: str) -> DossrError:
 
 class SettingsError(DossrError):
     exit_code = 2
+
+
+class SamplerError(SettingsError, ValueError):
+    pass
 
 
 class SourceError(DossrError):

@@ -14,7 +14,16 @@ from collections.abc import Mapping
 from fractions import Fraction
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ModelWrapValidatorHandler,
+    ValidationError,
+    model_validator,
+)
 
 from dossr_video.errors import SettingsError
 
@@ -276,17 +285,26 @@ NOT_IN_RESULT = frozenset({"chunk", "device", "threads", "max_pixels", "proof"})
 class Settings(ModelSettings, TimeSettings, RestorationSettings, MachineSettings, SourceSettings, TargetSettings):
     """What decides how a result looks, and so what a resumed run must share with the run before.
 
-    Raises SettingsError through `Settings.of`; pydantic.ValidationError through the plain constructor.
+    Raises SettingsError, which names the first option that does not fit.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     @classmethod
     def of(cls, options: Mapping[str, Any]) -> Settings:
-        """Settings from plain values; SettingsError names the first option that does not fit."""
-        named = {str(option): value for option, value in options.items()}  # YAML takes `1: 2` for a number
+        """Settings from plain values. Raises SettingsError."""
+        if not isinstance(options, Mapping):
+            raise SettingsError(
+                f"settings of type {type(options).__name__} must be Settings, or a mapping of options by their names",
+                hint='for example {"crf": 18}',
+            )
+        return cls(**{str(option): value for option, value in options.items()})  # YAML takes `1: 2` for a number
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _plain_error(cls, options: Any, handler: ModelWrapValidatorHandler[Settings]) -> Settings:
         try:
-            return cls(**named)
+            return handler(options)
         except ValidationError as error:
             first = error.errors()[0]
             if not first["loc"]:  # of several options together

@@ -105,6 +105,35 @@ def test_what_does_not_fit_is_refused_before_a_frame_is_asked_for(bicubic: Pictu
         dossr_video.upscale_stream(never(), model=bicubic, steps=3)
 
 
+FRAME = np.zeros((8, 12, 3), np.uint8)
+WRONG: dict[str, Any] = {
+    "a source that is no path": lambda: dossr_video.upscale(None, "o.mp4"),  # type: ignore[arg-type]
+    "settings that are a list": lambda: dossr_video.upscale("i.mp4", "o.mp4", ["crf"]),  # type: ignore[arg-type]
+    "a setting without a name": lambda: dossr_video.upscale("i.mp4", "o.mp4", {3: 4}),  # type: ignore[dict-item]
+    "a value out of range": lambda: dossr_video.Settings(crf=-1),
+    "a model that is a number": lambda: dossr_video.load_model(5),  # type: ignore[arg-type]
+    "a model that is not there": lambda: dossr_video.upscale_frames(FRAME, model="nope"),
+    "frames that are a number": lambda: dossr_video.upscale_stream(3, model="bicubic"),  # type: ignore[arg-type]
+    "a frame without pixels": lambda: dossr_video.upscale_frames(FRAME[:0], model="bicubic"),
+    "a meta tensor": lambda: dossr_video.upscale_frames(torch.zeros(3, 8, 12, device="meta"), model="bicubic"),
+    "a sparse tensor": lambda: dossr_video.upscale_frames(torch.zeros(3, 8, 12).to_sparse(), model="bicubic"),
+    "a scheduler without calls": lambda: dossr_video.DossrScheduler().set_timesteps(0),
+}
+
+
+@pytest.mark.parametrize("wrong", WRONG)
+def test_every_wrong_argument_is_an_error_with_a_hint(wrong: str) -> None:
+    with pytest.raises(dossr_video.DossrError) as refused:
+        WRONG[wrong]()
+    assert refused.value.message
+    assert refused.value.hint
+
+
+def test_a_model_may_be_named(bicubic: PictureModel) -> None:
+    named = dossr_video.upscale_frames(FRAME, model="bicubic", scale=2)
+    assert np.array_equal(named, dossr_video.upscale_frames(FRAME, model=bicubic, scale=2))
+
+
 def test_frames_of_several_sizes_are_refused(moving: Tensor, bicubic: PictureModel) -> None:
     with pytest.raises(FramesError, match="a frame of 40x30 follows one of 40x32"):
         dossr_video.upscale_frames([moving[0], moving[0, :, :30]], model=bicubic)
@@ -115,6 +144,17 @@ def test_a_loaded_model_serves_files(sample: Path, tmp_path: Path, bicubic: Pict
     assert report.frames == 5
     expected = dossr_video.upscale(sample, tmp_path / "named.mkv", {"model": "bicubic", "duration": 0.2}, scale=2)
     assert expected.target.size == report.target.size
+
+
+def test_progress_is_shown_where_it_is_asked_for(
+    sample: Path, tmp_path: Path, bicubic: PictureModel, capsys: pytest.CaptureFixture[str]
+) -> None:
+    seen: list[dossr_video.Progress] = []
+    for name, shown in (("a.mp4", True), ("b.mp4", False)):
+        options: dict[str, Any] = {"model": bicubic, "duration": 0.2, "progress": shown, "on_progress": seen.append}
+        dossr_video.upscale(sample, tmp_path / name, **options)
+        assert ("5/5 frames" in capsys.readouterr().err) == shown
+        assert (seen[-1].stage, seen[-1].done) == ("verifying", 5)
 
 
 def test_everything_is_found_by_tab() -> None:

@@ -59,13 +59,15 @@ ALLOWED = {
     "quality": {"segments", "temporal", "video.write"},
     "training": {"color", "diffusion", "models", "models.compact", "models.dossr", "models.large", "temporal"}
     | {"quality", "video.write"},
-    "api": {"arrays", "jobs.execute", "jobs", "models", "pipeline", "restoration", "temporal", "runspec"},
+    "progress_bar": {"jobs"},
+    "api": {"arrays", "jobs.execute", "jobs", "models", "pipeline", "progress_bar", "restoration", "temporal"}
+    | {"runspec"},
     "cli": {"heap", "jobs", "jobs.execute", "library", "models", "models.dossr", "presets", "preview", "report", "ui"}
-    | {"doctor", "pipe", "runspec", "temporal", "video", "video.inspect", "video.read"},
+    | {"doctor", "pipe", "progress_bar", "runspec", "temporal", "video", "video.inspect", "video.read"},
     "ui": {"jobs", "library", "presets", "video", "video.write"},
     "preview": {"api", "jobs", "jobs.execute", "models", "report", "temporal", "video", "video.inspect", "video.read"},
     "diffusers": {"api", "models", "models.dossr"},
-    "__init__": {"api", "diffusers", "models.dossr"},
+    "__init__": {"api", "diffusers", "jobs", "models.dossr"},
     "__main__": {"cli"},
     "pipe": {"api", "video"},
     "doctor": {"api", "jobs", "video.read", "video.write"},
@@ -80,7 +82,7 @@ HOMES = {
     "decord": {"video.read"},
     "ray": {"jobs.execute"},
     "click": {"cli"},
-    "rich": {"cli"},
+    "rich": {"cli", "progress_bar"},
     "jinja2": {"report", "ui"},
     "starlette": {"ui"},
     "uvicorn": {"ui"},

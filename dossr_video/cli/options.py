@@ -100,7 +100,7 @@ class DefaultCommand(click.Group):
             raise click.UsageError(f"there is no command {word!r}; did you mean {near[0]!r}?", ctx)
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
-        return [*super().shell_complete(ctx, incomplete), CompletionItem(incomplete, type="file")]
+        return _or_file(super().shell_complete(ctx, incomplete), incomplete)
 
 
 class GroupedCommand(click.Command):
@@ -161,14 +161,17 @@ class SettingOption(click.Option):
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
         items = super().shell_complete(ctx, incomplete)
         if self.setting == "model":
-            names = [CompletionItem(name) for name in MODELS if name.startswith(incomplete)]
-            return [*names, CompletionItem(incomplete, type="file")]
+            return _or_file([CompletionItem(name) for name in MODELS if name.startswith(incomplete)], incomplete)
         return items
 
 
 def _complete_preset(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    names = [CompletionItem(name) for name in preset_names() if name.startswith(incomplete)]
-    return [*names, CompletionItem(incomplete, type="file")]
+    return _or_file([CompletionItem(name) for name in preset_names() if name.startswith(incomplete)], incomplete)
+
+
+def _or_file(names: list[CompletionItem], incomplete: str) -> list[CompletionItem]:
+    """Names, or else a file. The file comes first: in bash it takes away what stands before it."""
+    return [CompletionItem(incomplete, type="file"), *names]
 
 
 def complete_files(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:

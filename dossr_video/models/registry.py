@@ -41,6 +41,8 @@ def load_model(
     Prompts and guidance are for DoSSR alone. Raises ModelError for weights that cannot be read, SettingsError for a
     device that is not there or a prompt for a model without text.
     """
+    if not isinstance(name, (str, Path)):
+        raise SettingsError(f"model {name!r} is no name and no path", hint="for example compact")
     place = resolve_device(device)
     if name == "auto":
         name = auto_model(place)
@@ -50,7 +52,7 @@ def load_model(
         path = Path(name)
         if not path.exists():
             raise ModelError(
-                f"there is no model {name!r}: neither a file nor one of {', '.join(BUILT_IN)}",
+                f"there is no model {str(name)!r}: neither a file nor one of {', '.join(BUILT_IN)}",
                 hint="use --model compact, or give the path of a DoSSR checkpoint (from the release page of the "
                 "authors' GitHub project DoSSR, arXiv 2409.17778) or of another super-resolution network",
             )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -328,6 +329,23 @@ def test_tab_completes_commands_options_and_values(line: str, expected: set[str]
     assert complete is not None
     found = complete(app, {}, "dossr-video", "_DOSSR_VIDEO_COMPLETE").get_completions(words[1:-1], words[-1])
     assert {item.value for item in found if item.type == "plain"} == expected
+
+
+@pytest.mark.skipif(shutil.which("bash") is None, reason="needs bash")
+@pytest.mark.parametrize(("words", "expected"), [("pr", "presets preview probe"), ("i.mp4 o.mp4 --preset vh", "vhs")])
+def test_bash_completes_what_may_also_be_a_file(tmp_path: Path, words: str, expected: str) -> None:
+    command = tmp_path / "dossr-video"
+    command.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m dossr_video "$@"\n')
+    command.chmod(0o755)
+    lines = (
+        CliRunner().invoke(app, ["completion", "bash"]).output,
+        f"COMP_WORDS=(dossr-video {words}) COMP_CWORD={len(words.split())}",
+        f'_dossr_video_completion "{command}"',
+        'echo "${COMPREPLY[@]}"',
+    )
+    root = Path(__file__).parents[2]
+    run = subprocess.run(["bash", "-c", "\n".join(lines)], capture_output=True, text=True, cwd=root)
+    assert run.stdout.strip() == expected, run.stderr
 
 
 def test_the_names_of_the_models_are_those_of_the_registry() -> None:

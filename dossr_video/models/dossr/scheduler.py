@@ -14,8 +14,11 @@ from diffusers.schedulers.scheduling_utils import SchedulerMixin
 from diffusers.utils import BaseOutput
 from torch import Tensor
 
-from dossr_video.diffusion.schedule import TRAINING_STEPS, Point, make_point, make_schedule
+from dossr_video.diffusion.schedule import SHIFT_STEPS, TRAINING_STEPS, Point, make_point, make_schedule
 from dossr_video.diffusion.solver import Estimate, Order, diffuse, step
+from dossr_video.errors import SamplerError
+
+MOST_CALLS = SHIFT_STEPS - 1  # there are no more entries
 
 
 @dataclass
@@ -60,13 +63,17 @@ class DossrScheduler(SchedulerMixin, ConfigMixin):
         num_train_timesteps: int = TRAINING_STEPS,
     ) -> None:
         if num_train_timesteps != TRAINING_STEPS:
-            raise ValueError(f"num_train_timesteps {num_train_timesteps} must be {TRAINING_STEPS}")
+            raise SamplerError(
+                f"num_train_timesteps {num_train_timesteps} must be {TRAINING_STEPS}", hint="leave it away"
+            )
         if order not in (1, 2, 3):
-            raise ValueError(f"order {order} must be 1, 2 or 3")
+            raise SamplerError(f"order {order} must be 1, 2 or 3", hint="3 is the published one")
         if prediction_type not in ("epsilon", "sample"):
-            raise ValueError(f"prediction_type {prediction_type!r} must be 'epsilon' or 'sample'")
+            raise SamplerError(
+                f"prediction_type {prediction_type!r} must be 'epsilon' or 'sample'", hint="DoSSR predicts epsilon"
+            )
         if final not in ("landing", "x0"):
-            raise ValueError(f"final {final!r} must be 'landing' or 'x0'")
+            raise SamplerError(f"final {final!r} must be 'landing' or 'x0'", hint="'landing' is the published one")
         self.set_timesteps(5)
 
     def set_timesteps(self, num_inference_steps: int, device: str | torch.device | None = None) -> None:
@@ -77,8 +84,10 @@ class DossrScheduler(SchedulerMixin, ConfigMixin):
             device: Where `timesteps` lies; None: the CPU.
 
         Raises:
-            ValueError: The number is out of range.
+            SamplerError: The number is out of range. It is also a ValueError.
         """
+        if not 1 <= num_inference_steps <= MOST_CALLS:
+            raise SamplerError(f"{num_inference_steps} network calls must be 1 to {MOST_CALLS}", hint="5 are usual")
         self.num_inference_steps = num_inference_steps
         self._points = tuple(reversed(make_schedule(num_inference_steps)))
         self.timesteps = torch.tensor([point.t for point in self._points[:-1]], device=device)
@@ -119,7 +128,7 @@ class DossrScheduler(SchedulerMixin, ConfigMixin):
             return_dict: Return a DossrSchedulerOutput; False: a tuple of its two fields.
 
         Raises:
-            ValueError: `timestep` is not one of `timesteps`.
+            SamplerError: `timestep` is not one of `timesteps`. It is also a ValueError.
         """
         index = self._index(int(timestep))
         if index == 0:
@@ -152,7 +161,7 @@ class DossrScheduler(SchedulerMixin, ConfigMixin):
     def _index(self, timestep: int) -> int:
         entries = [point.t for point in self._points[:-1]]
         if timestep not in entries:
-            raise ValueError(f"timestep {timestep} must be one of {entries}; call set_timesteps first")
+            raise SamplerError(f"timestep {timestep} must be one of {entries}", hint="call set_timesteps first")
         return entries.index(timestep)
 
     def _clean(self, model_output: Tensor, sample: Tensor, point: Point) -> Tensor:

@@ -1,0 +1,197 @@
+"""How far a run is, for a person: bars in a terminal or a notebook, lines elsewhere, JSON for programs."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.util import find_spec
+from typing import Literal
+
+from rich.console import Console
+from rich.progress import BarColumn, ProgressColumn, TaskProgressColumn, TextColumn, TimeElapsedColumn
+from rich.progress import Progress as Bars
+from rich.table import Column
+from rich.text import Text
+
+from dossr_video.jobs.progress import OnProgress, Progress
+from dossr_video.names import shown
+
+_SCREEN = Console(stderr=True)  # one for all lines and bars: rich then prints lines above the bar
+LINE_INTERVAL = 10.0  # seconds between two lines where there is no terminal
+
+
+@contextmanager
+def progress_display(*, quiet: bool, kind: Literal["auto", "json"] = "auto") -> Iterator[OnProgress]:
+    """Shows events: a bar in a terminal or a notebook, a line now and then elsewhere; `quiet`: their warnings alone.
+
+    `json`: a line of JSON on stdout for each event, in place of that.
+    """
+    if kind == "json":
+        yield _json()
+    elif quiet:
+        yield _warn
+    elif sys.stderr.isatty() or _in_notebook():
+        yield from _bar()
+    else:
+        yield _lines()
+
+
+def _in_notebook() -> bool:
+    """Whether rich can draw there: it needs ipywidgets."""
+    return _SCREEN.is_jupyter and find_spec("ipywidgets") is not None
+
+
+def _warn(event: Progress) -> None:
+    name = f"{event.item.name}: " if event.item else ""
+    for warning in event.warnings:
+        warn(f"{name}{warning}")
+
+
+def _tell(event: Progress) -> None:
+    """Its notes and warnings, above the bar."""
+    for note in event.notes:
+        say(note)
+    _warn(event)
+
+
+def _label(event: Progress) -> str:
+    """`upscaling`, or of one of several files `3/12 tape.mp4: upscaling`."""
+    if event.item is None:
+        return event.stage
+    number = f"{event.item.number}/{event.item.count} " if event.item.count else ""
+    return shown(f"{number}{event.item.name}: {event.stage}")
+
+
+def _rate(per_second: float, unit: str) -> str:
+    return f"{per_second:.2f} {'fps' if unit == 'frames' else f'{unit}/s'}"
+
+
+class _Clock:
+    """The rate of the stage that runs: what an earlier run had finished says nothing of this one's speed."""
+
+    def __init__(self) -> None:
+        self.label = ""
+        self._began, self._first = time.monotonic(), 0
+
+    def __call__(self, event: Progress) -> tuple[float | None, float | None]:
+        """Units a second and seconds left; None where they are not known yet."""
+        now = time.monotonic()
+        if (label := _label(event)) != self.label:
+            self.label, self._began, self._first = label, now, event.done
+        if event.done <= self._first:
+            return None, None
+        rate = (event.done - self._first) / max(now - self._began, 1e-6)
+        return rate, None if event.total is None else (event.total - event.done) / rate
+
+
+def _json() -> OnProgress:
+    clock = _Clock()
+
+    def show(event: Progress) -> None:
+        rate, left = clock(event)
+        line = {
+            "stage": event.stage,
+            "done": event.done,
+            "total": event.total,
+            "unit": event.unit,
+            "fps": None if rate is None else round(rate, 3),
+            "eta": None if left is None else round(left, 1),
+            "file": None if event.item is None else event.item.name,
+            "warnings": event.warnings,
+            "notes": event.notes,
+        }
+        print(json.dumps(line), flush=True)
+
+    return show
+
+
+def _bar() -> Iterator[OnProgress]:
+    """One bar at a time: every stage has its own, so that its rate is that of nothing else."""
+    console = _SCREEN
+    label = TextColumn(
+        "{task.description}",
+        markup=False,  # a file may be named `[restored].mp4`
+        table_column=Column(no_wrap=True, overflow="ellipsis", ratio=1, min_width=9),
+    )
+    left = TextColumn("{task.fields[left]}", table_column=Column(no_wrap=True))
+    rate = TextColumn("{task.fields[rate]}", table_column=Column(no_wrap=True))
+    done = TextColumn("{task.fields[done]}", table_column=Column(no_wrap=True))
+    # What fits: the stage and the time left matter most.
+    columns: list[ProgressColumn] = [label, TaskProgressColumn(), left]
+    if console.width >= 60:
+        columns = [label, TaskProgressColumn(), rate, left]
+    if console.width >= 90:
+        columns = [label, BarColumn(20), TaskProgressColumn(), done, rate, TimeElapsedColumn(), left]
+    with Bars(*columns, console=console, expand=True) as bars:
+        clock = _Clock()
+        task = bars.add_task("starting", total=None, done="0/? frames", rate="", left="")
+
+        def show(event: Progress) -> None:
+            nonlocal task
+            _tell(event)
+            new = _label(event) != clock.label
+            speed, seconds = clock(event)
+            if new:
+                bars.remove_task(task)
+                task = bars.add_task(clock.label, total=event.total, done="", rate="", left="")
+            bars.update(
+                task,
+                completed=event.done,
+                total=event.total,
+                done=f"{event.done}/{'?' if event.total is None else event.total} {event.unit}",
+                rate="" if speed is None else _rate(speed, event.unit),
+                left="" if seconds is None else f"ETA {duration_text(seconds)}",
+            )
+
+        yield show
+
+
+def _lines() -> OnProgress:
+    clock, last = _Clock(), 0.0
+
+    def show(event: Progress) -> None:
+        nonlocal last
+        _tell(event)
+        new = _label(event) != clock.label
+        rate, left = clock(event)
+        now = time.monotonic()
+        if not new and now - last < LINE_INTERVAL and event.done != event.total:
+            return
+        last = now
+        rest = "" if rate is None or left is None else f", {_rate(rate, event.unit)}, {duration_text(left)} left"
+        count = f": {event.done}/{'?' if event.total is None else event.total} {event.unit}"
+        say(f"{clock.label}{count if event.done or event.total else ''}{rest}")
+
+    return show
+
+
+def duration_text(seconds: float) -> str:
+    """h:mm:ss"""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}"
+
+
+def say(line: str) -> None:
+    """One line for a person, whatever is in the names that it holds."""
+    print_line(line, "")
+
+
+def warn(line: str) -> None:
+    """A line about what went wrong without ending the run."""
+    print_line(f"warning: {line}", "yellow")
+
+
+def print_line(line: str, color: str) -> None:
+    """A line in a colour of rich's; plain where there is no terminal, or NO_COLOR is set."""
+    text = shown(line)
+    LOG.info(text)
+    _SCREEN.print(Text(text, style=color), soft_wrap=True, highlight=False)
+
+
+LOG = logging.getLogger("dossr_video")
+LOG.addHandler(logging.NullHandler())
