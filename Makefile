@@ -20,7 +20,7 @@ endif
 
 SOURCES := $(shell find dossr_video configs -type f -not -name '*.pyc') pyproject.toml
 
-.PHONY: demo test lint audit dist lock clean
+.PHONY: demo test lint docs audit dist lock clean
 
 demo: .venv/installed
 	@mkdir -p "$(dir $(OUT))"
@@ -55,8 +55,12 @@ lock: .venv/torch
 		--override .venv/without-torch --constraint .venv/fits-torch --custom-compile-command "make lock" \
 		--output-file requirements.lock pyproject.toml
 
+# The guide as pages in site/; a link that leads nowhere fails.
+docs: .venv/installed-docs
+	NO_MKDOCS_2_WARNING=1 .venv/bin/mkdocs build --strict --quiet
+
 clean:
-	rm -rf .venv demo dist
+	rm -rf .venv demo dist site
 
 # Holds the version of torch that is installed, so that nothing installed later (torchvision) brings another.
 .venv/torch:
@@ -70,4 +74,8 @@ clean:
 
 .venv/installed-test: .venv/installed
 	$(INSTALL) ".[test]"
+	touch $@
+
+.venv/installed-docs: .venv/installed
+	$(PIP) -c .venv/torch ".[docs]"
 	touch $@
