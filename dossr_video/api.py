@@ -30,6 +30,7 @@ from dossr_video.pipeline.memory import MemoryBudget
 from dossr_video.pipeline.segment import chunk_length, upscaled, with_motion
 from dossr_video.progress_bar import progress_display
 from dossr_video.restoration.detail import measure_detail
+from dossr_video.restoration.dirt import RUN, measure_dust
 from dossr_video.restoration.grain_profile import measure_grain
 from dossr_video.restoration.spec import resolve_restoration
 from dossr_video.runspec import SamplingSpec
@@ -153,9 +154,9 @@ def upscale_stream(
 ) -> Iterator[Any]:
     """`upscale_frames` for frames that stream by: the same results, bit for bit, in bounded memory.
 
-    A chunk of frames and three more are read ahead; `native="auto"` and `grain` measure the first
-    frame alone. Arguments and
-    errors are those of `upscale_frames`; `frames` are single ones.
+    A chunk of frames and three more are read ahead, at the beginning seven for `dust="auto"`, which measures those;
+    `native="auto"` and `grain` measure the first frame alone, as in `upscale_frames`. Arguments and errors are those of
+    `upscale_frames`; `frames` are single ones.
 
     Returns:
         An iterator of the enlarged frames, each of the kind that came.
@@ -192,17 +193,21 @@ def _streamed(
     sampling: SamplingSpec | None,
 ) -> Iterator[Any]:
     pictures = _read(kind, frames)
-    first = next(pictures)
+    ahead = list(islice(pictures, RUN if settings.dust == "auto" else 1))
+    first = ahead[0]
     height, width = first[0].shape[-2:]
     size = target_size(width, height, settings)
     temporal = resolve_temporal(settings, seed=settings.seed)
     restoration = resolve_restoration(
-        settings, detail=measure_detail([first[0]]), grain=measure_grain([first[0]])
+        settings,
+        detail=measure_detail([first[0]]),
+        grain=measure_grain([first[0]]),
+        dust=measure_dust([[_codes(picture) for picture, _ in ahead]]) if settings.dust == "auto" else None,
     )  # the others are not here yet
     length = settings.chunk or chunk_length(width, height, scale=model.scale, device=model.device.type)
     budget = MemoryBudget(model, flow, frames=length, tile=settings.tile)
     indices = count()
-    for shot, inside in enumerate(split_shots(chain([first], pictures), _small_luma)):
+    for shot, inside in enumerate(split_shots(chain(ahead, pictures), _small_luma)):
         work = with_motion(_chunks(inside, indices, length), budget, _ignore, temporal, restoration)
         for result in upscaled(work, budget, _ignore, sampling, temporal, restoration, size, shot=shot):
             for i, picture in enumerate(result.pictures):
@@ -259,6 +264,11 @@ def target_size(width: int, height: int, settings: Settings) -> tuple[int, int]:
         new_height = settings.height or round(height * new_width / width / 2) * 2
         return new_height, new_width
     return height * settings.scale, width * settings.scale
+
+
+def _codes(picture: Tensor) -> NDArray[np.uint8]:
+    """Luma (H, W) in codes of 255."""
+    return luma(picture[None])[0, 0].mul(255).round().byte().numpy()
 
 
 def _small_luma(picture: Picture) -> NDArray[np.uint8]:

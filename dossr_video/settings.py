@@ -95,6 +95,16 @@ SIZES = {"720p": (1280, 720), "1080p": (1920, 1080), "1440p": (2560, 1440), "4k"
 """Width and height of the frames that `size` names."""
 
 
+def _dust_amount(value: str) -> str:
+    try:
+        amount = 0.0 if value in ("auto", "off") else float(value)
+    except ValueError:
+        amount = -1.0
+    if not 0 <= amount <= 1:
+        raise ValueError("must be auto, off or a number from 0 to 1")
+    return value
+
+
 def _grain_amount(value: str) -> str:
     try:
         amount = 0.0 if value in ("keep", "remove") else float(value)
@@ -151,8 +161,10 @@ class TimeSettings(BaseModel):
 class RestorationSettings(BaseModel):
     """Restoration"""
 
-    dust: float = Field(
-        0.0, ge=0.0, le=1.0, description="sensitivity to dust and specks of a single frame; 0: off, 0.5: a good start"
+    dust: Annotated[str, BeforeValidator(str), AfterValidator(_dust_amount)] = Field(
+        "auto",
+        description="mend dust of single frames and scratches that stand over many: auto measures how dirty a file is "
+        "and mends it where that is worth it, a number is the sensitivity; 0.5: a good start",
     )
     native: Annotated[str, BeforeValidator(str), AfterValidator(_native_ratio)] = Field(
         "auto",

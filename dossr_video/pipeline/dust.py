@@ -5,13 +5,15 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
-from itertools import chain
+from itertools import chain, pairwise
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from dossr_video.pipeline.chunks import Read
 from dossr_video.restoration.dust import DustState, Mended, mend, specks_in
+from dossr_video.restoration.specks import Flow, Picture
 from dossr_video.segments import CELLS, Dirt
 from dossr_video.temporal.flow import FlowEstimator
 
@@ -28,21 +30,33 @@ def without_dust(
 
     `note` gets what was mended in every frame that is written. Frames from index `stop` on are looked at alone.
     """
+
+    def find(frame: Picture, other: Picture) -> Flow:
+        return flow(_tensor(frame)[None], _tensor(other)[None])[0].cpu().numpy()
+
     state = DustState()
     held: Read | None = None
     for item in chain(chunks, [None]):
         if held is not None and held[0].indices[0] < stop:
             chunk, display_times, alpha, uncropped = held
             clean = []
-            for i, frame in enumerate(chunk.frames):
-                later = chunk.frames if i + 1 < len(chunk) else None if item is None else item[0].frames
-                after = None if later is None else later[(i + 1) % len(chunk)]
-                mended, state = mend(frame, after, state, flow, sensitivity=sensitivity)
-                clean.append(mended.picture)
+            frames = [*map(_picture, chunk.frames), None if item is None else _picture(item[0].frames[0])]
+            for i, (frame, after) in enumerate(pairwise(frames)):
+                assert frame is not None
+                mended, state = mend(frame, after, state, find, sensitivity=sensitivity)
+                clean.append(_tensor(mended.picture))
                 if display_times[i]:
                     note(dirt_of(mended))
             yield replace(chunk, frames=torch.stack(clean)), display_times, alpha, uncropped
         held = item
+
+
+def _picture(frame: Tensor) -> Picture:
+    return frame.permute(1, 2, 0).contiguous().numpy()
+
+
+def _tensor(picture: Picture) -> Tensor:
+    return torch.from_numpy(picture).permute(2, 0, 1).contiguous()
 
 
 def dirt_of(mended: Mended) -> Dirt:

@@ -11,26 +11,26 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from dossr_video.restoration.lines import Lines, scratches, stripes, without_lines
 from dossr_video.restoration.specks import (
     LEAST,
     NEAR,
     STEP,
+    FindFlow,
     Mask,
     Neighbour,
+    Picture,
     Plane,
     Specks,
     candidates,
     differences,
     grey_of,
     neighbours,
+    remapped,
     scores,
 )
-from dossr_video.temporal.flow import FlowEstimator
 
 CROWD = 0.03  # of the picture; more, and the flow has failed
 LOST = 1.5 * STEP  # difference of the neighbours all around a place that says that its motion was not found
@@ -49,7 +49,7 @@ AGAIN = 0.5  # of a speck that was seen here in a remembered frame
 class DustState:
     """What a chunk leaves to the next of its shot; the default begins a shot."""
 
-    previous: Tensor | None = None  # the last frame (3, H, W), as it came
+    previous: Picture | None = None  # the last frame, as it came
     seen: tuple[Plane, ...] = ()  # what was like dust in the last AGES frames, the newest first
     moved: tuple[Plane, ...] = ()  # the same, moved onto the last frame
     flown: tuple[tuple[int, int], ...] = ()  # how many of them flew, and how many there were, in the last BUSY frames
@@ -60,13 +60,13 @@ class DustState:
 class Mended:
     """A frame without its dust."""
 
-    picture: Tensor  # (3, H, W)
+    picture: Picture
     specks: Mask  # what was replaced from the frames around
     lines: Lines  # columns of the scratches that were evened out
 
 
 def mend(
-    frame: Tensor, after: Tensor | None, state: DustState, flow: FlowEstimator, *, sensitivity: float
+    frame: Picture, after: Picture | None, state: DustState, find: FindFlow, *, sensitivity: float
 ) -> tuple[Mended, DustState]:
     """One frame without its dust.
 
@@ -74,10 +74,10 @@ def mend(
     keep their specks, for they have one neighbour only; not their scratches.
 
     Args:
-        frame: (3, H, W) in [0, 1].
+        frame: (H, W, 3) RGB or (H, W, 1) luma, float32 in [0, 1].
         after: The frame after it; None at the end of a shot.
         state: What the call for the frame before it returned.
-        flow: Motion between two frames.
+        find: Motion between two frames.
         sensitivity: In [0, 1]; 0.5 takes what is more likely dust than not.
 
     Returns:
@@ -90,20 +90,20 @@ def mend(
     mask = np.zeros(grey.shape, bool)
     if state.previous is None or after is None:
         other = after if state.previous is None else state.previous
-        moved = torch.zeros(1, 2, *grey.shape) if other is None or not now else flow(frame[None], other[None]).cpu()
+        moved = np.zeros((2, *grey.shape), np.float32) if other is None or not now else find(frame, other)
         picture, state = frame, DustState(frame, stripes=remembered)
     else:
-        neighbour, later = neighbours(frame, state.previous, after, flow)
+        neighbour, later = neighbours(frame, state.previous, after, find)
         mask, state = _specks(grey, frame, neighbour, later, state, remembered, sensitivity)
         picture = _filled(frame, mask, neighbour, later) if mask.any() else frame
         moved = neighbour.flow
-    lines = scratches(grey, now, earlier, coming, moved[0].numpy())
+    lines = scratches(grey, now, earlier, coming, moved)
     return Mended(without_lines(picture, lines) if lines else picture, mask, lines), state
 
 
 def _specks(
     grey: Plane,
-    frame: Tensor,
+    frame: Picture,
     before: Neighbour,
     after: Neighbour,
     state: DustState,
@@ -111,7 +111,7 @@ def _specks(
     sensitivity: float,
 ) -> tuple[Mask, DustState]:
     """Where the specks of the frame are, and the state after it."""
-    moved = tuple(_moved(plane, before.flow) for plane in state.moved)
+    moved = tuple(remapped(plane, before.flow, cv2.INTER_NEAREST) for plane in state.moved)
     difference = differences(grey, before, after)
     # Where the neighbours differ all around, the motion could not be followed.
     followed = cv2.blur(np.minimum(np.abs(before.grey - after.grey), 4 * STEP), (NEAR, NEAR)) < LOST
@@ -138,14 +138,6 @@ def specks_in(mask: Mask) -> int:
 def _marked(specks: Specks, chosen: NDArray[np.bool_]) -> Mask:
     mask: Mask = np.concatenate([[False], chosen])[specks.labels]
     return mask
-
-
-def _moved(plane: Plane, flow: Tensor) -> Plane:
-    height, width = plane.shape
-    x, y = flow[0].numpy()
-    rows, columns = np.mgrid[:height, :width].astype(np.float32)
-    moved: Plane = cv2.remap(plane, columns + x, rows + y, cv2.INTER_NEAREST, borderMode=cv2.BORDER_CONSTANT)
-    return moved
 
 
 def _dust(
@@ -219,18 +211,14 @@ def _grown(mask: Mask, difference: Plane) -> Mask:
     return (near | edge).astype(bool)
 
 
-def _filled(frame: Tensor, mask: Mask, before: Neighbour, after: Neighbour) -> Tensor:
+def _filled(frame: Picture, mask: Mask, before: Neighbour, after: Neighbour) -> Picture:
     """The frame with the masked places taken from the mean of its neighbours where they agree, else from around."""
-    mean = ((before.picture + after.picture) / 2).clamp(0, 1)
+    mean = ((before.picture + after.picture) / 2).clip(0, 1)
     agree = cv2.blur(np.abs(before.grey - after.grey), (5, 5)) < 2 * STEP
-    result = torch.where(torch.from_numpy(mask & agree), mean, frame)
+    result = np.where((mask & agree)[..., None], mean, frame)
     rest = mask & ~agree
     if rest.any():
-        whole = cv2.inpaint(
-            result.mul(255).round().byte().permute(1, 2, 0).contiguous().numpy(),
-            rest.astype(np.uint8),
-            3,
-            cv2.INPAINT_TELEA,
-        )
-        result = torch.where(torch.from_numpy(rest), torch.from_numpy(whole).permute(2, 0, 1).float() / 255, result)
+        codes = (255 * result).round().astype(np.uint8)
+        whole = cv2.inpaint(codes, rest.astype(np.uint8), 3, cv2.INPAINT_TELEA).reshape(frame.shape)
+        result = np.where(rest[..., None], whole.astype(np.float32) / 255, result)
     return result

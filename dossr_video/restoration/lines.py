@@ -10,11 +10,8 @@ from collections.abc import Sequence
 
 import cv2
 import numpy as np
-import torch
-from numpy.typing import NDArray
-from torch import Tensor
 
-from dossr_video.restoration.specks import Plane
+from dossr_video.restoration.specks import Flow, Picture, Plane
 
 BANDS = 12  # of rows
 SIDE = 3  # pixels from a line to what is beside it
@@ -56,9 +53,7 @@ def stripes(grey: Plane, sensitivity: float) -> Lines:
     return tuple(int(x) for x in found)
 
 
-def scratches(
-    grey: Plane, now: Lines, before: Sequence[Lines], after: Lines | None, flow: NDArray[np.float32]
-) -> Lines:
+def scratches(grey: Plane, now: Lines, before: Sequence[Lines], after: Lines | None, flow: Flow) -> Lines:
     """Those of `now` that are scratches.
 
     Args:
@@ -77,9 +72,9 @@ def scratches(
     return tuple(good) if len(good) <= MOST else ()
 
 
-def without_lines(frame: Tensor, lines: Lines) -> Tensor:
-    """The frame (3, H, W) with its lines evened out to both sides; what shows through them is kept."""
-    picture = frame.permute(1, 2, 0).numpy().copy()
+def without_lines(frame: Picture, lines: Lines) -> Picture:
+    """The frame with its lines evened out to both sides; what shows through them is kept."""
+    picture = frame.copy()
     rows = int(ALIKE * len(picture)) // 2 * 2 + 1
     share = np.linspace(0, 1, 2 * WIDE + 3, dtype=np.float32)[1:-1, None]
     for x in lines:
@@ -88,8 +83,8 @@ def without_lines(frame: Tensor, lines: Lines) -> Tensor:
         over = picture[:, place] - sides
         profile = np.abs(over.mean((0, 2)))  # what is beside the line has no such contrast
         over[:, profile < FAINT * profile.max()] = 0
-        picture[:, place] -= cv2.blur(over, (1, rows), borderType=cv2.BORDER_REFLECT)
-    return torch.from_numpy(picture).permute(2, 0, 1).clamp(0, 1).contiguous()
+        picture[:, place] -= cv2.blur(over, (1, rows), borderType=cv2.BORDER_REFLECT).reshape(over.shape)
+    return picture.clip(0, 1)
 
 
 def _lets_through(grey: Plane, x: int) -> bool:
@@ -106,7 +101,7 @@ def _slope(grey: Plane, x: int) -> float:
     return float((grey[:, x] * beside).sum() / ((beside * beside).sum() + 1e-9))
 
 
-def _goes_along(x: int, other: Lines, flow: NDArray[np.float32]) -> bool:
+def _goes_along(x: int, other: Lines, flow: Flow) -> bool:
     """Whether the picture around moves, and the line with it."""
     left, right = max(x - 8 * SIDE, 0), x + 8 * SIDE
     motion = float(np.median(flow[0, :, left:right]))

@@ -5,8 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from dossr_video.restoration.detail import native_ratio
+from dossr_video.restoration.dirt import DustMeasure
 from dossr_video.restoration.grain_profile import GrainProfile
 from dossr_video.settings import RestorationSettings
+
+DUST = 0.5  # the sensitivity that auto takes for a dirty film
 
 
 @dataclass(frozen=True)
@@ -21,7 +24,7 @@ class RestorationSpec:
 
 
 def resolve_restoration(
-    settings: RestorationSettings, *, detail: float | None, grain: GrainProfile | None
+    settings: RestorationSettings, *, detail: float | None, grain: GrainProfile | None, dust: DustMeasure | None
 ) -> RestorationSpec:
     """What the settings mean for one source.
 
@@ -29,7 +32,12 @@ def resolve_restoration(
         settings: What the user asked for.
         detail: What `measure_detail` found in the source.
         grain: What `measure_grain` found in it.
+        dust: What `measure_dust` found in it; None: nothing can be said, as of interlaced frames.
     """
+    if settings.dust == "auto":
+        sensitivity = DUST if dust is not None and dust.dirty else 0.0
+    else:
+        sensitivity = 0.0 if settings.dust == "off" else float(settings.dust)
     if settings.native == "auto":
         native = native_ratio(detail)
     else:
@@ -37,7 +45,7 @@ def resolve_restoration(
     amount = {"keep": 1.0, "remove": 0.0}.get(settings.grain)
     amount = float(settings.grain) if amount is None else amount
     return RestorationSpec(
-        dust=settings.dust,
+        dust=sensitivity,
         native=round(native, 2),
         strength=settings.strength,
         grain=amount,

@@ -1,21 +1,24 @@
 """Specks: what one frame has and neither neighbour shows along the motion.
 
 Rank-ordered differences and the spike detection index after Kokaram (Motion Picture Restoration, 1998) give the
-candidates; what a speck is like, against what moves, is weighed by a logistic regression (`scripts/measure_dust.py`).
+candidates; what a speck is like, against what moves, is weighed by a logistic regression. In numpy, so that `probe`
+need not wait for torch.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
-from dossr_video.temporal.flow import FlowEstimator, luma, warp
+from dossr_video.frames import LUMA
 
+Picture = NDArray[np.float32]  # (H, W, 3) RGB or (H, W, 1) luma, in [0, 1]
+Flow = NDArray[np.float32]  # (2, H, W), x and y in pixels
+FindFlow = Callable[[Picture, Picture], Flow]  # what the first shows at p, the second shows at p + flow
 Plane = NDArray[np.float32]  # (H, W), in [0, 1]
 Mask = NDArray[np.bool_]  # (H, W)
 
@@ -39,8 +42,8 @@ SPAN = 8.0  # what a sensitivity of 1 adds over one of 0
 class Neighbour:
     """A frame beside this one."""
 
-    picture: Tensor  # (3, H, W), moved onto this frame and in its exposure
-    flow: Tensor  # (1, 2, H, W), to it
+    picture: Picture  # moved onto this frame and in its exposure
+    flow: Flow  # to it
     still: Plane  # its luma in this frame's exposure, not moved
     found: Plane  # the same, moved as the flow was found
     grey: Plane  # the same, moved as `picture` is: past what may be a speck
@@ -56,10 +59,10 @@ class Specks:
     traits: NDArray[np.float64]  # (N, 6): logarithms of area, difference, spike, unrest around, length and roughness
 
 
-def neighbours(frame: Tensor, before: Tensor, after: Tensor, flow: FlowEstimator) -> tuple[Neighbour, Neighbour]:
+def neighbours(frame: Picture, before: Picture, after: Picture, find: FindFlow) -> tuple[Neighbour, Neighbour]:
     """Both, along the motion; where something may be a speck, along the motion around it."""
     others = (before, after)
-    flows = [flow(frame[None], other[None]).cpu() for other in others]
+    flows = [find(frame, other) for other in others]
     grey = grey_of(frame)
     found = [grey_of(_moved(frame, other, moved)) for other, moved in zip(others, flows, strict=True)]
     differs = np.minimum(*(np.abs(grey - other) for other in found))
@@ -69,29 +72,39 @@ def neighbours(frame: Tensor, before: Tensor, after: Tensor, flow: FlowEstimator
     share = cv2.GaussianBlur(sure, (0, 0), SPREAD) + 1e-4
     result = []
     for other, moved, first in zip(others, flows, found, strict=True):
-        past = [
-            np.where(doubtful, cv2.GaussianBlur(part * sure, (0, 0), SPREAD) / share, part) for part in moved[0].numpy()
-        ]
-        along = torch.from_numpy(np.stack(past))[None]
+        past = [np.where(doubtful, cv2.GaussianBlur(part * sure, (0, 0), SPREAD) / share, part) for part in moved]
+        along = np.stack(past)
         picture = _moved(frame, other, along)
         still = grey_of(other)
         still = still + np.median((grey - still)[::4, ::4])
-        result.append(Neighbour(picture, along, still, first, grey_of(picture), _rough(along[0].numpy())))
+        result.append(Neighbour(picture, along, still, first, grey_of(picture), _rough(along)))
     return result[0], result[1]
 
 
-def _moved(frame: Tensor, other: Tensor, flow: Tensor) -> Tensor:
-    """`other` (3, H, W) moved onto `frame` along `flow`, at its exposure."""
-    picture = warp(other[None], flow)[0]
-    difference = (frame - picture).numpy().transpose(1, 2, 0)
+def _moved(frame: Picture, other: Picture, flow: Flow) -> Picture:
+    """`other` moved onto `frame` along `flow`, at its exposure."""
+    picture = remapped(other, flow, cv2.INTER_CUBIC)
+    difference = frame - picture
     # Its exposure, from small differences alone: a speck is none.
-    middle = np.median(difference[::4, ::4].reshape(-1, 3), axis=0).astype(np.float32)
-    light = cv2.blur((difference - middle).clip(-STEP, STEP), (LIGHT, LIGHT)) + middle
-    return picture + torch.from_numpy(light.transpose(2, 0, 1))
+    middle = np.median(difference[::4, ::4].reshape(-1, frame.shape[2]), axis=0).astype(np.float32)
+    light = cv2.blur((difference - middle).clip(-STEP, STEP), (LIGHT, LIGHT)).reshape(frame.shape) + middle
+    result: Picture = picture + light
+    return result
 
 
-def grey_of(picture: Tensor) -> Plane:
-    grey: Plane = luma(picture[None])[0, 0].numpy()
+def remapped(image: NDArray[np.float32], flow: Flow, how: int) -> NDArray[np.float32]:
+    """A picture or plane sampled at p + flow; its edges go on."""
+    height, width = image.shape[:2]
+    rows, columns = np.mgrid[:height, :width].astype(np.float32)
+    moved = cv2.remap(image, columns + flow[0], rows + flow[1], how, borderMode=cv2.BORDER_REPLICATE)
+    return moved.reshape(image.shape)
+
+
+def grey_of(picture: Picture) -> Plane:
+    """Luma."""
+    if picture.shape[2] == 1:
+        return picture[..., 0]
+    grey: Plane = picture @ np.array(LUMA, np.float32)
     return grey
 
 
@@ -199,7 +212,7 @@ def scores(specks: Specks, sensitivity: float) -> NDArray[np.float64]:
     return found
 
 
-def _rough(flow: NDArray[np.float32]) -> Plane:
+def _rough(flow: Flow) -> Plane:
     """How far the motion (2, H, W) around each pixel is from its mean there."""
     spread = [cv2.blur(part * part, (LIGHT, LIGHT)) - cv2.blur(part, (LIGHT, LIGHT)) ** 2 for part in flow]
     rough: Plane = np.sqrt(np.maximum(spread[0] + spread[1], 0))

@@ -57,8 +57,8 @@ CHOICES = (
     Choice(
         "dust",
         "Dust and specks",
-        [("0", "leave"), ("0.5", "remove"), ("0.8", "remove more")],
-        "specks that one frame alone shows; water and fire may suffer",
+        [("auto", "where it is dirty"), ("off", "leave"), ("0.5", "remove"), ("0.8", "remove more")],
+        "specks that one frame alone shows, and scratches",
     ),
     Choice(
         "deflicker",

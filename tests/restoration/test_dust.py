@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from itertools import pairwise
 from pathlib import Path
 
 import av
@@ -16,6 +17,7 @@ from dossr_video import upscale_frames
 from dossr_video.jobs.run import run_job
 from dossr_video.models.registry import load_model
 from dossr_video.report.run import run_page
+from dossr_video.restoration.dirt import measure_dust
 from dossr_video.restoration.dust import DustState, mend, specks_in
 from dossr_video.settings import Settings
 from dossr_video.temporal.flow import DisFlow
@@ -47,14 +49,19 @@ def dirty(clip: Tensor) -> tuple[Tensor, Tensor]:
     return marked, (marked - clip).abs().mean(1) > 0.04
 
 
+def flow(frame: np.ndarray, other: np.ndarray) -> np.ndarray:
+    one, two = (torch.from_numpy(picture).permute(2, 0, 1)[None] for picture in (frame, other))
+    return DisFlow()(one, two)[0].numpy()
+
+
 def mended(clip: Tensor, *, sensitivity: float = 0.5) -> tuple[Tensor, np.ndarray]:
     state, frames, masks = DustState(), [], []
-    for i, frame in enumerate(clip):
-        after = clip[i + 1] if i + 1 < len(clip) else None
-        result, state = mend(frame, after, state, DisFlow(), sensitivity=sensitivity)
+    pictures = [*clip.permute(0, 2, 3, 1).contiguous().numpy(), None]
+    for frame, after in pairwise(pictures):
+        result, state = mend(frame, after, state, flow, sensitivity=sensitivity)
         frames.append(result.picture)
         masks.append(result.specks)
-    return torch.stack(frames), np.stack(masks)
+    return torch.from_numpy(np.stack(frames)).permute(0, 3, 1, 2), np.stack(masks)
 
 
 INSIDE = slice(1, -1)  # the first and the last frame of a shot have one neighbour only
@@ -162,9 +169,23 @@ def test_chunks_do_not_matter_and_the_option_does(length: int) -> None:
     marked, planted = dirty(scene())
     model = load_model("bicubic", device="cpu", dtype="float32")
     off, on = (upscale_frames(marked, model=model, scale=2, dust=dust, chunk=length) for dust in (0.0, 0.5))
-    assert torch.equal(on, upscale_frames(mended(marked)[0], model=model, scale=2))
+    assert torch.equal(on, upscale_frames(mended(marked)[0], model=model, scale=2, dust="off"))
     specks = torch.nn.functional.interpolate(planted[1:4, None].float(), scale_factor=2)[:, 0] > 0
     assert (on - off)[1:4].abs().mean(1)[specks].mean() > 0.2
+
+
+def test_auto_mends_what_is_dirty_and_nothing_else() -> None:
+    clean = scene()
+    marked, _ = dirty(clean)
+    model = load_model("bicubic", device="cpu", dtype="float32")
+    for clip, mends in ((clean, 0.0), (marked, 0.5)):
+        auto, told = (upscale_frames(clip, model=model, scale=2, dust=dust) for dust in ("auto", mends))
+        assert torch.equal(auto, told)
+    found = measure_dust([(255 * marked.mean(1)).byte().numpy()])
+    assert found is not None
+    assert 3 < found.specks < 9
+    assert found.dirty
+    assert measure_dust([]) is None
 
 
 def test_the_report_counts_the_specks_of_each_shot(tmp_path: Path, tiny: Settings) -> None:
@@ -178,7 +199,7 @@ def test_the_report_counts_the_specks_of_each_shot(tmp_path: Path, tiny: Setting
             pixels = picture.mul(255).round().byte().permute(1, 2, 0).contiguous().numpy()
             container.mux(video.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")))
         container.mux(video.encode(None))
-    report = run_job(source, tmp_path / "result.mkv", tiny.model_copy(update={"dust": 0.5}))
+    report = run_job(source, tmp_path / "result.mkv", tiny.model_copy(update={"dust": "auto"}))
     assert report.shots == 2
     assert 12 <= report.specks[0] <= 24
     assert report.specks[1] == 0

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dossr_video.restoration.detail import measure_detail
+from dossr_video.restoration.dirt import RUN, DustMeasure, measure_dust
 from dossr_video.restoration.grain_profile import GrainProfile, measure_grain
 from dossr_video.temporal.shots import find_shots
 from dossr_video.video.files import FileStatus, status_of
@@ -55,6 +56,7 @@ class ContentAnalysis:
     color_changes: bool  # whether they differ in matrix or range
     grain: GrainProfile | None  # None: nothing flat to measure it in
     detail: float | None  # share of the pixel grid that holds detail; None: too little to tell
+    dust: DustMeasure | None  # None: too few frames to tell
     drawn: bool  # whether most of the picture is a few even tones, as in drawn animation
 
 
@@ -121,6 +123,7 @@ def _sample(source: SourceInfo, max_pixels: int) -> ContentAnalysis:
     colors: set[ColorInfo] = set()
     stills: list[NDArray[np.float32]] = []
     drawn: list[bool] = []
+    runs: list[list[NDArray[np.uint8]]] = []  # of different frames, in which dust is looked for
     for place in places:
         before = None
         exposures.append([])
@@ -130,6 +133,10 @@ def _sample(source: SourceInfo, max_pixels: int) -> ContentAnalysis:
             colors.add(color_of(frame, source.video.resolved_color))
             luma = luma_of(frame)
             thin = thinned(luma)
+            if i % SAMPLE_FRAMES == 0:
+                runs.append([])
+            if runs and i % SAMPLE_FRAMES < RUN and not (runs[-1] and np.array_equal(runs[-1][-1], luma)):
+                runs[-1].append(luma)
             if i % STILL_EVERY == 0:
                 stills.append(_middle(luma))
                 drawn.append(is_drawn(luma))
@@ -150,6 +157,7 @@ def _sample(source: SourceInfo, max_pixels: int) -> ContentAnalysis:
         len(colors) > 1,
         measure_grain(stills),
         measure_detail(stills),
+        measure_dust(runs),
         sum(drawn) * 2 > len(drawn),
     )
 

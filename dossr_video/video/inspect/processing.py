@@ -9,6 +9,7 @@ from pathlib import Path
 
 from dossr_video.errors import SettingsError
 from dossr_video.restoration.detail import native_ratio
+from dossr_video.restoration.dirt import SCRATCHED, DustMeasure
 from dossr_video.restoration.spec import RestorationSpec, resolve_restoration
 from dossr_video.settings import SIZES, Settings, TargetSettings
 from dossr_video.video.info import Choice, SourceInfo, VideoInfo
@@ -27,6 +28,7 @@ from dossr_video.video.write.players import refused_by_players
 from dossr_video.video.write.writer import VideoSpec, make_spec
 
 PLAYERS = "players"  # topic of a finding that is also told when the run begins
+FEW = 0.5  # specks a frame from which dust is spoken of
 GRAIN = 1.5  # codes of 255 from which grain is seen
 FLICKER = 0.007  # of exposure; steady clips measure up to 0.003, film that pumps 0.013 to 0.022, and so does fire
 
@@ -99,13 +101,15 @@ def analyse(
             f"--strict: {lost[0]}" + (f" ({len(lost)} losses in all)" if len(lost) > 1 else ""),
             hint="name the target .mkv, which supports most, or leave out --strict",
         )
-    restoration = resolve_restoration(settings, detail=content.detail, grain=content.grain)
+    dust = None if fields else content.dust  # lines of two moments are no dust
+    restoration = resolve_restoration(settings, detail=content.detail, grain=content.grain, dust=dust)
     findings = (
         *_chosen(source),
         Finding("interlacing", found, done),
         *shape,
         *_borders(content),
         *_light(content, deflicker=settings.deflicker),
+        *_dust(dust, restoration),
         *_detail(content, restoration),
         *_grain(content, restoration),
         *_colour(source.video, None if video is None else video.color),
@@ -211,6 +215,16 @@ def _grain(content: ContentAnalysis, restoration: RestorationSpec) -> list[Findi
     done = f"{restoration.grain:.0%} of it put back after the model" if restoration.grain else "left to the model"
     hint = "" if restoration.grain else "; --grain keep puts it back"
     return [Finding("grain", f"grain or noise of up to {level:.1f} codes of 255", done + hint)]
+
+
+def _dust(dust: DustMeasure | None, restoration: RestorationSpec) -> list[Finding]:
+    if dust is None or not (dust.specks >= FEW or dust.lines >= SCRATCHED or restoration.dust):
+        return []
+    word = "dirty" if dust.dirty else "little dust"
+    scratches = f", scratches in {min(dust.lines, 1):.0%} of the frames" if dust.lines >= SCRATCHED else ""
+    found = f"{word}: about {dust.specks:.0f} specks a frame, {dust.area:.2%} of the picture{scratches}"
+    done = f"mended, at a sensitivity of {restoration.dust:g}" if restoration.dust else "left; --dust 0.5 mends it"
+    return [Finding("dust", found, done)]
 
 
 def _detail(content: ContentAnalysis, restoration: RestorationSpec) -> list[Finding]:
