@@ -80,7 +80,7 @@ def _runs(times: array[int]) -> list[tuple[int, int, int]]:
     return runs
 
 
-FaultKind = Literal["black", "frozen", "odd", "flicker", "light", "pictures", "colour", "seam"]
+FaultKind = Literal["black", "frozen", "odd", "flicker", "light", "invention", "pictures", "colour", "seam"]
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from dossr_video.quality.faults import faults_in, line_in
-from dossr_video.quality.track import SIDE, Columns, Plane, sharpness
+from dossr_video.quality.faults import faults_in, invention_in, line_in
+from dossr_video.quality.track import SIDE, Columns, Plane, coarse, sharpness
 from dossr_video.segments import Fault, Quality
 from dossr_video.video.info import VideoInfo
 from dossr_video.video.mux.likeness import Likeness, small_size
@@ -39,6 +39,7 @@ class QualityWatch:
         self._source, self._result = Columns(), Columns()
         self._frames: list[int] = []
         self._lead_in = 0
+        self._coarse: list[Plane] = []  # result minus source
         self._difference = np.zeros(self._size[::-1], np.float64)  # sum of result minus source
 
     def note(self, frames: Tensor, indices: Sequence[int]) -> None:
@@ -56,6 +57,7 @@ class QualityWatch:
             self._frames.append(index)
             if shown:
                 self._difference += after - before
+                self._coarse.append(coarse(after - before))
                 self._likeness.add(*(_least(part, self._least) for part in (source, result)))
             else:
                 self._lead_in += 1
@@ -78,6 +80,7 @@ class QualityWatch:
                 faults.append(Fault("colour" if check.name == "colour" else "pictures", middle, what))
         difference: Plane = (self._difference / len(written)).astype(np.float32)
         faults += [Fault("seam", middle, what) for what in line_in(difference)]
+        faults += [Fault("invention", middle, what) for what in invention_in(self._coarse)]
         edges = list(zip(result.brightness.tolist(), result.sharpness.tolist(), strict=True))
         return Quality(tuple(faults), edges[lead_in - 1] if lead_in else None, edges[-1])
 

@@ -5,7 +5,7 @@ No ground truth is needed: a result should be as bright, as steady and as much i
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,7 @@ BRIGHTER = 8.0  # of 255: the source must be by more than this
 MOVING, FROZEN = 0.7, 0.02  # of 255, mean change of the coarse picture: the source's at least, the result's at most
 STEADY = 1.25, 0.3  # factor and codes of 255 by which a shot may flicker more than its source
 LIGHT = 4.0  # of 255 by which a shot may be off
+INVENTED = 4.0  # of 255, mean difference of the coarse pictures without their light: up to 1 is usual
 LINE = 3.0, 4.0  # of 255, and times the picture's usual: light that steps across a line which the source has not
 BESIDE = 8  # pixels on each side of such a line
 SEAM = 1.5, 0.15  # of 255 in light, and share of sharpness, by which two parts of a shot may differ where they meet
@@ -57,6 +58,17 @@ def faults_in(source: Track, result: Track, shot: range) -> Iterator[Fault]:
     if abs(shift) > LIGHT:
         light = "brighter" if shift > 0 else "darker"
         yield Fault("light", middle, f"is {abs(shift):.1f} of 255 {light} in this shot")
+
+
+def invention_in(differences: Sequence[Plane]) -> Iterator[str]:
+    """What the result shows and the source does not, grain and fine detail left out.
+
+    Args:
+        differences: Result minus source, coarse, of every frame of a shot.
+    """
+    departs = [float(np.abs(plane - plane.mean()).mean()) for plane in differences]
+    if (usual := float(np.median(departs))) > INVENTED:
+        yield f"shows what the source does not: {usual:.1f} of 255 apart when both are shrunk"
 
 
 def line_in(difference: Plane) -> Iterator[str]:

@@ -123,7 +123,7 @@ class Columns:
         self._recent = [*self._recent[-2:], small]
         flicker = change = np.nan
         if len(self._recent) > 1:
-            change = float(np.abs(_coarse(small) - _coarse(self._recent[-2])).mean())
+            change = float(np.abs(coarse(small) - coarse(self._recent[-2])).mean())
         if len(self._recent) == 3:
             before, now, after = self._recent
             flicker = float(np.minimum(np.abs(after - 2 * now + before), MOTION).mean())
@@ -149,7 +149,8 @@ def sharpness(plane: Plane) -> float:
     return float(np.abs(plane - cv2.GaussianBlur(plane, (0, 0), FINE)).mean())
 
 
-def _coarse(plane: Plane) -> Plane:
+def coarse(plane: Plane) -> Plane:
+    """Means of COARSE x COARSE pixels."""
     size = max(1, plane.shape[1] // COARSE), max(1, plane.shape[0] // COARSE)
     return scaled(plane, size)
 

@@ -29,7 +29,7 @@ from dossr_video.settings import Settings
 from dossr_video.video.read.pyav import PyavReader
 
 LENGTH = 8  # frames of a shot
-FAULTS = ("none", "black", "frozen", "shifted", "tinted", "flickering", "line", "exchanged")
+FAULTS = ("none", "black", "frozen", "shifted", "tinted", "flickering", "line", "exchanged", "invented")
 
 
 def shot(seed: int) -> np.ndarray:
@@ -83,6 +83,12 @@ class Faulty(PictureModel):
         if fault == "flickering":
             board = (torch.arange(picture.shape[-2])[:, None] // 2 + torch.arange(picture.shape[-1]) // 2) % 2
             return picture + (board * 2 - 1) * (1 - 2 * (t % 2)) * 0.006
+        if fault == "invented":
+            waves = (
+                torch.sin(torch.arange(picture.shape[-1]) / 11)
+                * torch.sin(torch.arange(picture.shape[-2]) / 9)[:, None]
+            )
+            return picture + waves * 0.06
         if fault == "line":
             picture[..., 96:] += 6 / 255
         return picture
@@ -123,10 +129,12 @@ def test_every_planted_fault_is_found_and_done_again(report: Report, film: Path,
         "flickering": "flickers",
         "line": "light steps by 5",
         "exchanged": "differs much more than in the rest of the shot: 1 frame",
+        "invented": "shows what the source does not",
     }
-    assert all(text in found[fault].attempts[0].faults[0] for fault, text in first.items())
+    for fault, text in first.items():
+        assert text in found[fault].attempts[0].faults[0], fault
     assert all(record.mended for record in report.qc)
-    assert [found[fault].attempts[-1].strength for fault in first] == [0, 0, 0, 0.5, 0.5, 0.5, 0]
+    assert [found[fault].attempts[-1].strength for fault in first] == [0, 0, 0, 0.5, 0.5, 0.5, 0, 0.5]
     ways = [(attempt.blend_strength, attempt.strength) for attempt in found["flickering"].attempts]
     assert ways == [(0.5, 1), (0.85, 1), (0.85, 0.5)]
     assert found["black"].kept == len(found["black"].attempts) == 3
@@ -141,11 +149,11 @@ def test_it_is_told_in_events_report_and_page(
     report: Report, events: list[Progress], film: Path, result: Path, tmp_path: Path
 ) -> None:
     notes = [note for event in events for note in event.notes]
-    assert "qc: 7 of 8 shots are done again" in notes
+    assert "qc: 8 of 9 shots are done again" in notes
     assert "qc: shot 2 is black, the source is not: 2 frames; again with blend strength 0.5, strength 0.5" in notes
     assert {"upscaling", "repairing"} <= report.stages.keys()
     repairs = [event for event in events if event.stage == "repairing"]
-    assert (repairs[0].done, repairs[0].total) == (0, 7 * LENGTH)
+    assert (repairs[0].done, repairs[0].total) == (0, 8 * LENGTH)
     assert json.loads(report.dumps())["settings"]["qc"] is True
     assert Report.model_validate_json(report.dumps()) == report
     run_page(report, film, result, tmp_path / "page.html")
