@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -218,8 +219,9 @@ class Pages:
 
     def _refused(self, request: Request, form: Form, error: DossrError) -> Response:
         """The page of the clip with its form as it was filled in, where that is possible."""
-        if request.url.path.startswith("/clip/") and not isinstance(error, SourceError):
-            return self._clip(form, error)
+        if request.url.path.startswith("/clip/"):
+            with suppress(DossrError):
+                return self._clip(form, error)
         return self._page("error.html", error=error, status=status_of(error))
 
     def _page(self, template: str, *, status: int = 200, **values: Any) -> HTMLResponse:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
@@ -38,6 +39,9 @@ STATIC = {
     "icon.svg": (_STATIC / "icon.svg", "image/svg+xml"),
     "ui.js": (_STATIC / "ui.js", "text/javascript"),
 }
+
+
+_SETTING = re.compile(r"[a-z_]+ = ")  # at the beginning of a line of `probe`
 
 
 @cache
@@ -108,8 +112,8 @@ def probe_of(job: Job) -> Probe:
         lines = job.output.read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
         lines = []
-    words = [line for line in lines if " = " not in line]
-    return Probe(words, [line for line in lines if " = " in line])
+    words = [line for line in lines if not _SETTING.match(line)]
+    return Probe(words, [line for line in lines if _SETTING.match(line)])
 
 
 def preview_words(job: Job) -> list[str]:
