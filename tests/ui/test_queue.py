@@ -47,7 +47,7 @@ def upscale(queue: Queue, name: str = "film") -> Job:
 
 
 def until(see: Callable[[], Seen], state: str) -> Seen:
-    end = time.monotonic() + 60
+    end = time.monotonic() + 240
     while (seen := see()).state != state:
         assert time.monotonic() < end, seen
         time.sleep(0.02)
