@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from itertools import combinations
 from pathlib import Path
 
 from dossr_video.errors import SettingsError, TargetError
+from dossr_video.video.files import require_place
 from dossr_video.video.sequence import is_part_of
 
 ENDINGS = {
@@ -40,14 +40,7 @@ def check_outputs(outputs: Mapping[str, Path], *, source: Path | None, target: P
             raise TargetError(f"{option} {path} is the input itself", hint="give the file another name")
         if target is not None and is_same(path, target):
             raise TargetError(f"{option} {path} is the result itself", hint="give the file another name")
-        if path.is_dir():
-            raise TargetError(f"{option} {path} is a folder", hint="name a file in it")
-        if not path.parent.is_dir():
-            raise TargetError(f"{option} {path}: the folder {path.parent} does not exist", hint="make it first")
-        if not os.access(path.parent, os.W_OK):
-            raise TargetError(f"{option} {path}: the folder may not be written to", hint="choose another folder")
-        if os.path.lexists(path) and not force:
-            raise TargetError(f"{option} {path} exists", hint="choose another name, or overwrite it with --force")
+        require_place(path, option=f"{option} ", force=force)
     for (one, path), (other, second) in combinations(outputs.items(), 2):
         if is_same(path, second):
             raise TargetError(f"{one} and {other} name the same file {path}", hint="give one of them another name")

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import av
 
-from dossr_video.errors import SourceError
+from dossr_video.errors import SourceError, TargetError
 from dossr_video.video.sequence import PictureSequence
 
 if TYPE_CHECKING:
@@ -146,6 +146,25 @@ def close_input(container: InputContainer) -> None:
 def open_output(path: Path, muxer: str, options: Mapping[str, str] | None = None) -> OutputContainer:
     """Open a file for writing in FFmpeg's format `muxer`. Raises what av raises."""
     return av.open(name_of(path), "w", format=muxer, options=_LOCAL, container_options=dict(options or {}))
+
+
+def require_place(path: Path, *, option: str = "", force: bool) -> None:
+    """TargetError where no file can be made, or one is there and `force` does not say that it may be overwritten.
+
+    `option` is put before the path in messages.
+    """
+    if path.is_dir():
+        raise TargetError(f"{option}{path} is a folder; a file is written", hint="name a file in it")
+    if not path.parent.is_dir():
+        raise TargetError(
+            f"{option}{path}: the folder {path.parent} does not exist", hint="make it first, or check the path"
+        )
+    if not os.access(path.parent, os.W_OK):
+        raise TargetError(
+            f"{option}{path}: the folder {path.parent} may not be written to", hint="choose another folder"
+        )
+    if os.path.lexists(path) and not force:  # also a link to nothing
+        raise TargetError(f"{option}{path} exists", hint="choose another name, or overwrite it with --force")
 
 
 def name_of(path: Path) -> str:

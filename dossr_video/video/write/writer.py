@@ -16,7 +16,7 @@ import av
 from dossr_video.errors import SettingsError, TargetError
 from dossr_video.settings import TargetSettings
 from dossr_video.video import pixels
-from dossr_video.video.files import open_output
+from dossr_video.video.files import open_output, require_place
 from dossr_video.video.info import HdrInfo, VideoInfo
 from dossr_video.video.read.deinterlace import FieldSpan, clock_of
 from dossr_video.video.tags import MATRICES, PRIMARIES, RANGES, TRANSFERS, ColorInfo, code_point
@@ -178,17 +178,9 @@ def check_target(target: Path, settings: TargetSettings, *, source: Path | None 
             f"the name of {target} has {len(os.fsencode(target.name))} bytes; {LONGEST_NAME} are allowed",
             hint="choose a shorter name",
         )
-    if target.is_dir():
-        raise TargetError(f"{target} is a folder; the result is a file", hint="name a file in it")
-    if not target.parent.is_dir():
-        raise TargetError(f"the folder {target.parent} does not exist", hint="make it first, or check the path")
-    if not os.access(target.parent, os.W_OK):
-        raise TargetError(f"the folder {target.parent} may not be written to", hint="choose another folder")
-    if os.path.lexists(target):  # also a link to nothing
-        if source is not None and source.exists() and target.exists() and target.samefile(source):
-            raise TargetError(f"{target} is the input itself", hint="give the result another name")
-        if not force:
-            raise TargetError(f"{target} exists", hint="choose another name, or overwrite it with --force")
+    if source is not None and source.exists() and target.exists() and target.samefile(source):
+        raise TargetError(f"{target} is the input itself", hint="give the result another name")
+    require_place(target, force=force)
 
 
 class VideoWriter:
