@@ -88,9 +88,8 @@ class Attempt:
         if len(self.why) > TOLD:
             yield f"qc: and {len(self.why) - TOLD} more, see the report"
 
-    def faults(self, plan: Plan, shot: int) -> tuple[Fault, ...]:
+    def faults(self, segments: Sequence[Segment]) -> tuple[Fault, ...]:
         """Of a shot that is done: of its segments, and between them."""
-        segments = [segment for segment in plan.segments if segment.shot == shot]
         found = [(segment, self.results[segment.index].quality) for segment in segments]
         faults = [fault for _, quality in found if quality is not None for fault in quality.faults]
         for (_, before), (segment, after) in pairwise(found):
@@ -105,7 +104,10 @@ class Attempts:
 
     def __init__(self, plan: Plan, spec: RunSpec) -> None:
         self._plan = plan
-        self._made = [Attempt(0, {segment.shot: spec for segment in plan.segments})]
+        self._shots: dict[int, list[Segment]] = {}
+        for segment in plan.segments:
+            self._shots.setdefault(segment.shot, []).append(segment)
+        self._made = [Attempt(0, dict.fromkeys(self._shots, spec))]
 
     def run(self, do: Callable[[Attempt], None]) -> None:
         """`do` fills in the results of an attempt; called until no shot is left to be done again."""
@@ -118,7 +120,7 @@ class Attempts:
         """The shots that have faults, each by milder settings, where there are any."""
         last, specs, why = self._made[-1], {}, {}
         for shot, spec in last.specs.items():
-            faults = last.faults(self._plan, shot) if spec.qc else ()
+            faults = last.faults(self._shots[shot]) if spec.qc else ()
             if faults and (milder := milder_than(spec, faults)) != spec:
                 specs[shot], why[shot] = milder, faults[0].what
         return Attempt(len(self._made), specs, why)
@@ -137,7 +139,7 @@ class Attempts:
         if not self._made[0].specs[shot].qc:
             return 0
         made = [attempt for attempt in self._made if shot in attempt.specs]
-        return min(made, key=lambda attempt: len(attempt.faults(self._plan, shot))).number
+        return min(made, key=lambda attempt: len(attempt.faults(self._shots[shot]))).number
 
     def records(self) -> tuple[ShotRecord, ...]:
         """Of the shots in which faults were found."""
@@ -145,14 +147,14 @@ class Attempts:
 
     def _records(self) -> Iterator[ShotRecord]:
         for shot, spec in self._made[0].specs.items():
-            if not spec.qc or not self._made[0].faults(self._plan, shot):
+            if not spec.qc or not self._made[0].faults(self._shots[shot]):
                 continue
-            segments = [segment for segment in self._plan.segments if segment.shot == shot]
+            segments = self._shots[shot]
             attempts = [
                 AttemptRecord(
                     blend_strength=attempt.specs[shot].temporal.blend_strength,
                     strength=attempt.specs[shot].restoration.strength,
-                    faults=tuple(dict.fromkeys(fault.what for fault in attempt.faults(self._plan, shot))),
+                    faults=tuple(dict.fromkeys(fault.what for fault in attempt.faults(self._shots[shot]))),
                 )
                 for attempt in self._made
                 if shot in attempt.specs
