@@ -213,7 +213,7 @@ class SourceSettings(BaseModel):
     program: int | None = Field(
         None, ge=1, description="number of the program of a transport stream; default: the one of that video stream"
     )
-    max_pixels: int = Field(8192 * 8192, ge=1, description="larger input frames are refused")
+    max_pixels: int = Field(8192 * 8192, ge=1, le=1 << 40, description="larger input frames are refused")
     reader: Literal["pyav", "decord"] = Field(
         "pyav", description="decord: random access, with coarser chroma; refused where it loses frames or timestamps"
     )

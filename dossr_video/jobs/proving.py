@@ -127,7 +127,8 @@ def verify(
         SourceError: The source cannot be read, or the result was made of another file.
     """
     if not result.is_file():
-        raise TargetError(f"{result} does not exist", hint="name the result of an earlier run")
+        what = "is no file" if result.exists() else "does not exist"
+        raise TargetError(f"{result} {what}", hint="name the result of an earlier run")
     made = _read_report(report or report_of(result))
     if source is not None:
         _require_source(source, made)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -90,7 +91,8 @@ def _by_report(target: Path) -> list[Entry]:
 
 
 def _job_folders(folder: Path) -> Iterator[Path]:
-    return (path for path in folder.rglob("*.dossr") if path.is_dir())
+    for place, names, _ in os.walk(folder):  # passes by what may not be read, or goes away meanwhile
+        yield from (Path(place, name) for name in names if name.endswith(".dossr"))
 
 
 def _job(path: Path) -> JobStatus:

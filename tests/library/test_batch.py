@@ -26,6 +26,7 @@ from dossr_video.library import work as file_work
 from dossr_video.library.batch import Batch
 from dossr_video.library.catalogue import Catalogue, Entry
 from dossr_video.library.files import Library
+from dossr_video.library.status import status
 from dossr_video.library.work import FileWork, Outcome
 from dossr_video.settings import Settings
 
@@ -479,3 +480,18 @@ def test_the_catalogue_gives_back_entries_and_keeps_the_size_of_a_result_while_i
     assert catalogue.claim(again, unless=lambda known: False) == entry
     assert catalogue.get("a") == replace(again, result_size=1000)
     assert catalogue.of_target("a.mkv") == catalogue.entries() == [replace(again, result_size=1000)]
+
+
+def test_the_status_passes_by_a_folder_that_goes_away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("a.mp4.dossr", "gone", "z/b.mp4.dossr"):
+        (tmp_path / name).mkdir(parents=True)
+    scan = os.scandir
+
+    def scandir(path: Any) -> Any:
+        if Path(path).name == "gone":
+            raise FileNotFoundError(path)
+        return scan(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    found = status(tmp_path)
+    assert [job.target.relative_to(tmp_path).as_posix() for job in found.jobs] == ["a.mp4", "z/b.mp4"]
