@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
-"""What noise, blending, the recurrent restorer and --deflicker each do for steadiness and quality: docs/TEMPORAL.md.
+"""What blending, the recurrent restorer and --deflicker each do for steadiness and quality: docs/TEMPORAL.md.
 
-    ablate_temporal.py MEDIA --metric-weights WEIGHTS --real CLIP CLIP --page docs/TEMPORAL.md [--cache CACHE]
+    ablate_temporal.py MEDIA --real CLIP CLIP --page docs/TEMPORAL.md [--cache CACHE]
 
-MEDIA is a folder with the clips that configs/evaluation.yaml names, and WEIGHTS is made by fetch_metric_weights.py. Of
-every pair the middle HEIGHT x WIDTH pixels of the ground truth are judged. Clips given by --real have no ground truth:
-their temporal figures are those of quality/figures.py with the enlarged input in the place of the truth. The tiny
-DoSSR checkpoint of the tests is run too, only to show that the full model goes the same way.
+MEDIA is a folder with the clips that configs/evaluation.yaml names. Of every pair the middle HEIGHT x WIDTH pixels of
+the ground truth are judged, for each of --models, by figures that need no network. Clips given by --real
+have no ground truth: their temporal figures are those of quality/figures.py with the enlarged input in the place of the
+truth. The tiny DoSSR checkpoint of the tests is run too, only to show that the full model goes the same way.
 
 In CACHE, a folder, figures are kept by clip, weights and settings: what they belong to is not computed again, so an
 interrupted run goes on and new weights are all that is measured anew. Empty it when the code changes.
@@ -21,7 +21,7 @@ import platform
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from copy import copy
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -33,10 +33,10 @@ from torch import Tensor
 
 from dossr_video import Settings, upscale_frames
 from dossr_video.frames import Motion
-from dossr_video.models.base import HiddenState, PictureModel, Restored
+from dossr_video.models.base import DomainShiftModel, HiddenState, PictureModel, Restored
 from dossr_video.models.registry import load_model
-from dossr_video.quality.figures import Clip, colour_shift, judge
-from dossr_video.quality.networks import Networks
+from dossr_video.quality.figures import Clip, colour_shift, detail, psnr
+from dossr_video.quality.motion import MotionTruth
 from dossr_video.quality.pairs import SCALE, make_pair, read_clip
 
 REPOSITORY = Path(__file__).parent.parent
@@ -45,8 +45,8 @@ TINY = REPOSITORY / "tests" / "data" / "golden" / "tiny" / "tiny.ckpt"
 HEIGHT, WIDTH = 256, 384  # of the ground truth
 TINY_SIDE, TINY_FRAMES = 128, 3  # of the ground truth; no network of the tiny model takes less
 
-TEMPORAL = ("tlpips", "ewarp", "flicker")
-COLUMNS = ("psnr", "lpips", *TEMPORAL, "sharp", "colour", "seconds")
+TEMPORAL = ("ewarp", "flicker")
+COLUMNS = ("psnr", *TEMPORAL, "sharp", "colour", "seconds")
 CHANGES = (*TEMPORAL, "sharp", "seconds")
 
 Figures = dict[str, float | None]
@@ -100,28 +100,21 @@ class Row:
         return f"{self.noise} | {blend} | {'on' if self.recurrent else 'off'}"
 
 
-BASE, DEFAULT = Row("independent", "off"), Row("shared", "pixel")
+BASE, DEFAULT = Row("shared", "off"), Row("shared", "pixel")
+LATENT = Row("shared", "latent")
 EVENED = replace(DEFAULT, deflicker=True)
-NOISES, BLENDS = ("independent", "shared", "warped"), ("off", "latent", "pixel")
 ROWS = (
-    *(Row(noise, blend) for noise in NOISES for blend in BLENDS),
-    *(Row(noise, blend, recurrent=False) for noise in NOISES for blend in BLENDS),
+    BASE,
+    LATENT,
+    DEFAULT,
     replace(DEFAULT, strength=0.5),
     replace(DEFAULT, strength=0.9),
-    replace(DEFAULT, flow="fast"),
-    replace(DEFAULT, flow="medium"),
+    replace(BASE, recurrent=False),
+    replace(DEFAULT, recurrent=False),
     EVENED,
 )
-CALLS = tuple(
-    row
-    for steps in (3, 5)
-    for row in (
-        *(Row(noise, "off", steps=steps) for noise in NOISES),
-        *(Row("shared", "latent", steps=steps, at=at) for at in ("first", "last", "all")),
-        *(Row(noise, "pixel", steps=steps) for noise in NOISES),
-    )
-)
-REAL = (BASE, Row("shared", "off"), DEFAULT, EVENED)
+REAL = (BASE, LATENT, DEFAULT, EVENED)
+NOISES, BLENDS = ("independent", "shared", "warped"), ("off", "latent", "pixel")
 SMALL = tuple(Row(noise, blend, steps=2) for noise in NOISES for blend in BLENDS)
 
 
@@ -138,30 +131,40 @@ Measured = dict[str, dict[Row, Figures]]  # by case
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("media", type=Path)
-    parser.add_argument("--metric-weights", type=Path, required=True)
     parser.add_argument("--real", type=Path, nargs="*", default=[], help="clips without ground truth")
-    parser.add_argument("--model", default="large")
-    parser.add_argument("--frames", type=int, default=8)
+    parser.add_argument("--models", nargs="*", default=["compact", "large"])
+    parser.add_argument("--frames", type=int, default=4)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--page", type=Path, required=True)
     parser.add_argument("--cache", type=Path)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     cv2.setNumThreads(options.threads)
-    model = load_model(options.model, device="cpu", dtype="float32")
     tiny = load_model(str(TINY), device="cpu", dtype="float32")
-    networks = Networks.load(options.metric_weights)
 
     with TemporaryDirectory() as temporary:
         cache = options.cache or Path(temporary)
         cache.mkdir(parents=True, exist_ok=True)
         cases = list(evaluation_pairs(options))
-        pairs = {case.name: measured(case, (*ROWS, *CALLS), model, networks, cache) for case in cases}
-        real = {case.name: measured(case, REAL, model, networks, cache) for case in real_clips(options)}
+        films = list(real_clips(options))
+        tables: dict[str, tuple[Measured, Measured]] = {}
+        for name in options.models:
+            model = load_model(name, device="cpu", dtype="float32")
+            pairs, real = (
+                {case.name: measured(case, fitting(rows, model), model, cache) for case in some}
+                for rows, some in ((ROWS, cases), (REAL, films))
+            )
+            tables[name] = pairs, real
         corner = Case("corner", *(clip[:TINY_FRAMES] for clip in crops(cases[0], TINY_SIDE)))
-        small = {corner.name: measured(corner, SMALL, tiny, networks, cache)}
+        small = {corner.name: measured(corner, SMALL, tiny, cache)}
     head = options.page.read_text().split("## Figures")[0]
-    options.page.write_text(head + page(pairs, real, small, options))
+    options.page.write_text(head + page(tables, small, options))
+
+
+def fitting(rows: Sequence[Row], model: PictureModel) -> tuple[Row, ...]:
+    """Those that the model can do."""
+    latents = isinstance(model, DomainShiftModel)
+    return tuple(row for row in rows if (latents or row.blend != "latent") and (model.recurrent or row.recurrent))
 
 
 def evaluation_pairs(options: argparse.Namespace) -> Iterator[Case]:
@@ -193,9 +196,7 @@ def middle(clip: Clip, height: int, width: int) -> Clip:
     return np.ascontiguousarray(clip[:, top : top + height, left : left + width])
 
 
-def measured(
-    case: Case, rows: Sequence[Row], model: PictureModel, networks: Networks, cache: Path
-) -> dict[Row, Figures]:
+def measured(case: Case, rows: Sequence[Row], model: PictureModel, cache: Path) -> dict[Row, Figures]:
     """Figures of every row, and processor seconds a frame; those already in `cache` are read from it."""
     clips = case.source.tobytes() + case.truth.tobytes()
     files = {row: cache / f"{digest(clips + f'{model.digest} {row}'.encode())}.json" for row in rows}
@@ -210,35 +211,50 @@ def measured(
         runs[row] = digest(result.tobytes()), (time.process_time() - began) / len(case.source)
         results[runs[row][0]] = result  # noise changes nothing at one call: what is equal is judged once
         print(case.name, row.steps or "", row.cells, f"{runs[row][1]:.3f} s", flush=True)
-    figures = judge(results, case.truth, networks) if results else {}
+    motion = MotionTruth(case.truth)
+    figures = {name: judged(result, case, motion) for name, result in results.items()}
     for row, (name, seconds) in runs.items():
-        colour = colour_shift(results[name], case.source)
-        files[row].write_text(json.dumps({**asdict(figures[name]), "colour": colour, "seconds": seconds}))
+        files[row].write_text(json.dumps({**figures[name], "seconds": seconds}))
     return {row: json.loads(file.read_text()) for row, file in files.items()}
+
+
+def judged(result: Clip, case: Case, motion: MotionTruth) -> Figures:
+    """As in quality/figures.py, less what networks see."""
+    pairs = [(now.astype(np.float32), truth.astype(np.float32)) for now, truth in zip(result, case.truth, strict=True)]
+    moments = range(1, len(result))
+    flicker = [value for t in moments if (value := motion.flicker(result, t)) is not None]
+    return {
+        "psnr": float(np.mean([psnr(*pair) for pair in pairs])),
+        "ewarp": float(np.mean([1e3 * motion.warping_error(result, t) for t in moments])),
+        "flicker": 1e3 * float(np.mean(flicker)) if flicker else None,
+        "sharp": float(np.mean([detail(now) / max(1e-6, detail(truth)) for now, truth in pairs])),
+        "colour": colour_shift(result, case.source),
+    }
 
 
 def digest(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-def page(pairs: Measured, real: Measured, small: Measured, options: argparse.Namespace) -> str:
+def page(tables: Mapping[str, tuple[Measured, Measured]], small: Measured, options: argparse.Namespace) -> str:
     """The page from its Figures on."""
-    what = (
-        f"Written by `scripts/ablate_temporal.py` on {platform.machine()} with {options.threads} thread: model "
-        f"`{options.model}` in float32, the first {options.frames} frames, the middle {WIDTH}x{HEIGHT} pixels of the "
-        f"result, mean over {', '.join(pairs)}. docs/QUALITY.md tells what the columns mean; seconds are those of the "
-        "processor for a frame, on a machine that does other work too."
-    )
-    means = mean(pairs)
-    lines = ["## Figures", "", what, "", "At the model's own number of network calls:", ""]
-    lines += table(ROWS, means, COLUMNS)
-    for row in (DEFAULT, EVENED):
-        lines += ["", f"Change from `{BASE.cells}` to `{row.cells.replace('`', '')}`:", "", *changes(pairs, row)]
-    for steps in sorted({row.steps for row in CALLS if row.steps}):
-        rows = [row for row in CALLS if row.steps == steps]
-        lines += ["", f"At {steps} calls:", "", *table(rows, means, COLUMNS)]
-    if real:
-        lines += ["", f"Without ground truth, {' and '.join(real)}:", "", *table(REAL, mean(real), TEMPORAL)]
+    cases = next(iter(tables.values()))[0]
+    lines = [
+        "## Figures",
+        "",
+        (
+            f"Written by `scripts/ablate_temporal.py` on {platform.machine()} with {options.threads} thread: float32, "
+            f"the first {options.frames} frames, the middle {WIDTH}x{HEIGHT} pixels of the result, mean over "
+            f"{', '.join(cases)}. docs/QUALITY.md tells what the columns mean; seconds are those of the processor "
+            "for a frame, on a machine that does other work too."
+        ),
+    ]
+    for name, (pairs, real) in tables.items():
+        means = mean(pairs)
+        lines += ["", f"Model `{name}`:", "", *table(tuple(means), means, COLUMNS)]
+        lines += ["", f"Change from `{BASE.cells}` to `{DEFAULT.cells}`:", "", *changes(pairs, DEFAULT)]
+        for film, figures in real.items():
+            lines += ["", f"Without ground truth, {film}:", "", *table(tuple(figures), figures, TEMPORAL)]
     note = f"The full model's code with the tests' tiny untrained weights at 2 calls, {TINY_FRAMES} frames: it runs."
     lines += ["", note, "", *table(SMALL, mean(small), ("ewarp", "seconds"))]
     return "\n".join(lines) + "\n"
@@ -262,11 +278,10 @@ def table(rows: Sequence[Row], figures: Mapping[Row, Figures], columns: Sequence
 
 
 def changes(cases: Measured, row: Row) -> list[str]:
-    lines = ["| pair | lpips | " + " | ".join(CHANGES) + " |", "| --- | ---: " + "| ---: " * len(CHANGES) + "|"]
+    lines = ["| pair | " + " | ".join(CHANGES) + " |", "| --- " + "| ---: " * len(CHANGES) + "|"]
     for name, figures in {**cases, "mean": mean(cases)}.items():
         before, after = figures[BASE], figures[row]
-        cells = [f"{(after['lpips'] or 0) - (before['lpips'] or 0):+.4f}"]
-        cells += [change(before[column], after[column]) for column in CHANGES]
+        cells = [change(before[column], after[column]) for column in CHANGES]
         lines.append(f"| {name} | " + " | ".join(cells) + " |")
     return lines
 

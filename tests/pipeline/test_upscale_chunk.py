@@ -242,3 +242,22 @@ def test_auto_measures_frames_in_memory() -> None:
         assert (frames is soft) == (
             not torch.equal(auto, upscale_frames(frames, model=model, settings=Settings(native="off")))
         )
+
+
+def test_a_speck_or_scratch_of_one_frame_is_not_drawn_into_the_next(compact: PictureModel) -> None:
+    """Whether dust is mended or not: neither blending nor the model's memory carries it on."""
+    noise = torch.rand(1, 3, 56, 90, generator=torch.Generator().manual_seed(0))
+    texture = gaussian_blur2d(noise, (13, 13), (2.0, 2.0))
+    texture = (texture - texture.mean()) / texture.std() * 0.12 + 0.5
+    clean = torch.cat([texture[..., t : t + 72] for t in range(4)]).clamp(0, 1)
+    marked = clean.clone()
+    marked[1, :, 20:23, 30:33] = 0.95
+    marked[1, :, :, 50] += 0.2
+    marked = marked.clamp(0, 1)
+    for dust in ("off", "0.5"):
+        with_marks, without = (
+            upscale_frames(frames, model=compact, settings=Settings(dust=dust)) for frames in (marked, clean)
+        )
+        away = (with_marks - without).abs().mean(1)
+        assert away[2].max() < 0.15 * away[1].max() or away[2].max() < 6 / 255, dust
+        assert away[2].mean() < 1 / 255
