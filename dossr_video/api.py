@@ -69,7 +69,8 @@ def upscale(
         executor: Where the segments are computed; None: this machine.
         progress: Whether a bar is shown, in a terminal or a notebook (with ipywidgets), or lines elsewhere.
         on_progress: Called with a Progress event for every few frames.
-        cancelled: Asked now and then; once it returns True, Interrupted is raised after the running segments.
+        cancelled: Asked now and then; once it returns True, the running segments are finished or kept, and
+            Interrupted is raised.
         force: Whether a target that exists is overwritten.
         restart: Whether to drop what an interrupted run had finished.
         **options: Single options, such as `crf=18`; they win over `settings`.

@@ -18,7 +18,7 @@ STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 def interruptible() -> Iterator[Callable[[], bool]]:
     """Whether the user has asked to stop. While a run is paused, the answer is not given.
 
-    Ctrl-C, SIGTERM and SIGHUP (a terminal that is closed) are alike: the first lets the running segment finish, the
+    Ctrl-C, SIGTERM and SIGHUP (a terminal that is closed) are alike: the first lets what runs be finished or kept, the
     second ends at once. SIGUSR1 pauses, and again goes on.
     """
     asked = paused = False
@@ -30,7 +30,7 @@ def interruptible() -> Iterator[Callable[[], bool]]:
         if asked:
             raise KeyboardInterrupt
         asked = True
-        say("stopping after the running segment; press Ctrl-C again to stop at once")
+        say("stopping; press Ctrl-C again to stop at once")
 
     def pause(number: int, frame: FrameType | None) -> None:
         nonlocal paused

@@ -72,6 +72,10 @@ class JobFolder:
         """Results of the segments whose files are there, by index; see Ledger.checked for whether they can be used."""
         return self.ledger().finished()
 
+    def has_work(self) -> bool:
+        """Whether a segment is finished, or begun and kept."""
+        return bool(self.finished()) or any(self.segments.glob("*.state"))
+
     def joined(self, target: Path) -> Path:
         """The whole result before it gets its name."""
         return self.path / f"joined{target.suffix}"
@@ -88,7 +92,7 @@ class JobFolder:
                 self._sweep()
                 yield
             finally:
-                if self.path.exists() and not self.finished():
+                if self.path.exists() and not self.has_work():
                     self.remove()
 
     def clear(self) -> None:

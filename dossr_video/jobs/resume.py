@@ -30,7 +30,7 @@ def agreed_plan(
         try:
             plan = Plan.loads(folder.plan.read_bytes(), path=folder.plan)
         except JobError:
-            if folder.finished():
+            if folder.has_work():
                 raise
             folder.clear()
         else:
@@ -46,7 +46,7 @@ def agreed_plan(
 def _fits(plan: Plan, folder: JobFolder, now: Fingerprint) -> bool:
     """Whether it is the plan of this input and these settings; JobError when work that was done by it would go."""
     changes = plan.fingerprint.changes_to(now)
-    if changes and folder.finished():
+    if changes and folder.has_work():
         before = plan.fingerprint.version
         way = "give the same input and options as before"
         if before != now.version:

@@ -101,7 +101,8 @@ def run_job(
         restart: Whether to drop what an earlier run finished.
         on_progress: Called with each Progress event, from one thread at a time.
         record: Told of the course of the job.
-        cancelled: Asked now and then; once it says so, the running segments are finished and Interrupted is raised.
+        cancelled: Asked now and then; once it says so, the running segments are finished, or kept where they
+            are slow, and Interrupted is raised.
         executor: Runs the segments; made for the same model and machine settings, it serves several jobs and loads the
             model once. None: this machine.
 
@@ -299,7 +300,7 @@ class _Job:
         work.run(tasks, self.executor)
         if work.recorded < work.frames:
             raise Interrupted(
-                f"stopped with {work.recorded} of {work.frames} frames finished",
+                f"stopped with {work.done} of {work.frames} frames finished",
                 hint="give the same command again to go on",
             )
 

@@ -33,7 +33,7 @@ class Upscaling:
         self._progress, self._cancelled = on_progress, cancelled
         self._tasks: Sequence[Task] = ()
         self._workers = 1
-        self._told = False  # how long stopping takes
+        self._stopping = 0  # how often workers have told of frames since the run was asked to stop
         sizes = [folder.file_of(index, self._number).stat().st_size for index in self._results]
         self._written = sum(sizes)  # bytes
         self.recorded = self.done = sum(result.frames for result in self._results.values())
@@ -58,8 +58,8 @@ class Upscaling:
 
     def _count(self, frames: int) -> None:
         self.done += frames
-        if self._cancelled() and not self._told:
-            self._told = True
+        self._stopping += self._cancelled()
+        if self._stopping == self._workers + 1:  # one goes on with its segment
             self._tell(self._time_to_stop())
         else:
             self._tell()

@@ -30,9 +30,14 @@ class Uncropped:
 Read = tuple[Chunk, tuple[DisplayTimes, ...], Tensor | None, Uncropped | None]  # the third: opacity (T, 1, H, W)
 
 
-def read_chunks(segment: Segment, reader: VideoReader, length: int, *, only_area: bool) -> Iterator[Read]:
-    """Chunks of `length` different frames; duplicates are only noted. The look-ahead is a chunk by itself."""
-    frames = _planned_frames(segment, reader)
+def read_chunks(
+    segment: Segment, reader: VideoReader, length: int, *, only_area: bool, skip: int = 0
+) -> Iterator[Read]:
+    """Chunks of `length` different frames, after the first `skip` of them; duplicates are only noted.
+
+    The look-ahead is a chunk by itself.
+    """
+    frames = _planned_frames(segment, reader, skip)
     for batch in _batches(frames, length, segment.stop):
         indices, display_times, decoded = zip(*batch, strict=True)
         pictures = torch.stack([frame.rgb() for frame in decoded])
@@ -54,13 +59,15 @@ def _batches(frames: Iterable[Planned], length: int, stop: int) -> Iterator[list
             yield batch
 
 
-def _planned_frames(segment: Segment, reader: VideoReader) -> Iterator[Planned]:
-    """Index, times to show at, and the frame, for every frame of the segment that is no duplicate.
+def _planned_frames(segment: Segment, reader: VideoReader, skip: int) -> Iterator[Planned]:
+    """Index, times to show at, and the frame, for every frame that is no duplicate, but the first `skip` of them.
 
     The look-ahead is the last, at no times.
     """
-    decoded = reader.frames(segment.pts[0])
-    fresh = [i for i, duplicate in enumerate(segment.duplicates) if not duplicate]
+    fresh = [i for i, duplicate in enumerate(segment.duplicates) if not duplicate][skip:]
+    if not fresh:
+        return
+    decoded = reader.frames(segment.pts[fresh[0]])
     for first, after in zip(fresh, [*fresh[1:], len(segment.pts)], strict=True):
         run = list(islice(decoded, after - first))
         if [frame.pts for frame in run] != segment.pts[first:after].tolist():

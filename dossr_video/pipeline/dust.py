@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from itertools import chain, pairwise
 
@@ -22,32 +22,32 @@ def without_dust(
     chunks: Iterable[Read],
     flow: FlowEstimator,
     sensitivity: float,
-    note: Callable[[Dirt], None],
+    state: DustState,
     *,
     stop: int = sys.maxsize,
-) -> Iterator[Read]:
-    """The chunks of one shot without their dust, one chunk late: its last frame needs the one after it.
+) -> Iterator[tuple[Read, DustState, Dirt]]:
+    """The chunks of one shot without their dust, what each leaves to the next, and what was mended in written frames.
 
-    `note` gets what was mended in every frame that is written. Frames from index `stop` on are looked at alone.
+    They come one chunk late: the last frame of one needs the one after it. Frames from index `stop` on are looked at
+    alone.
     """
 
     def find(frame: Picture, other: Picture) -> Flow:
         return flow(_tensor(frame)[None], _tensor(other)[None])[0].cpu().numpy()
 
-    state = DustState()
     held: Read | None = None
     for item in chain(chunks, [None]):
         if held is not None and held[0].indices[0] < stop:
             chunk, display_times, alpha, uncropped = held
-            clean = []
+            clean, dirt = [], Dirt()
             frames = [*map(_picture, chunk.frames), None if item is None else _picture(item[0].frames[0])]
             for i, (frame, after) in enumerate(pairwise(frames)):
                 assert frame is not None
                 mended, state = mend(frame, after, state, find, sensitivity=sensitivity)
                 clean.append(_tensor(mended.picture))
                 if display_times[i]:
-                    note(dirt_of(mended))
-            yield replace(chunk, frames=torch.stack(clean)), display_times, alpha, uncropped
+                    dirt += dirt_of(mended)
+            yield (replace(chunk, frames=torch.stack(clean)), display_times, alpha, uncropped), state, dirt
         held = item
 
 

@@ -12,7 +12,8 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 from torch import Tensor
@@ -21,17 +22,20 @@ from dossr_video.frames import Chunk, Motion
 from dossr_video.models.base import PictureModel
 from dossr_video.pipeline.chunks import DisplayTimes, Read, Uncropped, read_chunks
 from dossr_video.pipeline.dust import without_dust
+from dossr_video.pipeline.keeping import Done, Keeper, LightState
 from dossr_video.pipeline.memory import CHUNK, MemoryBudget, is_out_of_memory
 from dossr_video.pipeline.quality import QualityWatch
 from dossr_video.pipeline.shot import ShotState, letterboxed, needs_motion, resize, upscale_chunk
+from dossr_video.restoration.dust import DustState
 from dossr_video.restoration.grain import add_grain
 from dossr_video.restoration.native import to_native
 from dossr_video.restoration.spec import RestorationSpec
 from dossr_video.runspec import RunSpec, SamplingSpec, TemporalSpec
 from dossr_video.segments import Dirt, Segment, SegmentResult
-from dossr_video.temporal.exposure import ExposureState, even_out
+from dossr_video.temporal.exposure import even_out
 from dossr_video.temporal.flow import FlowEstimator, motion
 from dossr_video.video.read.pyav import VideoReader
+from dossr_video.video.write.kept import to_bytes
 
 if TYPE_CHECKING:
     from dossr_video.video.write.writer import VideoWriter
@@ -51,6 +55,7 @@ class Work:
     display_times: tuple[DisplayTimes, ...]  # one per frame
     alpha: Tensor | None = None  # (T, 1, H, W) in [0, 1]
     uncropped: Uncropped | None = None  # what the chunk was cut from
+    after: LightState = field(default_factory=LightState)  # left to the next chunk
 
     def part(self, start: int, stop: int) -> Work:
         """Frames start to stop, half-open."""
@@ -71,6 +76,7 @@ class Result:
     pictures: Tensor  # (T, 3, H', W') RGB float32 in [0, 1], at the size that is written
     display_times: tuple[DisplayTimes, ...]
     alpha: Tensor | None  # (T, 1, H', W')
+    after: tuple[LightState, ShotState] | None = None  # left to the next chunk; None: more of this one follows
 
 
 def run_segment(
@@ -82,28 +88,39 @@ def run_segment(
     spec: RunSpec,
     on_frames: Callable[[int], None],
     only_area: bool = False,
-) -> SegmentResult:
+    keeper: Keeper | None = None,
+    stopping: Callable[[], bool] = lambda: False,
+) -> SegmentResult | None:
     """Decode, upscale and write the frames of a segment, at times counted from its first.
 
     `on_frames` is called with the number of frames written so far; what it raises ends the work. `only_area`: what lies
-    around the segment's area is left away. Raises SourceError when the file no longer holds the planned frames,
-    ModelError when not even a small tile of a frame fits into memory.
+    around the segment's area is left away. `keeper` keeps what is done, and gives back what an earlier run has done;
+    None when `stopping` has said so and it is kept.
+
+    Raises SourceError when the file no longer holds the planned frames, ModelError when not even a small tile of a
+    frame fits into memory.
     """
-    began = time.monotonic()
-    written = computed = 0
-    warnings: list[str] = []
+    done = Done() if keeper is None else keeper.load(budget.model.device)
+    began = time.monotonic() - done.seconds
+    written, computed, dirt = done.written, done.computed, done.before.dirt
+    warnings = list(done.warnings)
     size, warn = (writer.spec.height, writer.spec.width), warnings.append
-    dirt: list[Dirt] = []
-    chunks = read_chunks(segment, reader, spec.machine.chunk, only_area=only_area)
+    if keeper is not None:
+        for kept in keeper.frames():
+            writer.again(kept)
+        on_frames(written)
+    chunks = read_chunks(segment, reader, spec.machine.chunk, only_area=only_area, skip=computed)
     watch = QualityWatch(reader.info.video, deflicker=spec.temporal.deflicker) if spec.qc else None
     if watch is not None:
         chunks = _noted(chunks, watch, segment.stop)
     with (
         prefetched(
-            with_motion(chunks, budget, warn, spec.temporal, spec.restoration, note=dirt.append, stop=segment.stop)
+            with_motion(chunks, budget, warn, spec.temporal, spec.restoration, done.before, stop=segment.stop)
         ) as work,
         prefetched(
-            upscaled(work, budget, warn, spec.sampling, spec.temporal, spec.restoration, size, shot=segment.shot)
+            upscaled(
+                work, budget, warn, spec.sampling, spec.temporal, spec.restoration, size, done.shot, shot=segment.shot
+            )
         ) as results,
     ):
         for result in results:
@@ -112,10 +129,20 @@ def run_segment(
             for i, times in enumerate(result.display_times):
                 alpha = None if result.alpha is None else result.alpha[i]
                 for pts, duration in times:
-                    writer.write(result.pictures[i], pts - segment.first_pts, alpha=alpha, duration=duration or None)
+                    at = pts - segment.first_pts
+                    frame = writer.write(result.pictures[i], at, alpha=alpha, duration=duration or None)
+                    if keeper is not None:
+                        keeper.add(partial(to_bytes, frame))
                     written += 1
             computed += len(result.display_times)
             on_frames(written)
+            if result.after is None:
+                continue
+            dirt = result.after[0].dirt
+            if keeper is not None and (stopping() or keeper.is_due()):
+                now = Done(written, computed, time.monotonic() - began, tuple(warnings), *result.after)
+                if keeper.keep(now) and stopping():
+                    return None
     seconds = time.monotonic() - began
     return SegmentResult(
         segment.index,
@@ -124,7 +151,7 @@ def run_segment(
         computed,
         seconds,
         tuple(warnings),
-        dirt=sum(dirt, Dirt()),
+        dirt=dirt,
         quality=None if watch is None else watch.quality(),
     )
 
@@ -152,28 +179,30 @@ def with_motion(
     warn: Callable[[str], None],
     temporal: TemporalSpec,
     restoration: RestorationSpec,
+    before: LightState | None = None,
     *,
-    note: Callable[[Dirt], None] = lambda dirt: None,
     stop: int = sys.maxsize,
 ) -> Iterator[Work]:
     """The chunks of one shot as the model gets them: without dust, on their native grid, with motion, evenly exposed.
 
-    `note` gets the dust of every frame that is written; `stop` is that of `without_dust`.
+    `before` is what the chunk before the first has left; `stop` is that of `without_dust`.
     """
+    state = before or LightState()
+    previous, exposure, dirt = state.previous, state.exposure, state.dirt
+    clean: Iterable[tuple[Read, DustState, Dirt]] = ((item, state.dust, Dirt()) for item in chunks)
     if restoration.dust > 0:
-        chunks = without_dust(chunks, budget.flow, restoration.dust, note, stop=stop)
-    previous: Tensor | None = None
-    exposure = ExposureState()
+        clean = without_dust(chunks, budget.flow, restoration.dust, state.dust, stop=stop)
     needed = needs_motion(budget.model, temporal)
-    for chunk, display_times, alpha, uncropped in chunks:
+    for (chunk, display_times, alpha, uncropped), dust, found in clean:
         chunk = replace(chunk, frames=to_native(chunk.frames, restoration.native))
         while (moved := _motion(previous, chunk.frames, budget.flow if needed else None)) is None:
             warn(budget.shrink_flow(chunk))
         frames = chunk.frames
         if temporal.deflicker:
             frames, exposure = even_out(frames, previous, moved, exposure)
-        yield Work(replace(chunk, frames=frames), moved, display_times, alpha, uncropped)
-        previous = chunk.frames[-1]
+        previous, dirt = chunk.frames[-1], dirt + found
+        after = LightState(previous, exposure, dust, dirt)
+        yield Work(replace(chunk, frames=frames), moved, display_times, alpha, uncropped, after)
 
 
 def _motion(previous: Tensor | None, frames: Tensor, flow: FlowEstimator | None) -> Motion | None:
@@ -194,11 +223,15 @@ def upscaled(
     temporal: TemporalSpec,
     restoration: RestorationSpec,
     size: tuple[int, int],
+    before: ShotState | None = None,
     *,
     shot: int,
 ) -> Iterator[Result]:
-    """The work of one shot done, at the size (height, width). Where memory runs out, less is done at a time."""
-    state = ShotState()
+    """The work of one shot done, at the size (height, width). Where memory runs out, less is done at a time.
+
+    `before` is what the chunk before the first has left.
+    """
+    state = before or ShotState()
     for item in work:
         start = 0
         while start < len(item.chunk):
@@ -222,8 +255,9 @@ def upscaled(
             alpha = None if part.alpha is None else resize(part.alpha, *size)
             if part.uncropped is not None:
                 pictures = letterboxed(pictures.cpu(), part.uncropped.pictures, part.uncropped.area, size)
-            yield Result(resize(pictures, *size).cpu(), part.display_times, alpha)
             start += len(part.chunk)
+            after = (item.after, state) if start == len(item.chunk) else None
+            yield Result(resize(pictures, *size).cpu(), part.display_times, alpha, after)
 
 
 def _source_size(chunk: Chunk, restoration: RestorationSpec) -> tuple[int, int]:

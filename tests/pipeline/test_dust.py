@@ -13,6 +13,7 @@ import torch
 from dossr_video.jobs.plan import LEAD_IN, cut_into_segments
 from dossr_video.pipeline.chunks import read_chunks
 from dossr_video.pipeline.dust import without_dust
+from dossr_video.restoration.dust import DustState
 from dossr_video.segments import Dirt, Segment
 from dossr_video.temporal.flow import DisFlow
 from dossr_video.video.read.probe import probe
@@ -49,12 +50,12 @@ def mended(film: Path, *, piece: int, length: int = 1) -> tuple[dict[int, torch.
     dirt = Dirt()
     source = probe(film)
     for segment in _segments(source, piece):
-        notes: list[Dirt] = []
         with PyavReader(source) as reader:
             chunks = read_chunks(segment, reader, length, only_area=False)
-            for chunk, times, _, _ in without_dust(chunks, DisFlow(), 0.5, notes.append, stop=segment.stop):
+            for read, _, found in without_dust(chunks, DisFlow(), 0.5, DustState(), stop=segment.stop):
+                chunk, times, _, _ = read
+                dirt += found
                 frames |= {i: f for i, f, t in zip(chunk.indices, chunk.frames, times, strict=True) if t}
-        dirt = sum(notes, dirt)
     return frames, dirt
 
 

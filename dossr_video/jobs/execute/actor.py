@@ -59,7 +59,9 @@ class RemoteWorker:
                 hint="install the same version and weights on all machines, and name --dtype and --engine",
             )
         mine = replace(task, source=replace(task.source, path=self._source_of(task, mark)), target=self._made(task))
-        return self._loaded().run(mine, on_frames=self._count)
+        result = self._loaded().run(mine, on_frames=self._count)
+        assert result is not None  # nothing stops it
+        return result
 
     def piece(self, task: Task, start: int) -> bytes:
         """PIECE bytes of the segment's file from `start` on, less at its end; after the last the file goes away."""

@@ -37,7 +37,9 @@ class LocalExecutor:
                 for task in waiting:
                     if failed.is_set() or callbacks.stopping():
                         return
-                    result = worker.run(task, on_frames=counter())
+                    result = worker.run(task, on_frames=counter(), stopping=callbacks.stopping)
+                    if result is None:
+                        return
                     with lock:
                         callbacks.on_done(result)
             except BaseException:

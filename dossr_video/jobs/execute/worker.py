@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import secrets
 from collections.abc import Callable
 from importlib.metadata import version
@@ -13,9 +14,11 @@ import torch
 from dossr_video.heap import give_back_memory, map_large_blocks
 from dossr_video.jobs import durable
 from dossr_video.jobs.execute.executor import Task
+from dossr_video.jobs.fingerprint import lasting
 from dossr_video.models.base import DomainShiftModel, PictureModel
 from dossr_video.models.raft import RaftFlow, load_flow
 from dossr_video.models.registry import load_model
+from dossr_video.pipeline.keeping import Keeper
 from dossr_video.pipeline.memory import MemoryBudget
 from dossr_video.pipeline.segment import run_segment
 from dossr_video.runspec import WorkerInfo, WorkerSpec
@@ -65,15 +68,19 @@ class Worker:
             version=version("dossr-video"),
         )
 
-    def run(self, task: Task, *, on_frames: Callable[[int], None]) -> SegmentResult:
+    def run(
+        self, task: Task, *, on_frames: Callable[[int], None], stopping: Callable[[], bool] = lambda: False
+    ) -> SegmentResult | None:
         """Make the segment's file; it has its name only when it is whole and on the disk.
 
-        `on_frames` gets the number of frames written so far; what it raises ends the work.
+        `on_frames` gets the number of frames written so far; what it raises ends the work. Once `stopping` says so the
+        segment may end in the middle, and go on there another time: then there is no result.
         """
         if task.spec.video.width * task.spec.video.height >= LARGE:
             map_large_blocks()
         temporary = task.target.with_name(f"{task.target.stem}.{secrets.token_hex(4)}.part{task.target.suffix}")
         reader = self._reader_of(task.source, task.spec.read)
+        keeper = None if task.only_area or task.spec.qc else self._keeper(task)
         try:
             with VideoWriter(temporary, task.spec.video) as writer:
                 result = run_segment(
@@ -84,12 +91,22 @@ class Worker:
                     spec=task.spec,
                     on_frames=on_frames,
                     only_area=task.only_area,
+                    keeper=keeper,
+                    stopping=stopping,
                 )
+                if result is None:
+                    return None
             durable.settle(temporary, task.target)
+            if keeper is not None:
+                keeper.remove()
         finally:
             temporary.unlink(missing_ok=True)
             give_back_memory()  # else the heap's holes add up over a thousand segments
         return result
+
+    def _keeper(self, task: Task) -> Keeper:
+        asked = json.dumps([task.segment.as_json(), lasting(task.spec)], sort_keys=True)
+        return Keeper(task.target, hashlib.sha256(asked.encode()).hexdigest())
 
     def close(self) -> None:
         """Close the file it read last."""

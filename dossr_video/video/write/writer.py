@@ -29,6 +29,7 @@ from dossr_video.video.write.encoders import (
     check_settings,
     choose_pix_fmt,
 )
+from dossr_video.video.write.kept import from_bytes
 from dossr_video.video.write.players import compatible_encoding
 
 if TYPE_CHECKING:
@@ -231,16 +232,30 @@ class VideoWriter:
             self._discard()
             raise self._failed(failure) from failure
 
-    def write(self, picture: Tensor, pts: int, *, alpha: Tensor | None = None, duration: int | None = None) -> None:
+    def write(
+        self, picture: Tensor, pts: int, *, alpha: Tensor | None = None, duration: int | None = None
+    ) -> av.VideoFrame:
         """Encode a frame (3, H, W) RGB in [0, 1] on any device, shown from `pts` for `duration` ticks.
 
         `pts` rises strictly; `duration` matters for the last frame only (None: one period of the frame rate).
         `alpha`: opacity (1, H, W) in [0, 1], kept where the pixel format has it. Raises TargetError on a full disk.
+
+        Gives back the frame as it was encoded.
         """
         frame = pixels.from_rgb(picture, self.spec.encoding.pix_fmt, self._color, alpha=alpha)
+        self._add(frame, pts, duration or round(1 / (self.spec.frame_rate * self.spec.time_base)) or 1)
+        return frame
+
+    def again(self, content: bytes) -> None:
+        """Encode a frame that `kept.to_bytes` has made bytes of."""
+        self._add(
+            *from_bytes(content, width=self.spec.width, height=self.spec.height, pix_fmt=self.spec.encoding.pix_fmt)
+        )
+
+    def _add(self, frame: av.VideoFrame, pts: int, duration: int) -> None:
         frame.pts = pts
         frame.time_base = self._unit
-        frame.duration = duration or round(1 / (self.spec.frame_rate * self.spec.time_base)) or 1
+        frame.duration = duration
         frame.color_primaries = code_point(PRIMARIES, self.spec.color.primaries)
         frame.color_trc = code_point(TRANSFERS, self.spec.color.transfer)
         frame.colorspace = code_point(MATRICES, self.spec.color.matrix)
