@@ -83,7 +83,7 @@ def _print(
     put(f"{info.path}: {container_name(info.container)}, {readable(info.size)}, {length}, {streams} streams")
     about = "" if shots is not None else "about "
     counted = "" if frames is None else f"; {about}{frames} frames are written"
-    put(f"picture: {info.video.describe()}{counted}{'' if shots is None else f', in {shots} shots'}")
+    put(f"picture: {info.video.describe()}{counted}{'' if shots is None else f', shots: {shots}'}")
     for line in processing.explain():
         put(line)
     put(f"preset: --preset {found.preset} suits it: {found.why}" if found else "preset: none, the defaults suit it")

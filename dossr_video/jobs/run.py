@@ -312,7 +312,7 @@ class _Job:
         checked = ("qc: every shot is measured; one with faults is done again, at most twice",) if self.spec.qc else ()
         return (
             f"{self.source.describe_picture()} -> {self.spec.describe()}",
-            f"{self.spec.describe_model()}; {plan.frames} frames in {plan.shots} shots{before}",
+            f"{self.spec.describe_model()}; {plan.frames} frames, shots: {plan.shots}{before}",
             *checked,
             *(str(finding) for finding in self.processing.findings if finding.topic == PLAYERS),
         )

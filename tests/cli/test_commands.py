@@ -205,7 +205,7 @@ def test_probe_tells_size_frames_shots_and_preset_in_words_and_the_cost_with_a_t
     assert "preset: none, the defaults suit it" in text
     assert "work:" not in text
     text = run("probe", sample, tmp_path / "o.mp4", "--model", "bicubic", "--shots").stdout
-    assert "50 frames are written, in 2 shots" in text
+    assert "50 frames are written, shots: 2" in text
     assert "result: mp4: libx264 crf 16, 832x352" in text
     assert "work: about" in text
     data = json.loads(run("probe", sample, tmp_path / "o.mp4", "--model", "bicubic", "--shots", "--json").stdout)

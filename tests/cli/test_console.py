@@ -84,7 +84,7 @@ def test_a_log_holds_what_was_said_and_grows(tmp_path: Path, sample: Path) -> No
         subprocess.run([*map(str, command), "--log", tmp_path / "log"], capture_output=True, check=False)
     text = (tmp_path / "log").read_text()
     assert "model bicubic (named in the options)" in text
-    assert "5 frames in 1 shots" in text
+    assert "5 frames, shots: 1" in text
     assert "result: " in text
     assert "out.mp4 exists" in text
 
