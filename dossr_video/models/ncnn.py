@@ -23,7 +23,8 @@ from torch import Tensor, fx, nn
 from dossr_video.errors import ModelError
 
 LEAST_ROWS = 32  # of a strip
-SHARE = 24  # rows of a strip for one that its neighbour computes again: 8 % at most are done twice
+SHARE, LEAST_SHARE = 24, 8  # rows of a strip for one that its neighbour computes again: 8 to 25 % are done twice
+PIXELS = 2**18  # of a strip, where that leaves it LEAST_SHARE: ncnn takes a kilobyte and more for each
 
 
 def run_by_ncnn(module: nn.Module, *methods: str) -> None:
@@ -71,7 +72,7 @@ class NcnnNetwork:
         return _one_or_all(self._by_strips(tensors, whole.shape[2:]))
 
     def _by_strips(self, tensors: Sequence[Tensor | None], sizes: Sequence[int]) -> list[Tensor]:
-        rows = max(LEAST_ROWS, SHARE * self._reach)
+        rows = max(LEAST_ROWS, LEAST_SHARE * self._reach, min(SHARE * self._reach, PIXELS // sizes[1]))
         if sizes[0] <= rows + self._reach:
             return self._run(tensors, slice(None), sizes)
         results: list[Tensor] = []

@@ -97,10 +97,11 @@ class Restorer(nn.Module):
         layout = torch.channels_last if last else torch.contiguous_format
         size = (len(frames), channels, *frames.shape[2:])
         seen = torch.empty(size, dtype=frames.dtype, device=frames.device, memory_format=layout)
-        features, result, before = (warp(part.float(), flow, mode="bilinear") for part in hidden)
-        seen[:, :count] = features
-        seen[:, count:-3] = F.pixel_unshuffle(result - base, self.scale)
-        seen[:, -3:] = before - frames
+        # One after the other: at their size in float32 they are large.
+        features, result, before = hidden
+        seen[:, :count] = warp(features.float(), flow, mode="bilinear")
+        seen[:, count:-3] = F.pixel_unshuffle(warp(result.float(), flow, mode="bilinear") - base, self.scale)
+        seen[:, -3:] = warp(before.float(), flow, mode="bilinear") - frames
         seen[:, count:] *= DETAIL
         seen *= confidence
         return seen
