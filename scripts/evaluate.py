@@ -211,6 +211,7 @@ def page(
     names = list(next(iter(results.values())))
     means = {n: {**mean_figures([r[n].figures for r in results.values()]), **costs[n]} for n in names}
     more = "" if options.pairs == LIST else f" --pairs {options.pairs}"
+    more += "".join(f" --peer {file.name}" for file in options.peer)
     more += f" --steps {' '.join(map(str, options.steps))}" if options.steps else ""
     parts = [
         PAGE.format(
