@@ -75,8 +75,8 @@ Each frame passes, in this order:
    and the last frame of a shot keep their specks, for they have one neighbour only; the last frame of a piece of a long
    shot sees the first of the next. **Scratches**: thin upright lines over the height that stand in their place for some
    frames, let the picture through, and do not move with it, are evened out to both sides. `auto` looks at up to seven
-   frames of three places of the file and mends, at a sensitivity of 0.5, what covers {dirty:.2%} of the picture, or
-   scratches in {scratched:.0%} of the frames.
+   frames of three places of the file and mends, at a sensitivity of 0.5, what covers {dirty:.2%} of the picture and is
+   seen in a third of the frames, or scratches in {scratched:.0%} of the frames.
 2. **Native resolution** (`--native`, auto by default). A source whose detail fills less than {sharp:.0%} of the pixel
    grid is made smaller, to the grid that it fills and never below half; the model then gets what it was trained on.
 3. **Motion and deflicker** (`--deflicker`), on what the model gets.

@@ -15,7 +15,8 @@ from dossr_video.restoration.dust import DustState, mend, specks_in
 from dossr_video.restoration.specks import Flow, Picture
 
 SENSITIVITY = 0.15  # of the search: what is found is dust more surely than at 0.5
-DIRTY = 0.0008  # of the picture; clean clips measure up to 0.0005, and a speck in 10,000 pixels of each frame 0.0011
+DIRTY = 0.0008  # of the picture; a speck in 10,000 pixels of each frame measures from 0.0010 on, clean clips mostly 0
+OFTEN = 1 / 3  # of the frames; a cut, or something large that is not followed, is no dust
 SCRATCHED = 0.3  # of the frames
 RUN = 7  # consecutive frames
 SIDES = (240, 320)  # height and width of the part that is looked at, at most
@@ -28,11 +29,12 @@ class DustMeasure:
     specks: float
     area: float  # share of the frame that they cover
     lines: float  # scratches
+    often: float  # share of the frames that have any
 
     @property
     def dirty(self) -> bool:
         """Whether `auto` mends it."""
-        return self.area >= DIRTY or self.lines >= SCRATCHED
+        return (self.area >= DIRTY and self.often >= OFTEN) or self.lines >= SCRATCHED
 
 
 def measure_dust(runs: Iterable[Sequence[NDArray[np.uint8]]]) -> DustMeasure | None:
@@ -52,7 +54,10 @@ def measure_dust(runs: Iterable[Sequence[NDArray[np.uint8]]]) -> DustMeasure | N
             if 0 < i < len(run) - 1:
                 whole = run[i].size / mended.specks.size
                 found.append((whole * specks_in(mended.specks), float(mended.specks.mean()), len(mended.lines)))
-    return DustMeasure(*(float(mean) for mean in np.mean(found, 0))) if found else None
+    if not found:
+        return None
+    specks, area, lines = (float(mean) for mean in np.mean(found, 0))
+    return DustMeasure(specks, area, lines, often=float(np.mean([share > 0 for _, share, _ in found])))
 
 
 def _middle(frame: NDArray[np.uint8]) -> Picture:

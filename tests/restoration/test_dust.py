@@ -17,7 +17,7 @@ from dossr_video import upscale_frames
 from dossr_video.jobs.run import run_job
 from dossr_video.models.registry import load_model
 from dossr_video.report.run import run_page
-from dossr_video.restoration.dirt import measure_dust
+from dossr_video.restoration.dirt import DIRTY, measure_dust
 from dossr_video.restoration.dust import DustState, mend, specks_in
 from dossr_video.settings import Settings
 from dossr_video.temporal.flow import DisFlow
@@ -186,6 +186,15 @@ def test_auto_mends_what_is_dirty_and_nothing_else() -> None:
     assert 3 < found.specks < 9
     assert found.dirty
     assert measure_dust([]) is None
+
+
+def test_something_large_in_one_frame_makes_no_dirty_film() -> None:
+    clip = torch.cat([scene(), scene()[1:]])
+    clip[4, :, 30:38, 40:53] = 0.95
+    found = measure_dust([(255 * clip.mean(1)).byte().numpy()])
+    assert found is not None
+    assert found.area > DIRTY
+    assert not found.dirty
 
 
 def test_the_report_counts_the_specks_of_each_shot(tmp_path: Path, tiny: Settings) -> None:
