@@ -59,7 +59,7 @@ def failures(*, debug: bool) -> Iterator[None]:
         sys.exit(error.exit_code)
     except KeyboardInterrupt:
         print_line("error: stopped at once", "bold red")
-        say("hint: give the same command again to go on from the last finished segment")
+        say("hint: give the same command again to go on from what was kept last")
         sys.exit(130)
     except Exception as error:  # a defect of ours: still one line, and how to report it
         if debug:
