@@ -24,7 +24,7 @@ from dossr_video.errors import ModelError
 
 LEAST_ROWS = 32  # of a strip
 SHARE, LEAST_SHARE = 24, 8  # rows of a strip for one that its neighbour computes again: 8 to 25 % are done twice
-PIXELS = 2**18  # of a strip, where that leaves it LEAST_SHARE: ncnn takes a kilobyte and more for each
+PIXELS = 2**17  # of a strip, where that leaves it LEAST_SHARE: ncnn takes a kilobyte and more for each
 
 
 def run_by_ncnn(module: nn.Module, *methods: str) -> None:

@@ -98,15 +98,15 @@ def warp(images: Tensor, flow: Tensor, *, mode: Literal["bilinear", "bicubic"] =
         flow = _resize_flow(flow, (h, w))
     rows = max(STRIP // w, 1)
     if rows >= h:
-        return _warped_rows(source, flow, 0, h, mode).to(images)
+        return warped_rows(source, flow, 0, h, mode).to(images)
     # By strips: coordinates for the whole image take as much memory as the image.
     moved = source.new_empty(source.shape)
     for top in range(0, h, rows):
-        moved[:, :, top : top + rows] = _warped_rows(source, flow, top, min(top + rows, h), mode)
+        moved[:, :, top : top + rows] = warped_rows(source, flow, top, min(top + rows, h), mode)
     return moved.to(images)
 
 
-def _warped_rows(images: Tensor, flow: Tensor, top: int, bottom: int, mode: str) -> Tensor:
+def warped_rows(images: Tensor, flow: Tensor, top: int, bottom: int, mode: str) -> Tensor:
     """Rows top to bottom, half-open, of the warped images (T, C, h, w); h is a multiple of the flow's height."""
     h, w = images.shape[-2:]
     ratio = h // flow.shape[-2]

@@ -16,11 +16,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dossr_video.errors import ModelError
-from dossr_video.temporal.flow import warp
+from dossr_video.temporal.flow import warped_rows
 
 # The last features (B, F, H, W), result (B, 3, scale H, scale W) and frame (B, 3, H, W).
 Hidden = tuple[Tensor, Tensor, Tensor]
 
+STRIP = 2**17  # pixels that enter at a time
 DETAIL = 30.0  # detail of a picture has a deviation of about 0.03; brought to 1, as the features are
 
 
@@ -79,31 +80,55 @@ class Restorer(nn.Module):
         """
         dtype = self.head.weight.dtype
         base = F.interpolate(frames, scale_factor=self.scale, mode="nearest")
-        # What is large is worked on in place and let go of early.
-        seen = None if hidden is None else self._seen(frames, base, flow, confidence, hidden).to(dtype)
-        features = self.enter(frames.to(dtype), seen)
-        del seen
+        features = (
+            self.enter(frames.to(dtype), None)
+            if hidden is None
+            else self._entered(frames, base, flow, confidence, hidden)
+        )
         features, detail = self.go_through(features)
         detail = F.pixel_shuffle(detail.float(), self.scale)
         # Without its mean, so that no frame changes its mean colour.
         result = base.add_(detail).sub_(detail.mean((2, 3), keepdim=True))
         return result, (features * self.gain, result, frames)
 
-    def _seen(self, frames: Tensor, base: Tensor, flow: Tensor, confidence: Tensor, hidden: Hidden) -> Tensor:
-        """What is remembered, moved to these frames."""
-        count = hidden[0].shape[1]
-        channels = self.memory.in_channels
-        last = hidden[0].is_contiguous(memory_format=torch.channels_last)  # as the engine has them
-        layout = torch.channels_last if last else torch.contiguous_format
-        size = (len(frames), channels, *frames.shape[2:])
-        seen = torch.empty(size, dtype=frames.dtype, device=frames.device, memory_format=layout)
-        # One after the other: at their size in float32 they are large.
+    def _entered(self, frames: Tensor, base: Tensor, flow: Tensor, confidence: Tensor, hidden: Hidden) -> Tensor:
+        """The first features, by strips: what is remembered of a large frame takes twice as much as they do."""
+        height, width = frames.shape[2:]
+        rows = max(STRIP // width, 1)
+        moved = hidden[0].float(), hidden[1].float(), hidden[2].float()
+        parts = []
+        for top in range(0, height, rows):
+            bottom = min(top + rows, height)
+            first, last = max(top - 1, 0), min(bottom + 1, height)  # that the convolution sees
+            seen = self._seen(frames, base, flow, confidence, moved, (first, last))
+            part = self.enter(frames[:, :, first:last].to(self.head.weight.dtype), seen.to(self.head.weight.dtype))
+            parts.append(part[:, :, top - first : bottom - first])
+        return parts[0] if len(parts) == 1 else torch.cat(parts, 2)
+
+    def _seen(
+        self,
+        frames: Tensor,
+        base: Tensor,
+        flow: Tensor,
+        confidence: Tensor,
+        hidden: Hidden,
+        rows: tuple[int, int],
+    ) -> Tensor:
+        """What is remembered, moved to these frames: their rows from the first to the second, half-open."""
         features, result, before = hidden
-        seen[:, :count] = warp(features.float(), flow, mode="bilinear")
-        seen[:, count:-3] = F.pixel_unshuffle(warp(result.float(), flow, mode="bilinear") - base, self.scale)
-        seen[:, -3:] = warp(before.float(), flow, mode="bilinear") - frames
+        (first, last), scale = rows, self.scale
+        count = features.shape[1]
+        channels_last = hidden[0].is_contiguous(memory_format=torch.channels_last)  # as the engine has them
+        layout = torch.channels_last if channels_last else torch.contiguous_format
+        size = (len(frames), self.memory.in_channels, last - first, frames.shape[3])
+        seen = torch.empty(size, dtype=frames.dtype, device=frames.device, memory_format=layout)
+        seen[:, :count] = warped_rows(features, flow, first, last, "bilinear")
+        change = warped_rows(result, flow, first * scale, last * scale, "bilinear")
+        change = change - base[:, :, first * scale : last * scale]
+        seen[:, count:-3] = F.pixel_unshuffle(change, scale)
+        seen[:, -3:] = warped_rows(before, flow, first, last, "bilinear") - frames[:, :, first:last]
         seen[:, count:] *= DETAIL
-        seen *= confidence
+        seen *= confidence[:, :, first:last]
         return seen
 
     # The layers stand in methods of their own, for another engine may run them: models/ncnn.py.

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from dossr_video.errors import ModelError
 from dossr_video.frames import Motion
+from dossr_video.models.compact import restorer
 from dossr_video.models.compact.model import CompactModel, load_compact
 from dossr_video.models.compact.restorer import Restorer
 from dossr_video.quality.cost import multiplications
@@ -122,3 +123,11 @@ def test_foreign_weights_are_refused() -> None:
         Restorer.from_state(state)
     with pytest.raises(ModelError, match="do not fit"):
         Restorer.from_state({})
+
+
+def test_a_frame_by_strips_is_the_frame(moving: Tensor, found: Motion, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = load_compact(device=CPU, dtype=torch.float32)
+    whole = model.restore(moving[:3], part(found, 0, 3), None).pictures
+    monkeypatch.setattr(restorer, "STRIP", 7 * moving.shape[-1])
+    strips = model.restore(moving[:3], part(found, 0, 3), None).pictures
+    assert torch.allclose(whole, strips, atol=1e-5)
