@@ -67,7 +67,7 @@ def called(command: list[str]) -> tuple[int, str]:
 def frames(path: Path) -> int:
     """As many as FFmpeg decodes of the first track of video, whatever is wrong with some."""
     count = 0
-    with av.open(str(path)) as container:
+    with av.open(str(path), metadata_errors="replace") as container:
         packets = container.demux(video=0)
         while True:
             try:
