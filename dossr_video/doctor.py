@@ -22,7 +22,7 @@ from dossr_video.video.write.encoders import ENCODERS, writable_formats
 
 PACKAGE = "dossr-video"
 FRAME = 240, 320  # lines and columns of the frames that are timed
-TIMED = 4
+TIMED = 2
 
 
 @dataclass(frozen=True)

@@ -135,13 +135,13 @@ class RunSpec:
         return f"model {self.model.name} ({self.model.reason}){calls}, {where}{workers}"
 
     def as_json(self) -> dict[str, Any]:
-        """Groups of plain values, as the report's `settings`."""
-        data: dict[str, Any] = _adapter().dump_python(self, mode="json")
+        """Groups of plain values, as the report's `settings`: what there is not is left out."""
+        data: dict[str, Any] = _adapter().dump_python(self, mode="json", exclude_none=True)
         return data
 
     def flat(self) -> dict[str, Any]:
-        """The same without the groups: every value by its own name, the names of model and so on by their group's."""
-        return dict(_flat("", self.as_json()))
+        """All values, None too, without the groups: each by its own name, a `name` by that of its group."""
+        return dict(_flat("", _adapter().dump_python(self, mode="json")))
 
 
 @cache

@@ -51,7 +51,7 @@ def test_the_estimate_writes_nothing(
     options = [library, tmp_path / "out", "--recursive", "--model", "bicubic"]
     assert run(monkeypatch, "batch", *options, "--dry-run") == 0
     shown = capsys.readouterr().out
-    assert shown.startswith("2 files, 100 frames: about 0.0 hours")
+    assert shown.startswith("2 files, 100 frames: about ")
     assert "would fail" in shown
     assert not (tmp_path / "out").exists()
 

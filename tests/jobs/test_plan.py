@@ -4,7 +4,7 @@ import json
 import os
 import pickle
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from itertools import accumulate
 from pathlib import Path
 from typing import Any
@@ -186,7 +186,7 @@ def test_every_value_of_a_run_has_a_name_of_its_own(clip: Path, resolved: Resolv
     def leaves(values: dict[str, Any]) -> int:
         return sum(leaves(value) if isinstance(value, dict) else 1 for value in values.values())
 
-    assert len(spec.flat()) == leaves(spec.as_json())
+    assert len(spec.flat()) == leaves(asdict(spec))
 
 
 def test_nothing_is_left_to_decide(clip: Path, resolved: Resolved) -> None:
