@@ -18,6 +18,7 @@ from dossr_video.jobs.proving import verify
 from dossr_video.jobs.report import report_of
 from dossr_video.jobs.run import run_job
 from dossr_video.settings import Settings
+from dossr_video.video.info import Choice
 from dossr_video.video.read.probe import probe
 from dossr_video.video.read.pyav import PyavReader
 from dossr_video.video.read.reader import ReadSpec, open_reader
@@ -59,7 +60,7 @@ def _draw(media: Any, pattern: Path, pix_fmt: str) -> None:
 
 
 def test_every_picture_is_a_frame_sample_by_sample(scan: Path) -> None:
-    spec = ReadSpec(fps=Fraction(24))
+    spec = ReadSpec(choice=Choice(fps=Fraction(24)))
     with open_reader(scan, spec) as reader:
         read = [(frame.pts * reader.time_base, frame) for frame in reader.frames()]
         assert [time for time, _ in read] == [Fraction(i, 24) for i in range(COUNT)]
@@ -74,7 +75,7 @@ def test_every_picture_is_a_frame_sample_by_sample(scan: Path) -> None:
 
 
 def test_a_folder_is_the_sequence_in_it(scan: Path) -> None:
-    found = probe(scan.parent, fps=Fraction(25))
+    found = probe(scan.parent, choice=Choice(fps=Fraction(25)))
     assert found.path == scan
     assert (found.video.frames, found.video.frame_rate, found.duration) == (COUNT, 25, Fraction(COUNT, 25))
 
@@ -83,7 +84,7 @@ def test_a_rate_is_needed_and_only_here(scan: Path, sample: Path) -> None:
     with pytest.raises(SourceError, match="do not say their frame rate"):
         probe(scan)
     with pytest.raises(SourceError, match="is no picture sequence"):
-        probe(sample, fps=Fraction(24))
+        probe(sample, choice=Choice(fps=Fraction(24)))
 
 
 def test_a_dpx_header_gives_rate_timecode_and_texts_to_the_result(dpx: Path, tmp_path: Path, tiny: Settings) -> None:
@@ -160,5 +161,5 @@ def test_a_folder_needs_one_sequence(dpx: Path, tmp_path: Path) -> None:
 def test_numbers_without_zeros_in_front(media: Any, tmp_path: Path) -> None:
     media.ffmpeg("-f", "lavfi", "-i", "testsrc2=s=32x32", "-frames:v", 12, tmp_path / "%d.png")
     assert pattern_in(tmp_path) == tmp_path / "%d.png"
-    with open_reader(tmp_path, ReadSpec(fps=Fraction(24))) as reader:
+    with open_reader(tmp_path, ReadSpec(choice=Choice(fps=Fraction(24)))) as reader:
         assert len(list(reader.frames())) == 12
