@@ -95,12 +95,12 @@ class Restorer(nn.Module):
         """The first features, by strips: what is remembered of a large frame takes twice as much as they do."""
         height, width = frames.shape[2:]
         rows = max(STRIP // width, 1)
-        moved = hidden[0].float(), hidden[1].float(), hidden[2].float()
+        remembered = hidden[0].float(), hidden[1].float(), hidden[2].float()
         parts = []
         for top in range(0, height, rows):
             bottom = min(top + rows, height)
             first, last = max(top - 1, 0), min(bottom + 1, height)  # that the convolution sees
-            seen = self._seen(frames, base, flow, confidence, moved, (first, last))
+            seen = self._seen(frames, base, flow, confidence, remembered, (first, last))
             part = self.enter(frames[:, :, first:last].to(self.head.weight.dtype), seen.to(self.head.weight.dtype))
             parts.append(part[:, :, top - first : bottom - first])
         return parts[0] if len(parts) == 1 else torch.cat(parts, 2)
