@@ -133,6 +133,7 @@ def main() -> None:
     parser.add_argument("media", type=Path)
     parser.add_argument("--real", type=Path, nargs="*", default=[], help="clips without ground truth")
     parser.add_argument("--models", nargs="*", default=["compact", "large"])
+    parser.add_argument("--pairs", type=int, default=2, help="how many of the list, from the first")
     parser.add_argument("--frames", type=int, default=4)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--page", type=Path, required=True)
@@ -169,7 +170,7 @@ def fitting(rows: Sequence[Row], model: PictureModel) -> tuple[Row, ...]:
 
 def evaluation_pairs(options: argparse.Namespace) -> Iterator[Case]:
     content = yaml.safe_load(LIST.read_text())
-    for name, recipe in content["pairs"].items():
+    for name, recipe in list(content["pairs"].items())[: options.pairs]:
         clip = read_clip(options.media / recipe.pop("clip"), frames=content["frames"])
         with TemporaryDirectory() as folder:
             truth, source = make_pair(clip, Path(folder), name, **recipe)
