@@ -38,13 +38,14 @@ class DustMeasure:
 
 
 def measure_dust(runs: Iterable[Sequence[NDArray[np.uint8]]]) -> DustMeasure | None:
-    """The dust in the middle of consecutive frames, luma (H, W) in codes of 255; None where no run has three of them.
+    """The dust in the middle of consecutive frames, luma (H, W) in codes of 255.
 
-    Specks are counted as if all of a frame were as dirty.
+    Specks are counted as if all of a frame were as dirty. None where no run has three frames, or all are black and
+    white alone.
     """
     found = []
     for run in runs:
-        if len(run) < 3:
+        if len(run) < 3 or len(np.unique(run[0])) < 3:  # black and white alone: drawn or dithered, not filmed
             continue
         frames = [*(_middle(frame) for frame in run), None]
         state = DustState()
