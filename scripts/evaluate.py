@@ -133,7 +133,7 @@ def peer(stem: Path) -> Method:
 
 def own(name: str, steps: Sequence[int]) -> list[Method]:
     """The model at each number of calls, or at its own default when none is given."""
-    model = load_model(name)
+    model = load_model(name, engine="torch")  # as the peers, whose arithmetic is counted the same way
 
     def method(settings: Settings, label: str) -> Method:
         identity = digest(f"{model.digest} {model.dtype} {settings.model_dump_json()}".encode())
