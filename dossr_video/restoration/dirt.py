@@ -19,6 +19,7 @@ DIRTY = 0.0008  # of the picture; a speck in 10,000 pixels of each frame measure
 OFTEN = 1 / 3  # of the frames; a cut, or something large that is not followed, is no dust
 SCRATCHED = 0.3  # of the frames
 RUN = 7  # consecutive frames
+SMALLEST = 16  # pixels; the optical flow needs them
 SIDES = (240, 320)  # height and width of the part that is looked at, at most
 
 
@@ -40,12 +41,14 @@ class DustMeasure:
 def measure_dust(runs: Iterable[Sequence[NDArray[np.uint8]]]) -> DustMeasure | None:
     """The dust in the middle of consecutive frames, luma (H, W) in codes of 255.
 
-    Specks are counted as if all of a frame were as dirty. None where no run has three frames, or all are black and
-    white alone.
+    Specks are counted as if all of a frame were as dirty. None where no run has three frames, and for frames that are
+    tiny, or black and white alone.
     """
     found = []
     for run in runs:
-        if len(run) < 3 or len(np.unique(run[0])) < 3:  # black and white alone: drawn or dithered, not filmed
+        if len(run) < 3 or min(run[0].shape) < SMALLEST:
+            continue
+        if len(np.unique(run[0])) < 3:  # black and white alone: drawn or dithered, not filmed
             continue
         frames = [*(_middle(frame) for frame in run), None]
         state = DustState()
