@@ -145,6 +145,7 @@ def _bar() -> Iterator[OnProgress]:
                 done=f"{event.done}/{'?' if event.total is None else event.total} {event.unit}",
                 rate="" if speed is None else _rate(speed, event.unit),
                 left="" if seconds is None else f"ETA {duration_text(seconds)}",
+                refresh=event.done == event.total,  # a stage that is soon over is seen whole before the next one
             )
 
         yield show
