@@ -9,6 +9,7 @@ from typing import Any, Generic, TypeVar
 import av
 
 from dossr_video.video import pixels
+from dossr_video.video.read.graphs import graph_of
 from dossr_video.video.tags import LUMA_WEIGHTS, MATRICES, PRIMARIES, RANGES, TRANSFERS, ColorInfo
 
 T = TypeVar("T")
@@ -93,13 +94,6 @@ class Letterbox:
             tall = max(2, round(height * self._first / aspect / 2) * 2)
         else:
             wide = max(2, round(width * aspect / self._first / 2) * 2)
-        graph = av.filter.Graph()
-        source = graph.add(
-            "buffer",
-            f"video_size={width}x{height}:pix_fmt={frame.format.name}:time_base={time_base}"
-            f":pixel_aspect=1/1:colorspace={frame.colorspace}:range={frame.color_range}",
-        )
-        scale = graph.add("scale", f"{wide}:{tall}:flags=bicubic+accurate_rnd")
-        pad = graph.add("pad", f"{width}:{height}:(ow-iw)/2:(oh-ih)/2:black")
-        graph.link_nodes(source, scale, pad, graph.add("buffersink")).configure()
-        return graph
+        scale = "scale", f"{wide}:{tall}:flags=bicubic+accurate_rnd"
+        pad = "pad", f"{width}:{height}:(ow-iw)/2:(oh-ih)/2:black"
+        return graph_of(frame, (scale, pad), time_base=time_base)

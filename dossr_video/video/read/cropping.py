@@ -8,13 +8,13 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator
 from contextlib import closing
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-import av
-
 from dossr_video.video.files import SourceFile
 from dossr_video.video.info import Cropping
+from dossr_video.video.read.graphs import graph_of
 
 Box = tuple[bytes, int, int]  # type or id, where its content begins and ends
 
@@ -82,15 +82,8 @@ class CropFilter:
         crop = self._cropping
         assert crop is not None
         width, height = max(1, frame.width - crop.left - crop.right), max(1, frame.height - crop.top - crop.bottom)
-        graph = av.filter.Graph()
-        source = graph.add(
-            "buffer",
-            f"video_size={frame.width}x{frame.height}:pix_fmt={frame.format.name}:time_base=1/1000:pixel_aspect=1/1"
-            f":colorspace={frame.colorspace}:range={frame.color_range}",
-        )
-        cut = graph.add("crop", f"{width}:{height}:{crop.left}:{crop.top}")
-        graph.link_nodes(source, cut, graph.add("buffersink")).configure()
-        return graph
+        cut = "crop", f"{width}:{height}:{crop.left}:{crop.top}"
+        return graph_of(frame, (cut,), time_base=Fraction(1, 1000))
 
 
 def _matroska(file: SourceFile, size: int) -> Iterator[Cropping]:

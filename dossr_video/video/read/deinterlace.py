@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dossr_video.video.info import VideoInfo
+from dossr_video.video.read.graphs import graph_of
 
 Luma = NDArray[Any]
 
@@ -84,7 +85,9 @@ class FieldFilter:
         if self._graph is None:
             if frame is None:
                 return
-            self._graph = _graph(self._filters(), frame, self._video)
+            self._graph = graph_of(
+                frame, self._filters(), time_base=self._video.time_base, frame_rate=self._video.frame_rate
+            )
             self._first = int(frame.pts * self._video.time_base / self.time_base)
         self._graph.vpush(frame)
         while (picture := _pull(self._graph)) is not None:
@@ -190,18 +193,6 @@ def _combing(upper: Luma, lower: Luma) -> float:
 
 def _distance(a: Luma, b: Luma) -> float:
     return float(np.abs(a - b).mean())
-
-
-def _graph(filters: list[tuple[str, str]], frame: av.VideoFrame, video: VideoInfo) -> Any:
-    # Built from a string: a template stream would lose the frame rate, and with it the field period.
-    graph = av.filter.Graph()
-    source = graph.add(
-        "buffer",
-        f"video_size={frame.width}x{frame.height}:pix_fmt={frame.format.name}:time_base={video.time_base}"
-        f":frame_rate={video.frame_rate}:pixel_aspect=1/1:colorspace={frame.colorspace}:range={frame.color_range}",
-    )
-    graph.link_nodes(source, *(graph.add(*f) for f in filters), graph.add("buffersink")).configure()
-    return graph
 
 
 def _pull(graph: Any) -> Any:
