@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from dossr_video.errors import TargetError
+from dossr_video.html import environment
 from dossr_video.jobs import durable
 from dossr_video.jobs.resources import write_errors
 from dossr_video.names import shown
@@ -24,13 +24,7 @@ from dossr_video.report.stills import FULL, Still, by_interest, choose, colored,
 from dossr_video.video.info import fps
 from dossr_video.video.read.pyav import VideoReader
 
-TEMPLATES = Environment(
-    loader=PackageLoader("dossr_video.report"),
-    autoescape=True,
-    undefined=StrictUndefined,
-    trim_blocks=True,
-    lstrip_blocks=True,
-)
+TEMPLATES = environment("dossr_video.report")
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,9 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment
 
+from dossr_video.html import environment
 from dossr_video.jobs.estimate import duration
 from dossr_video.jobs.resources import readable
 from dossr_video.names import shown
@@ -46,22 +47,16 @@ _SETTING = re.compile(r"[a-z_]+ = ")  # at the beginning of a line of `probe`
 
 @cache
 def templates() -> Environment:
-    environment = Environment(
-        loader=PackageLoader("dossr_video.ui"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {
+    made = environment("dossr_video.ui")
+    made.filters |= {
         "shown": shown,
         "duration": duration,
         "film": film,
         "readable": readable,
         "setting": _setting,
     }
-    environment.globals["STATES"] = STATES
-    return environment
+    made.globals["STATES"] = STATES
+    return made
 
 
 def film(source: Path) -> str:
