@@ -145,9 +145,11 @@ def _numbered(folder: Path, prefix: str, suffix: str) -> list[tuple[int, Path]]:
 def is_part_of(path: Path, pattern: Path) -> bool:
     """Whether a path is one of the files that a pattern names, whether it exists or not."""
     parts = _PATTERN.fullmatch(pattern.name)
-    if parts is None or path.parent.resolve() != pattern.parent.resolve():
+    if parts is None:
         return False
-    return re.fullmatch(re.escape(parts["prefix"]) + r"\d+" + re.escape(parts["suffix"]), path.name) is not None
+    if re.fullmatch(re.escape(parts["prefix"]) + r"\d+" + re.escape(parts["suffix"]), path.name) is None:
+        return False
+    return path.parent == pattern.parent or path.parent.resolve() == pattern.parent.resolve()
 
 
 def sequence_around(path: Path) -> Path | None:

@@ -9,7 +9,7 @@ import av
 
 from dossr_video.errors import SourceError
 from dossr_video.heap import give_back_memory
-from dossr_video.video.files import close_input, open_input, status_of
+from dossr_video.video.files import close_input, open_input
 from dossr_video.video.sequence import is_pattern
 from dossr_video.video.tags import UNSPECIFIED
 
@@ -27,12 +27,13 @@ FREE_CLOCKS = frozenset({"mpegts", "mpeg", "dv", "h264", "hevc", "mpegvideo"})
 
 def open_source(path: Path, *, max_pixels: int = MAX_PIXELS) -> InputContainer:
     """Open a file for reading; SourceError when that fails. Frames above `max_pixels` are not decoded."""
-    if not path.exists() and not is_pattern(path):
-        raise SourceError(f"{path} does not exist", hint="check the path")
-    if path.is_dir():
-        raise SourceError(f"{path} is a folder; one video file is needed", hint="name a file in it")
-    if status_of(path).size == 0:
-        raise SourceError(f"{path} is empty", hint="copy or download the file again")
+    if not is_pattern(path):  # opening a sequence looks at its pictures
+        if not path.exists():
+            raise SourceError(f"{path} does not exist", hint="check the path")
+        if path.is_dir():
+            raise SourceError(f"{path} is a folder; one video file is needed", hint="name a file in it")
+        if path.stat().st_size == 0:
+            raise SourceError(f"{path} is empty", hint="copy or download the file again")
     try:
         container = _open(path, _decoder_limit(max_pixels))
     except PermissionError as error:
