@@ -45,6 +45,7 @@ from dossr_video.jobs.progress import Progress
 from dossr_video.settings import Settings
 
 if TYPE_CHECKING:
+    from dossr_video.jobs.report import Report
     from dossr_video.temporal.shots import Luma
 
 
@@ -89,9 +90,8 @@ def upscale(
     An interrupted run goes on where it stopped when the same command is given again. `-` for both, or named pipes,
     takes y4m frames from one program and gives them to another.
     """
-    from dossr_video.jobs import durable
-    from dossr_video.jobs.resources import write_errors
-    from dossr_video.jobs.run import FiguresRecord, Record, run_job
+    from dossr_video.jobs.record import FiguresRecord, Record
+    from dossr_video.jobs.run import run_job
     from dossr_video.jobs.urls import is_url, shown_url
     from dossr_video.pipe import is_pipe
 
@@ -126,14 +126,7 @@ def upscale(
                 measured=figures.measured,
                 on_frame=lambda count: on_progress(Progress("reporting", count, report.frames)),
             )
-    if json_report is not None:
-        with write_errors(json_report.parent):
-            durable.write(json_report, report.dumps().encode())
-    if premis is not None:
-        from dossr_video.jobs.premis import premis_of
-
-        with write_errors(premis.parent):
-            durable.write(premis, premis_of(report))
+    _write_records(report, json_report=json_report, premis=premis)
     if before_after is not None:
         from dossr_video.report import before_after as draw
 
@@ -147,6 +140,22 @@ def upscale(
         if page is not None:
             say(f"page: {page}")
         say(report.summary())
+
+
+def _write_records(report: Report, *, json_report: Path | None, premis: Path | None) -> None:
+    """The report of a run in the forms that were asked for."""
+    from dossr_video.jobs import durable
+    from dossr_video.jobs.premis import premis_of
+    from dossr_video.jobs.resources import write_errors
+
+    forms = []
+    if json_report is not None:
+        forms.append((json_report, report.dumps().encode()))
+    if premis is not None:
+        forms.append((premis, premis_of(report)))
+    for path, content in forms:
+        with write_errors(path.parent):
+            durable.write(path, content)
 
 
 def _outputs(source: str, target: str, outputs: Mapping[str, Path | None], *, force: bool) -> tuple[Path, Path]:

@@ -25,6 +25,7 @@ from dossr_video.jobs.folder import JobFolder
 from dossr_video.jobs.join import join_segments
 from dossr_video.jobs.plan import Plan
 from dossr_video.jobs.progress import OnProgress, Progress, Reporter, no_progress
+from dossr_video.jobs.record import Record
 from dossr_video.jobs.report import FileRecord, Report, machine, report_of, versions
 from dossr_video.jobs.resolve import resolve, worker_spec
 from dossr_video.jobs.resources import least_bytes, require_space, write_errors
@@ -32,46 +33,16 @@ from dossr_video.jobs.resume import agreed_plan
 from dossr_video.jobs.upscaling import Upscaling
 from dossr_video.jobs.urls import cached, check_url, fetched, local, shown_url, uploaded
 from dossr_video.names import shown
-from dossr_video.quality.track import Measured
 from dossr_video.runspec import RunSpec
-from dossr_video.segments import Segment
+from dossr_video.segments import Segment, SegmentResult
 from dossr_video.settings import Settings
 from dossr_video.video.info import Choice, SourceInfo
 from dossr_video.video.inspect.processing import PLAYERS, ProcessingPlan, analyse
 from dossr_video.video.mux.inventory import side_data_losses
+from dossr_video.video.mux.proof import Proof
+from dossr_video.video.mux.remux import JoinReport
 from dossr_video.video.read.probe import probe
 from dossr_video.video.write.writer import check_target
-
-
-class Record:
-    """Told of the course of a job while its folder is held, so that nobody else works on it. This one takes no notes.
-
-    What it raises ends the job.
-    """
-
-    wants_figures = False  # whether the result is to be measured beside its source
-
-    def is_measured(self, measured: Measured) -> None:
-        """The figures of the result, which its page shows; not of a result that an earlier run has finished."""
-
-    def begins(self) -> None:
-        """Nobody else works on the job from here on."""
-
-    def is_whole(self, report: Report) -> None:
-        """The result is about to get its name."""
-
-    def is_named(self, report: Report) -> None:
-        """The result has its name; the folder is about to go."""
-
-
-class FiguresRecord(Record):
-    """Keeps the figures of the result."""
-
-    wants_figures = True
-    measured: Measured | None = None
-
-    def is_measured(self, measured: Measured) -> None:
-        self.measured = measured
 
 
 def run_job(
@@ -362,13 +333,23 @@ class _Job:
             )
         if before.modified != now.modified:
             self._warn(f"{shown(self.source.path)} has another date than when the job began, and the same content")
+        report = self._report(plan, attempts, results, outcome, proof)
+        if not proof.passed and self.request.settings.proof == "refuse":
+            self._keep_failed(joined, report)
+        durable.write(self.folder.report, report.dumps().encode())
+        return report
+
+    def _report(
+        self, plan: Plan, attempts: Attempts, results: Sequence[SegmentResult], outcome: JoinReport, proof: Proof
+    ) -> Report:
+        """Of the whole result, before it has its name."""
         request = self.request
-        report = Report(
+        return Report(
             source=FileRecord.of(
                 self.source, shown_url(request.source_url) if request.source_url else shown(self.source.path)
             ),
             target=FileRecord.of(
-                probe(joined, choice=Choice(video=outcome.picture)),
+                probe(self.folder.joined(request.target), choice=Choice(video=outcome.picture)),
                 shown_url(request.target_url) if request.target_url else shown(request.target),
             ),
             settings=self.spec,
@@ -400,10 +381,6 @@ class _Job:
                 *(f"qc: {record}" for record in attempts.records() if not record.mended),
             ),
         )
-        if not proof.passed and request.settings.proof == "refuse":
-            self._keep_failed(joined, report)
-        durable.write(self.folder.report, report.dumps().encode())
-        return report
 
     def _keep_failed(self, joined: Path, report: Report) -> None:
         """Put a result that failed its proof beside its target with its report, and raise ProofError."""

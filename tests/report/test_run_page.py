@@ -9,7 +9,8 @@ from click.testing import CliRunner
 
 from dossr_video.cli.commands import app
 from dossr_video.errors import DossrError, SettingsError, TargetError
-from dossr_video.jobs.run import FiguresRecord, run_job
+from dossr_video.jobs.record import FiguresRecord
+from dossr_video.jobs.run import run_job
 from dossr_video.report.measure import measure
 from dossr_video.settings import Settings
 from dossr_video.video.read.pyav import PyavReader
