@@ -102,6 +102,16 @@ class MachineSpec:
 
 
 @dataclass(frozen=True)
+class AddedFile:
+    """A file whose tracks are added to the source's."""
+
+    kind: Literal["audio", "subtitle"]  # of the tracks
+    path: str
+    size: int  # bytes
+    sample: str  # sha256 of parts of it
+
+
+@dataclass(frozen=True)
 class RunSpec:
     """One run over one file."""
 
@@ -113,6 +123,7 @@ class RunSpec:
     video: VideoSpec
     container: str  # FFmpeg's muxer
     qc: bool  # whether every shot is measured, and done again where it has faults
+    tracks: tuple[AddedFile, ...] = ()  # in the order of their tracks
     sampling: SamplingSpec | None = None  # None: the model samples nothing
     provenance: str | None = None  # written into the metadata: what made the picture; None: nothing is written
 

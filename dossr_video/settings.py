@@ -12,6 +12,7 @@ import math
 import reprlib
 from collections.abc import Mapping
 from fractions import Fraction
+from os import PathLike, fsdecode
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -115,6 +116,15 @@ def _grain_amount(value: str) -> str:
     return value
 
 
+def _files(value: object) -> object:
+    """One file, or several."""
+    given = [value] if isinstance(value, (str, PathLike)) else value
+    return tuple(map(fsdecode, given)) if isinstance(given, (list, tuple)) else given
+
+
+Files = Annotated[tuple[str, ...], BeforeValidator(_files)]
+
+
 class ModelSettings(BaseModel):
     """Model and sampler"""
 
@@ -207,6 +217,8 @@ class SourceSettings(BaseModel):
     fps: Annotated[str | None, BeforeValidator(_rate)] = Field(
         None, description="frame rate of a picture sequence: 24, 23.976 or 24000/1001; default: as its DPX headers say"
     )
+    audio: Files = Field((), description="a file whose sound is added as tracks; may be given several times")
+    subtitles: Files = Field((), description="a file whose subtitles are added as tracks; may be given several times")
     video: int | None = Field(
         None, ge=0, description="number of the video stream, as `probe` tells it; default: the first that moves"
     )

@@ -29,7 +29,7 @@ def values(annotation: Any) -> str:
         return values(members[0])
     if typing.get_origin(annotation) is typing.Annotated:
         return values(members[0])
-    return {bool: "on or off", int: "whole number", float: "number"}.get(annotation, "text")
+    return {bool: "on or off", int: "whole number", float: "number", tuple[str, ...]: "file"}.get(annotation, "text")
 
 
 def limits(field: FieldInfo) -> str:
@@ -61,7 +61,7 @@ def page() -> str:
         ]
         for name, field in group.model_fields.items():
             takes = "; ".join(part for part in (values(field.annotation), limits(field)) if part)
-            default = "" if field.default is None else word(field.default)
+            default = "" if field.default in (None, ()) else word(field.default)
             lines.append(f"| `--{name.replace('_', '-')}` | {takes} | {default} | {field.description} |")
     lines += [
         "",

@@ -119,6 +119,7 @@ def test_stops_when_asked(tiny: Settings, tmp_path: Path) -> None:
     [
         (["-", "o.mkv"], "- is a pipe and o.mkv is not"),
         (["i.mp4", "-"], "- is a pipe and i.mp4 is not"),
+        (["-", "-", "--audio", "tone.wav"], "--audio has no meaning for pipes"),
         (["-", "-", "--restart"], "--restart has no meaning for pipes"),
         (["-", "-", "--progress", "json"], "--progress json writes where the frames go"),
     ],

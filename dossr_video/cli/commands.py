@@ -96,7 +96,14 @@ def upscale(
     from dossr_video.pipe import is_pipe
 
     if is_pipe(source) or is_pipe(target):
-        refused = {"--restart": restart, "--ray": cluster, "--json-report": json_report, "--premis": premis}
+        refused = {
+            "--audio": settings.audio,
+            "--subtitles": settings.subtitles,
+            "--restart": restart,
+            "--ray": cluster,
+            "--json-report": json_report,
+            "--premis": premis,
+        }
         refused |= {"--report": page, "--before-after": before_after}
         run_pipe(source, target, settings, refused, quiet=quiet, progress=progress)
         return

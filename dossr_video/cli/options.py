@@ -131,7 +131,7 @@ class GroupedCommand(click.Command):
 ALL = "dossr_video.help_all"
 COMMON = frozenset(
     {"model", "scale", "size", "encoder", "crf", "pix_fmt", "strict", "deinterlace", "deflicker", "start", "end"}
-    | {"strength", "native", "device", "seed", "preset"}
+    | {"strength", "native", "device", "seed", "preset", "audio", "subtitles"}
 )
 
 
@@ -149,12 +149,15 @@ class SettingOption(click.Option):
         option, flag, default = "--" + name.replace("_", "-"), field.annotation is bool, ""
         if field.default is True:
             option += f"/--no-{name.replace('_', '-')}"
-        elif field.default is not None and field.default is not False and field.default != "":
+        elif field.default is not None and field.default is not False and field.default not in ("", ()):
             default = f"  [{field.default}]"
         kind = None if flag else _click_type(field)
         help_text = (field.description or "") + default
         envvar = f"DOSSR_VIDEO_{name.upper()}"
-        super().__init__([option], default=None, type=kind, is_flag=flag, help=help_text, envvar=envvar)
+        several = field.default == ()
+        super().__init__(
+            [option], default=None, type=kind, is_flag=flag, help=help_text, envvar=envvar, multiple=several
+        )
         self.section = section
         self.setting = name
 
@@ -181,6 +184,8 @@ def complete_files(ctx: click.Context, parameter: click.Parameter, incomplete: s
 
 def _click_type(field: FieldInfo) -> Any:
     """The click type of a field; limits are checked by Settings, which words them better."""
+    if field.default == ():
+        return click.Path()
     # A type with a check of its own, such as h:mm:ss, takes text.
     return click.STRING if _has_check(field) else _type_of(field.annotation)
 
@@ -211,7 +216,7 @@ def with_settings(function: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(function)
     def wrapper(*args: Any, preset: str | None, **options: Any) -> Any:
         names = set(Settings.model_fields)
-        given = {k: v for k, v in options.items() if k in names and v is not None}
+        given = {k: v for k, v in options.items() if k in names and v not in (None, ())}
         rest = {k: v for k, v in options.items() if k not in names}
         source = click.get_current_context().get_parameter_source
         environment = {k: v for k, v in given.items() if source(k) is ParameterSource.ENVIRONMENT}

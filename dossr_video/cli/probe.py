@@ -36,14 +36,13 @@ def probe(source: Path, target: Path | None, *, settings: Settings, count: bool,
     With TARGET also what it could not keep, about how long the run would take, how large the result would be, and every
     value that is decided: the model is loaded and its speed measured.
     """
-    from dossr_video.video.info import Choice
+    from dossr_video.jobs.source import source_of
     from dossr_video.video.inspect.content import sample_content
     from dossr_video.video.inspect.processing import analyse
     from dossr_video.video.inspect.suggestion import suggest
-    from dossr_video.video.read.probe import probe as read_info
     from dossr_video.video.read.reader import expected_frames
 
-    info = read_info(source, max_pixels=settings.max_pixels, choice=Choice.of(settings))
+    info = source_of(source, settings)
     with progress_display(quiet=as_json) as show:
         processing = analyse(info, settings, target=target, on_frame=lambda frames: show(Progress("probing", frames)))
         frames, shots = (
@@ -79,7 +78,7 @@ def _print(
     from dossr_video.video.read.probe import container_name
 
     length = "length not declared" if info.duration is None else duration_text(float(info.duration))
-    streams = len(info.streams) + 1
+    streams = len(info.own_streams) + 1
     put(f"{info.path}: {container_name(info.container)}, {readable(info.size)}, {length}, {streams} streams")
     about = "" if shots is not None else "about "
     counted = "" if frames is None else f"; {about}{frames} frames are written"

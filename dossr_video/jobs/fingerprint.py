@@ -10,9 +10,10 @@ from dataclasses import asdict, dataclass, field
 from datetime import datetime, timezone
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from dossr_video.runspec import RunSpec
+from dossr_video.names import shown
+from dossr_video.runspec import AddedFile, RunSpec
 from dossr_video.settings import NOT_IN_RESULT
 from dossr_video.video.files import open_file, status_of
 
@@ -91,6 +92,12 @@ def lasting(spec: RunSpec) -> dict[str, Any]:
     return {name: value for name, value in spec.flat().items() if name not in FREE}
 
 
+def added_file(path: Path, kind: Literal["audio", "subtitle"]) -> AddedFile:
+    """A file whose tracks are added, as it is now. Raises OSError."""
+    mark = SourceMark.of(path)
+    return AddedFile(kind, shown(path), mark.size, mark.sample)
+
+
 def sha256(path: Path) -> str:
     """Of the whole file, or of all pictures of a sequence one after the other.
 
@@ -108,7 +115,11 @@ def _differences(*pairs: tuple[str, Any, Any]) -> list[str]:
 
 
 def _short(value: Any) -> Any:
-    """Of a sha256 the beginning."""
+    """Of a sha256 the beginning, of files their names too."""
+    if isinstance(value, list) and value and isinstance(value[0], dict) and "sample" in value[0]:
+        return ", ".join(f"{file['path']} ({file['sample'][:12]})" for file in value)
+    if value == []:
+        return "none"
     return value[:12] if isinstance(value, str) and len(value) == 64 else value
 
 

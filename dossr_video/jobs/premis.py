@@ -23,8 +23,13 @@ def premis_of(report: Report) -> bytes:
     root = ET.Element(_name("premis"), {"version": "3.0", f"{{{XSI}}}schemaLocation": f"{NAMESPACE} {SCHEMA}"})
     run, proof = _identity(report, "run"), _identity(report, "proof")
     agent = f"dossr-video {report.versions['dossr-video']}"
-    _object(root, report.source)
-    _relation(_object(root, report.target), report.source, run)
+    given = (report.source, *report.tracks)
+    for file in given:
+        _object(root, file)
+    result = _object(root, report.target)
+    for file in given:
+        _relation(result, file, run)
+    objects = [*(("source", file) for file in given), ("outcome", report.target)]
     _event(
         root,
         run,
@@ -35,7 +40,7 @@ def premis_of(report: Report) -> bytes:
         outcome="success",
         notes=[*report.processing, *(f"not kept: {loss}" for loss in report.lost), *report.warnings],
         agent=agent,
-        objects={"source": report.source, "outcome": report.target},
+        objects=objects,
     )
     _event(
         root,
@@ -46,7 +51,7 @@ def premis_of(report: Report) -> bytes:
         outcome="pass" if report.proof.passed else "fail",
         notes=[f"{check.name}: {check.found}{'' if check.passed else ' (failed)'}" for check in report.proof.checks],
         agent=agent,
-        objects={"source": report.source, "outcome": report.target},
+        objects=objects,
     )
     _agent(root, agent, report)
     ET.indent(root)
@@ -108,7 +113,7 @@ def _event(
     outcome: str,
     notes: list[str],
     agent: str,
-    objects: dict[str, FileRecord],
+    objects: list[tuple[str, FileRecord]],
 ) -> None:
     event = _add(root, "event")
     _identified(event, "eventIdentifier", "UUID", identity)
@@ -122,7 +127,7 @@ def _event(
     _add(
         _identified(event, "linkingAgentIdentifier", "name and version", agent), "linkingAgentRole", "executing program"
     )
-    for role, file in objects.items():
+    for role, file in objects:
         _add(_identified(event, "linkingObjectIdentifier", "SHA-256", file.sha256), "linkingObjectRole", role)
 
 

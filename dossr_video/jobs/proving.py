@@ -21,6 +21,7 @@ from dossr_video.video.mux.check import Check
 from dossr_video.video.mux.contents import StreamRecord, read_streams, records_of
 from dossr_video.video.mux.proof import Proof, prove, small_pictures
 from dossr_video.video.mux.remux import JoinReport
+from dossr_video.video.mux.tracks import with_tracks
 from dossr_video.video.read.frame import Frame
 from dossr_video.video.read.probe import probe
 from dossr_video.video.read.reader import open_reader
@@ -140,7 +141,9 @@ def verify(
     if not made.proof.passed:
         checks.append(Check("proof", False, f"it failed when it was made: {made.proof.summary}"))
     if source is not None:
-        info = probe(source, max_pixels=made.settings.read.max_pixels, choice=made.settings.read.choice)
+        info = _with_tracks(
+            probe(source, max_pixels=made.settings.read.max_pixels, choice=made.settings.read.choice), made
+        )
         proof = proven(result, info, made.joined, spec=made.settings, frames=made.frames, on_frame=on_frame)
     return Verification(result, made, tuple(checks), proof)
 
@@ -174,6 +177,20 @@ def _require_source(source: Path, made: Report) -> None:
         )
 
 
+def _with_tracks(source: SourceInfo, made: Report) -> SourceInfo:
+    """The source with the tracks that were added. SourceError where a file of them is not what it was."""
+    paths: dict[str, list[Path]] = {"audio": [], "subtitle": []}
+    for file, record in zip(made.settings.tracks, made.tracks, strict=True):
+        path = Path(file.path)
+        if not path.exists() or sha256(path) != record.sha256:
+            raise SourceError(
+                f"{path}, whose {file.kind} was added, is {'not what it was' if path.exists() else 'not there'}",
+                hint="put it back, or leave the source away",
+            )
+        paths[file.kind].append(path)
+    return with_tracks(source, audio=paths["audio"], subtitles=paths["subtitle"])
+
+
 def _file(result: Path, made: Report) -> Check:
     size, digest = result.stat().st_size, sha256(result)
     if size != made.target.size:
@@ -187,7 +204,7 @@ def _streams(result: Path, made: Report) -> Check:
     """Of each stream the packets and their times: they tell what of a changed file is as it was."""
     picture = Choice(video=made.joined.picture)
     info = probe(result, max_pixels=made.settings.video.width * made.settings.video.height, choice=picture)
-    found = records_of(info, read_streams(result, (info.video.stream, *info.streams)))
+    found = records_of(info, read_streams(result, [stream.index for stream in (info.video.stream, *info.streams)]))
     wrong = [
         difference
         for before, now in zip_longest(made.proof.streams, found)

@@ -12,9 +12,10 @@ from pydantic import BaseModel, ConfigDict
 from dossr_video.jobs.attempts import ShotRecord
 from dossr_video.jobs.fingerprint import sha256
 from dossr_video.jobs.resources import readable
+from dossr_video.names import shown
 from dossr_video.runspec import RunSpec
 from dossr_video.video.files import status_of
-from dossr_video.video.info import SourceInfo
+from dossr_video.video.info import SourceInfo, TrackFile
 from dossr_video.video.mux.proof import Proof
 from dossr_video.video.mux.remux import JoinReport
 from dossr_video.video.mux.streams import describe
@@ -44,7 +45,18 @@ class FileRecord(BaseModel):
             size=status_of(info.path).size,
             sha256=sha256(info.path),
             container=info.container,
-            streams=(f"video stream {video.stream.index} ({video.describe()})", *map(describe, info.streams)),
+            streams=(f"video stream {video.stream.index} ({video.describe()})", *map(describe, info.own_streams)),
+        )
+
+    @classmethod
+    def of_tracks(cls, info: SourceInfo, file: TrackFile) -> FileRecord:
+        """Of a file whose tracks are added to the source `info`. Reads the whole file for its hash."""
+        return cls(
+            path=shown(file.path),
+            size=status_of(file.path).size,
+            sha256=sha256(file.path),
+            container=file.container,
+            streams=tuple(describe(s) for s in info.streams if s.origin is not None and s.origin.file == file),
         )
 
 
@@ -56,6 +68,7 @@ class Report(BaseModel):
     format: int = FORMAT
     source: FileRecord
     target: FileRecord
+    tracks: tuple[FileRecord, ...] = ()  # files whose sound or subtitles were added, with the streams that were taken
     settings: RunSpec  # what the run did: nothing is left open; the model and its weights are among them
     versions: dict[str, str]  # of this program and of what it stands on
     machine: dict[str, str]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from dossr_video.errors import SettingsError
+from dossr_video.jobs.fingerprint import added_file
 from dossr_video.models.base import DEFAULT_PROMPT, EMPTY_PROMPT, SamplerDefaults
 from dossr_video.models.registry import BUILT_IN
 from dossr_video.pipeline.memory import CHUNK
@@ -64,6 +65,7 @@ def resolve(
         video=processing.video,
         container=container_of(target).format,
         qc=settings.qc,
+        tracks=tuple(added_file(file.path, file.kind) for file in source.track_files),
         provenance=_provenance(worker) if settings.provenance else None,
     )
 

@@ -20,7 +20,7 @@ from dossr_video.jobs.estimate import SHORT, computed_frames, cost_of, measure
 from dossr_video.jobs.execute.executor import Executor, Task
 from dossr_video.jobs.execute.local import LocalExecutor
 from dossr_video.jobs.figures import ProofFigures
-from dossr_video.jobs.fingerprint import SourceMark, lasting, sha256
+from dossr_video.jobs.fingerprint import SourceMark, added_file, lasting, sha256
 from dossr_video.jobs.folder import JobFolder
 from dossr_video.jobs.join import join_segments
 from dossr_video.jobs.plan import Plan
@@ -30,6 +30,7 @@ from dossr_video.jobs.report import FileRecord, Report, machine, report_of, vers
 from dossr_video.jobs.resolve import resolve, worker_spec
 from dossr_video.jobs.resources import least_bytes, require_space, write_errors
 from dossr_video.jobs.resume import agreed_plan
+from dossr_video.jobs.source import source_of
 from dossr_video.jobs.upscaling import Upscaling
 from dossr_video.jobs.urls import cached, check_url, fetched, local, shown_url, uploaded
 from dossr_video.names import shown
@@ -37,7 +38,7 @@ from dossr_video.runspec import RunSpec
 from dossr_video.segments import Segment, SegmentResult
 from dossr_video.settings import Settings
 from dossr_video.video.info import Choice, SourceInfo
-from dossr_video.video.inspect.processing import PLAYERS, ProcessingPlan, analyse
+from dossr_video.video.inspect.processing import TOLD, ProcessingPlan, analyse
 from dossr_video.video.mux.inventory import side_data_losses
 from dossr_video.video.mux.proof import Proof
 from dossr_video.video.mux.remux import JoinReport
@@ -123,7 +124,7 @@ class _Request:
 
     def run(self) -> Report:
         check_target(self.target, self.settings, source=self.source, force=True)
-        source = probe(self.source, max_pixels=self.settings.max_pixels, choice=Choice.of(self.settings))
+        source = source_of(self.source, self.settings)
         processing = analyse(source, self.settings, target=self.target, on_frame=self._look)
         assert processing.video is not None
         if processing.lost:
@@ -285,7 +286,7 @@ class _Job:
             f"{self.source.describe_picture()} -> {self.spec.describe()}",
             f"{self.spec.describe_model()}; {plan.frames} frames, shots: {plan.shots}{before}",
             *checked,
-            *(str(finding) for finding in self.processing.findings if finding.topic == PLAYERS),
+            *(str(finding) for finding in self.processing.findings if finding.topic in TOLD),
         )
 
     def _cost(self, plan: Plan, left: Sequence[Segment]) -> tuple[str, ...]:
@@ -331,6 +332,13 @@ class _Job:
                 f"{self.source.path} changed while it was worked on: {'; '.join(before.changes_to(now))}",
                 hint="wait until it is complete, then begin anew with --restart",
             )
+        for file in self.spec.tracks:
+            if added_file(Path(file.path), file.kind) != file:
+                joined.unlink()
+                raise SourceError(
+                    f"{file.path} changed while it was worked on",
+                    hint="wait until it is complete, then begin anew with --restart",
+                )
         if before.modified != now.modified:
             self._warn(f"{shown(self.source.path)} has another date than when the job began, and the same content")
         report = self._report(plan, attempts, results, outcome, proof)
@@ -352,6 +360,7 @@ class _Job:
                 probe(self.folder.joined(request.target), choice=Choice(video=outcome.picture)),
                 shown_url(request.target_url) if request.target_url else shown(request.target),
             ),
+            tracks=tuple(FileRecord.of_tracks(self.source, file) for file in self.source.track_files),
             settings=self.spec,
             versions=versions(),
             machine=machine(self.spec.machine.device),

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-from dossr_video.errors import Interrupted, SourceError, TargetError
+from dossr_video.errors import Interrupted, SettingsError, SourceError, TargetError
 from dossr_video.jobs.child import Child, CrashError, Here
 from dossr_video.jobs.execute.executor import Executor
 from dossr_video.jobs.progress import Item, OnProgress, no_progress
@@ -33,6 +33,15 @@ class Batch:
     restart: bool = False  # drop the finished segments of interrupted files
     cluster: str | None = None  # address of a Ray cluster; None: this machine
     premis: bool = False  # leave PREMIS XML beside each result
+
+    def __post_init__(self) -> None:
+        """Raises SettingsError for options that mean one file."""
+        for option in ("audio", "subtitles"):
+            if getattr(self.settings, option):
+                raise SettingsError(
+                    f"--{option} names the tracks of one film; a library has many",
+                    hint="leave it away here, and give it with the one file",
+                )
 
     def run(
         self,

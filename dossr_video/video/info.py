@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
+from typing import Literal
 
 from dossr_video.settings import SourceSettings
 from dossr_video.video import pixels
@@ -36,10 +37,30 @@ class Chapter:
 
 
 @dataclass(frozen=True)
+class TrackFile:
+    """A file beside the source: its sound or its subtitles become tracks of the result."""
+
+    path: Path
+    kind: Literal["audio", "subtitle"]  # of the streams that are taken
+    container: str  # FFmpeg's name(s) of the format
+    start: Fraction  # seconds in its own clock, laid where the source begins
+    left: tuple[str, ...]  # what else it holds, one line each
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where a track comes from that is added to those of the source."""
+
+    file: TrackFile
+    index: int  # of the stream in that file
+    end: Fraction  # seconds in that file's clock: when its last packet ends
+
+
+@dataclass(frozen=True)
 class StreamInfo:
     """A stream that is not upscaled: audio, subtitles, attachments, data, cover art, further video."""
 
-    index: int  # in the file
+    index: int  # in the file; of an added track: above those of the file
     kind: str  # "audio", "subtitle", "attachment", "data" or "video"
     codec: str | None  # FFmpeg's name; None for attachments and unknown data
     language: str | None
@@ -51,6 +72,7 @@ class StreamInfo:
     sample_bits: int | None = None  # of decoded sound
     decodable: bool = True  # whether sound may be decoded here
     layout: str | None = None  # FFmpeg's channel layout; None: unknown, or no audio
+    origin: Origin | None = None  # of an added track; None: it is the source's own
 
 
 @dataclass(frozen=True)
@@ -134,9 +156,25 @@ class SourceInfo:
     metadata: Mapping[str, str]
     chapters: tuple[Chapter, ...]
     video: VideoInfo
-    streams: tuple[StreamInfo, ...] = field(default=())  # all but the video stream; of several programs, of its own
+    # All but the video stream; of several programs, of its own. Added tracks come last.
+    streams: tuple[StreamInfo, ...] = field(default=())
     program: int | None = None  # of a transport stream; None: it has none
     programs: tuple[int, ...] = ()  # numbers of all
+
+    @property
+    def zero(self) -> Fraction:
+        """Seconds in the file's clock at which the file begins: there the beginning of an added track is laid."""
+        return max(self.begins, self.start)
+
+    @property
+    def own_streams(self) -> tuple[StreamInfo, ...]:
+        """The streams without added tracks."""
+        return tuple(stream for stream in self.streams if stream.origin is None)
+
+    @property
+    def track_files(self) -> tuple[TrackFile, ...]:
+        """The files that tracks are added from, in the order of their tracks."""
+        return tuple(dict.fromkeys(stream.origin.file for stream in self.streams if stream.origin is not None))
 
     @property
     def sample_rates(self) -> tuple[int, ...]:

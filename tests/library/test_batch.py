@@ -16,7 +16,7 @@ import av
 import numpy as np
 import pytest
 
-from dossr_video.errors import Interrupted, SourceError, TargetError
+from dossr_video.errors import Interrupted, SettingsError, SourceError, TargetError
 from dossr_video.jobs.execute.local import LocalExecutor
 from dossr_video.jobs.folder import JobFolder
 from dossr_video.jobs.lock import locked
@@ -461,6 +461,12 @@ def test_folders_that_cannot_be_a_library_are_refused(tmp_path: Path, tiny: Sett
         Library(tmp_path, tmp_path / "x" / "..")
     with pytest.raises(TargetError, match="cannot be made"):
         Batch(Library(tmp_path, tmp_path / "file" / "deeper"), tiny).run(executor=executor)
+
+
+def test_tracks_of_one_film_are_refused(tmp_path: Path, tiny: Settings) -> None:
+    settings = tiny.model_copy(update={"audio": ("tone.wav",)})
+    with pytest.raises(SettingsError, match="--audio names the tracks of one film"):
+        Batch(Library(tmp_path, tmp_path / "results"), settings)
 
 
 def test_a_catalogue_that_is_none_is_refused(tmp_path: Path) -> None:

@@ -27,7 +27,8 @@ from dossr_video.video.write.encoders import picture_losses
 from dossr_video.video.write.players import refused_by_players
 from dossr_video.video.write.writer import VideoSpec, make_spec
 
-PLAYERS = "players"  # topic of a finding that is also told when the run begins
+PLAYERS, TRACKS = "players", "tracks"
+TOLD = frozenset({PLAYERS, TRACKS})  # topics of findings that are also told when the run begins
 FEW = 0.5  # specks a frame from which dust is spoken of
 GRAIN = 1.5  # codes of 255 from which grain is seen
 FLICKER = 0.007  # of exposure; steady clips measure up to 0.003, film that pumps 0.013 to 0.022, and so does fire
@@ -79,10 +80,12 @@ def analyse(
 
     Raises SettingsError under `strict` when the target cannot keep something.
     """
+    container = container_of(target) if target is not None else None
+    if container is not None:
+        _require_tracks(source, container)
     fields, (found, done) = field_spans(source, settings, on_frame)
     choice = Choice(source.video.stream.index, source.program, settings.frame_rate)
     read = ReadSpec(settings.reader, fields, settings.start, settings.length, settings.max_pixels, choice)
-    container = container_of(target) if target is not None else None
     if read.reader == "decord":
         open_reader(source, read).close()  # SourceError before anything else is done
     _, shape = _shape(source.video, settings, container)
@@ -96,6 +99,7 @@ def analyse(
         lost = losses(source, container, cut=read.is_cut) + picture_losses(source.video, video.encoding) + changed
         lost += () if settings.program is not None else _other_programs(source)
         lost += side_data_losses(content.side_data, source.video.codec, video.encoding)
+        lost += tuple(line for file in source.track_files for line in file.left)
     if lost and settings.strict:
         raise SettingsError(
             f"--strict: {lost[0]}" + (f" ({len(lost)} losses in all)" if len(lost) > 1 else ""),
@@ -118,6 +122,7 @@ def analyse(
         *(() if video is None else _players(video)),
         *(() if video is None else _side_data(content, source.video, video)),
         *(() if container is None else _streams(source, container, cut=read.is_cut)),
+        *_lengths(source, read),
     )
     return ProcessingPlan(read, video, restoration, findings, lost)
 
@@ -289,6 +294,41 @@ def _players(video: VideoSpec) -> list[Finding]:
 def _side_data(content: ContentAnalysis, source: VideoInfo, video: VideoSpec) -> list[Finding]:
     kept = side_data_kept(content.side_data, source.codec, video.encoding)
     return [Finding("metadata", what, "copied to the frames of the result") for what in kept]
+
+
+def _require_tracks(source: SourceInfo, container: Container) -> None:
+    """SettingsError for a track that is to be added and that the container cannot hold."""
+    for mapping in map_streams(source, container, cut=False):
+        if mapping.file is not None and mapping.action == "drop":
+            raise SettingsError(
+                f"{describe(mapping.stream)} cannot be added: {mapping.reason}",
+                hint="name the target .mkv, which holds most, or convert the track first",
+            )
+
+
+def _lengths(source: SourceInfo, read: ReadSpec) -> list[Finding]:
+    """When added tracks end, beside the picture."""
+    video, found = source.video, []
+    length = video.duration or (video.frames / video.frame_rate if video.frames else source.duration)
+    for stream in source.streams:
+        if (origin := stream.origin) is None:
+            continue
+        ends, name = origin.end - origin.file.start, describe(stream)
+        if length is None:
+            found.append(Finding(TRACKS, name, f"added; it ends at {float(ends):.2f} s"))
+            continue
+        part = length if read.duration is None else min(length, Fraction(read.start + read.duration))
+        end = video.begins - source.zero + part
+        late = float(ends - end)
+        if abs(late) * video.frame_rate < 1:
+            found.append(Finding(TRACKS, name, "added; it ends with the picture"))
+        elif stream.kind == "subtitle" and late < 0:
+            found.append(Finding(TRACKS, name, f"added; the last one ends at {float(ends):.2f} s"))
+        else:
+            where = "after" if late > 0 else "before"
+            then = "cut there" if late > 0 and read.is_cut else "kept whole" if late > 0 else "then silence"
+            found.append(Finding(TRACKS, name, f"added; it ends {abs(late):.2f} s {where} the picture: {then}"))
+    return found
 
 
 def _streams(source: SourceInfo, container: Container, *, cut: bool) -> list[Finding]:

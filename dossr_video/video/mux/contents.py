@@ -11,7 +11,7 @@ from typing import Any
 
 import av
 
-from dossr_video.video.info import SourceInfo, StreamInfo
+from dossr_video.video.info import SourceInfo
 from dossr_video.video.mux.packets import Clock, has_adts, has_start_codes, with_lengths, without_adts
 from dossr_video.video.mux.streams import describe
 from dossr_video.video.mux.times import PacketTimes
@@ -51,13 +51,13 @@ def records_of(info: SourceInfo, contents: Mapping[int, StreamContent]) -> tuple
 
 def read_streams(
     path: Path,
-    streams: Iterable[StreamInfo],
+    streams: Iterable[int],
     *,
     selects: Callable[[Any], bool] = lambda packet: True,
     clock: Clock = WHOLE,
 ) -> dict[int, StreamContent]:
-    """The content of some streams of a file by their index; of the selected packets, with times by the clock."""
-    times = {stream.index: PacketTimes() for stream in streams}
+    """The content of some streams of a file, by their index in it; of the selected packets, with times by the clock."""
+    times = {index: PacketTimes() for index in streams}
     states = {index: hashlib.blake2b(digest_size=32) for index in times}
     counts, flows = dict.fromkeys(times, 0), dict.fromkeys(times, False)
     with open_source(path) as container:

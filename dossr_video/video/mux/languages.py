@@ -19,6 +19,23 @@ uig dzo jav per
 _QUICKTIME = frozenset(_NUMBERED.split())
 
 
+# Of two letters, as files of subtitles are named: `film.de.srt`.
+_SHORT = """
+ar/ara bg/bul ca/cat cs/cze da/dan de/ger el/gre en/eng es/spa et/est fa/per fi/fin fr/fre he/heb hi/hin hr/hrv hu/hun
+id/ind is/ice it/ita ja/jpn ko/kor lt/lit lv/lav nl/dut nb/nob nn/nno no/nor pl/pol pt/por ro/ron ru/rus sk/slk sl/slv
+sq/alb sr/srp sv/swe th/tha tr/tur uk/ukr ur/urd vi/vie zh/chi
+"""
+_LONG = dict(pair.split("/") for pair in _SHORT.split())
+_KNOWN = frozenset(_TWINS) | frozenset(_LONG.values())
+
+
+def language_in(name: str) -> str | None:
+    """The language that a file's name ends in, before its extension: `ger` of `film.de.srt`; None for any other."""
+    parts = name.lower().split(".")
+    word = parts[-2] if len(parts) > 2 else ""
+    return _LONG.get(word) or (word if word in _KNOWN else None)
+
+
 def written_in_quicktime(language: str) -> str | None:
     """The code that a .mov stores for a language; None when it has none."""
     return next((code for code in (language, _TWINS.get(language, "")) if code in _QUICKTIME), None)

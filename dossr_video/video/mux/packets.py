@@ -12,7 +12,7 @@ import av
 from av.stream import Disposition
 
 from dossr_video.video.files import path_of
-from dossr_video.video.info import SourceInfo
+from dossr_video.video.info import SourceInfo, StreamInfo, TrackFile
 from dossr_video.video.mux.languages import written_in_quicktime
 from dossr_video.video.mux.streams import COVER_TYPES, StreamMapping, is_cover, is_muxed
 from dossr_video.video.read.damage import Damage, note
@@ -69,14 +69,15 @@ class Clock:
 
 
 class PacketSelector:
-    """Selects the source's packets that belong to the result, and makes their timestamps continuous.
+    """Selects the packets of a file that belong to the result, and makes their timestamps continuous.
 
     Packets are given in file order, from the beginning.
     """
 
-    def __init__(self, source: SourceInfo, clock: Clock) -> None:
+    def __init__(self, source: SourceInfo, clock: Clock, *, file: TrackFile | None = None) -> None:
+        """Of the source, or of a `file` whose tracks are added to it; `clock` is that of the file."""
         self._clock = clock
-        self._rebase = Rebaser(parts_of(source), source.video.stream.index)
+        self._rebase = Rebaser(parts_of(source) if file is None else (), source.video.stream.index)
         self._begun: set[int] = set()  # indices of streams
 
     def __call__(self, packet: Packet[Any]) -> bool:
@@ -114,7 +115,8 @@ def add_output_stream(mapping: StreamMapping, stream: Any, made: OutputContainer
         _attach(made, stream, name, mimetype, _first_packet(stream))
         return None
     if mapping.action == "copy":
-        return _StreamCopier(stream, _describe(made, made.add_stream_from_template(stream, opaque=True), stream), clock)
+        out = made.add_stream_from_template(stream, opaque=True)
+        return _StreamCopier(stream, _describe(made, out, mapping.stream), clock)
     if mapping.stream.kind == "subtitle":
         return _SubtitleTranscoder(mapping, stream, made, clock)
     return _AudioTranscoder(mapping, stream, made, clock)
@@ -159,13 +161,13 @@ def _first_packet(stream: Any) -> bytes:
         return next((bytes(packet) for packet in container.demux(container.streams[stream.index]) if packet.size), b"")
 
 
-def _describe(made: OutputContainer, out: Any, stream: Any) -> Any:
+def _describe(made: OutputContainer, out: Any, stream: StreamInfo) -> Any:
     out.metadata.update(stream.metadata)
     if made.format.name == "mov" and stream.language is not None:
         out.metadata["language"] = written_in_quicktime(stream.language) or "und"
     if "title" in stream.metadata:  # in mp4 and mov players take a track's title from its handler name
         out.metadata["handler_name"] = stream.metadata["title"]
-    out.disposition = stream.disposition
+    out.disposition = sum(Disposition[name].value for name in stream.disposition)
     return out
 
 
@@ -234,7 +236,7 @@ class _SubtitleTranscoder:
         self._clock = clock
         self._decoder = stream.codec_context
         self._decoder.open(strict=False)
-        self._out: Any = _describe(made, made.add_stream(str(mapping.codec)), stream)
+        self._out: Any = _describe(made, made.add_stream(str(mapping.codec)), mapping.stream)
         self._out.codec_context.subtitle_header = self._decoder.subtitle_header
         self._out.codec_context.time_base = self._out.time_base = Fraction(1, 1000)
 
@@ -284,7 +286,7 @@ class _AudioTranscoder:
         self._stream = stream
         self._clock = clock
         rate = 48000 if mapping.codec == "libopus" else stream.codec_context.sample_rate
-        self._out: Any = _describe(made, made.add_stream(str(mapping.codec), rate=rate), stream)
+        self._out: Any = _describe(made, made.add_stream(str(mapping.codec), rate=rate), mapping.stream)
         encoder = self._out.codec_context
         plain = LAYOUTS[(mapping.stream.channels or 1) - 1]  # Opus supports only these
         encoder.layout = plain if mapping.codec == "libopus" else mapping.stream.layout or plain

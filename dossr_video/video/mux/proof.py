@@ -14,13 +14,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dossr_video.errors import ProofError
-from dossr_video.video.info import Choice, SourceInfo, VideoInfo
+from dossr_video.video.info import Choice, SourceInfo, TrackFile, VideoInfo
 from dossr_video.video.mux.check import Check
 from dossr_video.video.mux.contents import StreamContent, StreamRecord, read_streams, records_of
 from dossr_video.video.mux.languages import same_language, written_in_quicktime
 from dossr_video.video.mux.likeness import Likeness, small_size
+from dossr_video.video.mux.others import place_of
 from dossr_video.video.mux.packets import Clock, PacketSelector
-from dossr_video.video.mux.remux import JoinReport, clock_of
+from dossr_video.video.mux.remux import Cut, JoinReport, clock_of
 from dossr_video.video.mux.streams import (
     GPMD,
     StreamMapping,
@@ -110,7 +111,7 @@ def prove(
     planned.sort(
         key=lambda mapping: mapping.stream.kind == "attachment" or is_cover(mapping.stream)
     )  # muxers put them last
-    contents = read_streams(target, (result.video.stream, *result.streams))
+    contents = read_streams(target, [stream.index for stream in (result.video.stream, *result.streams)])
     checks = [
         *_pictures(
             result,
@@ -126,7 +127,7 @@ def prove(
         _description(planned, result, container),
         _chapters(joined, result, container),
         _metadata(source, result, lost_keys(source, container), joined.added),
-        *_packets(source, contents, planned, result, clock),
+        *_packets(source, contents, planned, result, joined.cut),
     ]
     return Proof(tuple(checks), joined.kept, records_of(result, contents))
 
@@ -273,14 +274,19 @@ def _packets(
     after: Mapping[int, StreamContent],
     planned: Sequence[StreamMapping],
     result: SourceInfo,
-    clock: Clock,
+    cut: Cut | None,
 ) -> Iterator[Check]:
     """Every packet of every copied stream, by hash; the count of subtitles where they were converted."""
     made = [stream for stream in result.streams if stream.kind != "data" or stream.codec == GPMD]
-    given = [mapping.stream for mapping in planned]
-    before = read_streams(source.path, given, selects=PacketSelector(source, clock), clock=clock)
+    before: dict[TrackFile | None, dict[int, StreamContent]] = {}
+    for file in {mapping.file for mapping in planned}:
+        clock = clock_of(source, cut, file=file)
+        places = [place_of(mapping) for mapping in planned if mapping.file == file]
+        path, selects = source.path if file is None else file.path, PacketSelector(source, clock, file=file)
+        before[file] = read_streams(path, places, selects=selects, clock=clock)
     for mapping, stream in zip(planned, made, strict=False):
-        wanted, found, name = before[mapping.stream.index], after[stream.index], describe(mapping.stream)
+        wanted = before[mapping.file][place_of(mapping)]
+        found, name = after[stream.index], describe(mapping.stream)
         late = wanted.times.difference(found.times, every=mapping.action == "copy" or mapping.stream.kind == "subtitle")
         if late is not None:
             yield Check(f"times of {name}", False, late)

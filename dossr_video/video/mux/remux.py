@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import errno
+import heapq
 import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from fractions import Fraction
-from itertools import islice
+from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,9 +19,10 @@ import av
 from dossr_video.errors import TargetError
 from dossr_video.heap import give_back_memory
 from dossr_video.video.files import open_input, open_output
-from dossr_video.video.info import SourceInfo
+from dossr_video.video.info import SourceInfo, TrackFile
 from dossr_video.video.mux.chapters import fitted_to_mp4, moved_chapters
-from dossr_video.video.mux.packets import Clock, PacketSelector, PacketWriter, TimedPacket, add_output_stream
+from dossr_video.video.mux.others import OtherStreams
+from dossr_video.video.mux.packets import Clock, PacketSelector
 from dossr_video.video.mux.picture import Picture, SegmentFile
 from dossr_video.video.mux.streams import (
     MOV_KEYS,
@@ -101,9 +103,12 @@ def join(
     try:
         with ExitStack() as stack:
             given = stack.enter_context(open_source(source.path))
+            beside = {file: stack.enter_context(open_source(file.path)) for file in source.track_files}
             made = stack.enter_context(open_output(target, container.format, _options(source, spec, container, added)))
             first = stack.enter_context(open_input(segments[0].path, {}))
-            return _Join(segments, source, spec, container, cut, on_frame, packets, added).run(given, made, first)
+            return _Join(segments, source, spec, container, cut, on_frame, packets, added).run(
+                given, beside, made, first
+            )
     except av.FFmpegError as error:
         target.unlink(missing_ok=True)
         failed = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO)
@@ -118,11 +123,15 @@ def join(
         raise
 
 
-def clock_of(source: SourceInfo, cut: Cut | None) -> Clock:
-    """Maps timestamps of the source to the result, whose zero is the cut or an arbitrary start time."""
+def clock_of(source: SourceInfo, cut: Cut | None, *, file: TrackFile | None = None) -> Clock:
+    """Maps timestamps to the result, whose zero is the cut or an arbitrary start time.
+
+    Those of the source; or of a `file` whose tracks are added: its start is laid where the source begins.
+    """
+    shift = Fraction(0) if file is None else file.start - source.zero
     if cut is None:
-        return Clock(source.start, None, cut=False)
-    return Clock(cut.start, cut.stop, cut=True)
+        return Clock(source.start + shift, None, cut=False)
+    return Clock(cut.start + shift, cut.stop + shift, cut=True)
 
 
 class _Join:
@@ -147,36 +156,48 @@ class _Join:
         self._clock = clock_of(source, cut)
         self._picture = Picture(segments, source, spec, container, self._clock)
         self._warnings: list[str] = []
-        self._filled: set[int] = set()  # streams of which something was written
         self._chapters: list[Any] = []
 
-    def run(self, given: InputContainer, made: OutputContainer, first: InputContainer) -> JoinReport:
-        """Add the streams in the source's order, then interleave their packets by time."""
-        planned = {
-            mapping.stream.index: mapping for mapping in map_streams(self._source, self._container, cut=self._clock.cut)
-        }
-        writers: dict[int, PacketWriter] = {}
+    def run(
+        self,
+        given: InputContainer,
+        beside: Mapping[TrackFile, InputContainer],
+        made: OutputContainer,
+        first: InputContainer,
+    ) -> JoinReport:
+        """Add the streams in the source's order and those of the files beside it; interleave packets by time."""
+        planned = map_streams(self._source, self._container, cut=self._clock.cut)
+        own = self._others(given, None, planned)
+        others = [own]
         picture: Any = None
         for stream in given.streams:
             if stream.index == self._source.video.stream.index:
                 picture = self._picture.add_to(made, first)
-            elif stream.index in planned:  # not of another program
-                writer = add_output_stream(planned[stream.index], stream, made, self._clock)
-                writers |= {} if writer is None else {stream.index: writer}
+            else:
+                own.add(stream, made)
+        for file, container in beside.items():
+            others.append(self._others(container, file, planned))
+            for stream in container.streams:
+                others[-1].add(stream, made)
         self._add_container_data(given, made)
         made.start_encoding()
-        self._mux(self._picture.packets(picture), self._others(given, writers), made)
-        self._warnings += [str(mapping) for mapping in planned.values() if mapping.action == "convert"]
-        given.close()  # before the result's index is written, to save memory
+        packets = heapq.merge(*(one.packets() for one in others), key=itemgetter(0))
+        self._mux(self._picture.packets(picture), packets, made)
+        for one in others:
+            self._warnings += one.warnings
+        self._warnings += [str(mapping) for mapping in planned if mapping.action == "convert"]
+        for opened in (given, *beside.values()):
+            opened.close()  # before the result's index is written, to save memory
         give_back_memory()
         made.close()
         # mp4 and mov cannot store a track without packets; Matroska can.
         strict = self._container.format in ("mp4", "mov")
-        unfilled = [index for index in writers if index not in self._filled]
-        empty = frozenset(index for index in unfilled if strict and planned[index].stream.kind != "subtitle")
-        self._warnings += [f"{describe(planned[index].stream)}: no packets in this part, left out" for index in empty]
+        unfilled = [mapping.stream for one in others for mapping in one.unfilled()]
+        left_out = [stream for stream in unfilled if strict and stream.kind != "subtitle"]
+        self._warnings += [f"{describe(stream)}: no packets in this part, left out" for stream in left_out]
+        empty = frozenset(stream.index for stream in left_out)
         return JoinReport(
-            streams=self._count(mapping for mapping in planned.values() if mapping.stream.index not in empty),
+            streams=self._count(mapping for mapping in planned if mapping.stream.index not in empty),
             chapters=tuple(
                 (
                     float(c["start"] * (c["time_base"] or Fraction(1, 1000))),
@@ -190,7 +211,7 @@ class _Join:
             warnings=tuple(self._warnings),
             empty=empty,
             added=self._added,
-            picture=self._place(mapping for index, mapping in planned.items() if index not in empty),
+            picture=self._place(mapping for mapping in planned if mapping.stream.index not in empty),
             cut=self._cut,
         )
 
@@ -227,29 +248,18 @@ class _Join:
                 made.mux(other[1])
                 other = next(others, None)
 
-    def _others(self, given: InputContainer, writers: dict[int, PacketWriter]) -> Iterator[tuple[float, Packet[Any]]]:
-        """Packets of the other streams in file order, up to a read error, which is a warning."""
-        streams = [given.streams[index] for index in writers]
-        if not streams:
-            return
-        packets = filter(PacketSelector(self._source, self._clock), islice(given.demux(streams), self._packets))
-        while True:
-            try:
-                packet = next(packets, None)
-            except av.FFmpegError as error:
-                self._warnings.append(f"audio and subtitles: reading stopped: {error.strerror}")
-                packet = None
-            if packet is None:
-                break
-            yield from self._written(packet.stream.index, writers[packet.stream.index].write(packet))
-        for index, writer in writers.items():
-            yield from self._written(index, writer.flush())
-            self._warnings += writer.warnings
-
-    def _written(self, index: int, packets: Iterator[TimedPacket]) -> Iterator[TimedPacket]:
-        for packet in packets:
-            self._filled.add(index)
-            yield packet
+    def _others(
+        self, container: InputContainer, file: TrackFile | None, planned: Iterable[StreamMapping]
+    ) -> OtherStreams:
+        """Those of the source, or of a `file` beside it."""
+        clock = clock_of(self._source, self._cut, file=file)
+        return OtherStreams(
+            container,
+            (mapping for mapping in planned if mapping.file == file),
+            selects=PacketSelector(self._source, clock, file=file),
+            clock=clock,
+            packets=self._packets,
+        )
 
     def _place(self, written: Iterable[StreamMapping]) -> int:
         """How many streams come before the picture in the result; muxers put attachments and covers last."""

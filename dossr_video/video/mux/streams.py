@@ -10,7 +10,7 @@ from typing import Literal
 import av
 
 from dossr_video.names import shown
-from dossr_video.video.info import SourceInfo, StreamInfo
+from dossr_video.video.info import SourceInfo, StreamInfo, TrackFile
 from dossr_video.video.mux.languages import written_in_quicktime
 from dossr_video.video.read.probe import CHAPTER_TEXT
 from dossr_video.video.sequence import sequence_around
@@ -56,6 +56,11 @@ class StreamMapping:
     action: Literal["copy", "convert", "drop"]
     codec: str | None = None  # FFmpeg's encoder, when converted
     reason: str = ""  # when converted or dropped
+
+    @property
+    def file(self) -> TrackFile | None:
+        """The file beside the source that the stream is added from; None: the source itself."""
+        return None if self.stream.origin is None else self.stream.origin.file
 
     def __str__(self) -> str:
         return f"{describe(self.stream)}: {self.reason}" if self.reason else describe(self.stream)
@@ -119,8 +124,11 @@ def is_cover(stream: StreamInfo) -> bool:
 
 
 def describe(stream: StreamInfo) -> str:
-    """A short description of a stream: `audio stream 2 (ac3, fra)`."""
+    """A short description of a stream: `audio stream 2 (ac3, fra)`, `audio stream 0 of sound.wav (pcm_s24le)`."""
     details = ", ".join(part for part in (stream.codec, stream.language, stream.metadata.get("filename")) if part)
+    if (origin := stream.origin) is not None:
+        of_file = f"{stream.kind} stream {origin.index} of {origin.file.path.name}"
+        return shown(of_file + (f" ({details})" if details else ""))
     return shown(f"{stream.kind} stream {stream.index}" + (f" ({details})" if details else ""))
 
 

@@ -25,13 +25,16 @@ FIRST_PACKETS = 2000  # packets searched for the first decodable frame
 FREE_CLOCKS = frozenset({"mpegts", "mpeg", "dv", "h264", "hevc", "mpegvideo"})
 
 
-def open_source(path: Path, *, max_pixels: int = MAX_PIXELS) -> InputContainer:
-    """Open a file for reading; SourceError when that fails. Frames above `max_pixels` are not decoded."""
+def open_source(path: Path, *, max_pixels: int = MAX_PIXELS, what: str = "a video") -> InputContainer:
+    """Open a file for reading; SourceError when that fails.
+
+    Frames above `max_pixels` are not decoded. `what` it should be is said in messages.
+    """
     if not is_pattern(path):  # opening a sequence looks at its pictures
         if not path.exists():
             raise SourceError(f"{path} does not exist", hint="check the path")
         if path.is_dir():
-            raise SourceError(f"{path} is a folder; one video file is needed", hint="name a file in it")
+            raise SourceError(f"{path} is a folder; {what} is needed", hint="name a file in it")
         if path.stat().st_size == 0:
             raise SourceError(f"{path} is empty", hint="copy or download the file again")
     try:
@@ -45,12 +48,12 @@ def open_source(path: Path, *, max_pixels: int = MAX_PIXELS) -> InputContainer:
         ) from error
     except av.ArgumentError as error:
         raise SourceError(
-            f"{path} is not a video, or it is a list of other files: {error.strerror}",
-            hint="name the video file itself; lists (ffconcat, HLS, DASH) are not followed",
+            f"{path} is not {what}, or it is a list of other files: {error.strerror}",
+            hint="name the file itself; lists (ffconcat, HLS, DASH) are not followed",
         ) from error
     except (av.FFmpegError, ValueError) as error:
         raise SourceError(
-            f"{path} is not a video, or is cut before its index: {getattr(error, 'strerror', None) or error}",
+            f"{path} is not {what}, or is cut before its index: {getattr(error, 'strerror', None) or error}",
             hint="check that a player opens it; an interrupted recording can sometimes be repaired with untrunc",
         ) from error
     except OSError as error:  # of the system, before FFmpeg has seen it

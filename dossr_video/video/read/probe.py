@@ -87,7 +87,7 @@ def _probe(path: Path, max_pixels: int, choice: Choice) -> SourceInfo:
             metadata=dict(container.metadata),
             chapters=tuple(_chapter(raw) for raw in container.chapters()),
             video=replace(_video_info(stream, frame), cropping=cropping),
-            streams=tuple(_stream_info(other) for other in container.streams if other.index in chosen.others),
+            streams=tuple(stream_info(other) for other in container.streams if other.index in chosen.others),
             program=chosen.program,
             programs=chosen.programs,
         )
@@ -134,7 +134,7 @@ def _video_info(stream: VideoStream, frame: av.VideoFrame) -> VideoInfo:
     if hides_alpha(stream):
         pix_fmt = "yuva420p"  # only libvpx, which the reader takes for these, decodes the alpha
     return VideoInfo(
-        stream=_stream_info(stream),
+        stream=stream_info(stream),
         codec=context.codec.canonical_name,
         width=frame.width,
         height=frame.height,
@@ -213,7 +213,8 @@ def _data_codec(stream: Any) -> str | None:
     return CHAPTER_TEXT if stream.discard == Discard.all else stream.name
 
 
-def _stream_info(stream: Any) -> StreamInfo:
+def stream_info(stream: Any) -> StreamInfo:
+    """A stream of an open file that is not upscaled."""
     context = stream.codec_context
     channels, layout = _channel_layout(context)
     custom = layout is not None and " channels (" in layout  # not `5.1(side)`
