@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from dossr_video.diffusion.schedule import make_point
 from dossr_video.frames import Motion
@@ -20,30 +20,12 @@ from dossr_video.models.base import (
     SamplerDefaults,
 )
 from dossr_video.models.checkpoint import digest
+from dossr_video.models.dossr.lean import called_at
 from dossr_video.models.dossr.networks import Networks, load_networks, open_source
 from dossr_video.models.rrdbnet import RRDBNet
 from dossr_video.temporal.flow import warp
 
 LATENT_SCALE = 0.18215
-
-
-class _OfContext:
-    """A layer that only sees the text context, which is one tensor in all calls: its output is kept."""
-
-    def __init__(self, layer: nn.Linear) -> None:
-        self._layer, self._compute = layer, layer.forward
-        self._seen: tuple[Tensor | None, Tensor | None, int] = None, None, 0  # context, weights, and their version
-        self._output = layer.weight
-
-    def __call__(self, context: Tensor) -> Tensor:
-        if torch.is_grad_enabled():  # in training
-            return self._compute(context)
-        weight = self._layer.weight
-        version = 0 if weight.is_inference() else weight._version
-        context_seen, weight_seen, version_seen = self._seen
-        if context_seen is not context or weight_seen is not weight or version_seen != version:
-            self._seen, self._output = (context, weight, version), self._compute(context)
-        return self._output
 
 
 class DoSSR(DomainShiftModel):
@@ -67,11 +49,6 @@ class DoSSR(DomainShiftModel):
         self.dtype: torch.dtype = weight.dtype
         self.contexts = contexts.to(self.device, self.dtype)
         self.cfg_scale = cfg_scale
-        for network in (networks.unet, networks.controlnet):
-            for name, layer in network.named_modules():
-                known = isinstance(layer.forward, _OfContext)  # of another model with these networks
-                if name.endswith(("attn2.to_k", "attn2.to_v")) and isinstance(layer, nn.Linear) and not known:
-                    layer.forward = _OfContext(layer)  # type: ignore[assignment]
         self.latent_stride: int = 2 ** (len(networks.vae.config.block_out_channels) - 1)
         unet_stride = 2 ** (len(networks.unet.config.block_out_channels) - 1)
         self.multiple: int = self.latent_stride * unet_stride // self.scale
@@ -119,10 +96,11 @@ class DoSSR(DomainShiftModel):
         """
         x, contexts = x.to(self.dtype), contexts.to(self.dtype)
         residuals: dict[str, object] = {}
-        if control:
-            down, middle = self.control(x, t, hint, contexts, scale=control)
-            residuals = {"down_block_additional_residuals": down, "mid_block_additional_residual": middle}
-        eps: Tensor = self.networks.unet(x, t, contexts, **residuals, return_dict=False)[0]
+        with called_at(t):
+            if control:
+                down, middle = self.control(x, t, hint, contexts, scale=control)
+                residuals = {"down_block_additional_residuals": down, "mid_block_additional_residual": middle}
+            eps: Tensor = self.networks.unet(x, t, contexts, **residuals, return_dict=False)[0]
         return eps.float()
 
     def control(

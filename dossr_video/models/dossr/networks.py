@@ -16,6 +16,7 @@ from dossr_video.errors import ModelError
 from dossr_video.models.base import DEFAULT_PROMPT, EMPTY_PROMPT
 from dossr_video.models.checkpoint import AUTHORS, Weights, fill, name_some, read_json, read_weights
 from dossr_video.models.dossr.architecture import HEAD_CHANNELS, ConditionEncoder, build, on_meta
+from dossr_video.models.dossr.lean import make_lean
 from dossr_video.models.dossr.released import PREFIXES, part
 from dossr_video.models.dossr.text import contexts
 from dossr_video.models.limits import built_within
@@ -33,6 +34,11 @@ class Networks:
     vae: AutoencoderKL
     cond_encoder: ConditionEncoder | None  # None: equal to the VAE's encoder, whose work then serves both
     restorer: RRDBNet
+
+    def __post_init__(self) -> None:
+        for network in (self.unet, self.controlnet, self.vae, self.cond_encoder):
+            if network is not None:
+                make_lean(network)
 
 
 class NetworkSource(Protocol):
