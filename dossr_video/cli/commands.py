@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -70,6 +70,13 @@ def app() -> None:
 @click.option("--premis", type=PATH, metavar="XML", help="write what was done and found as PREMIS 3, for archives")
 @click.option("--report", "page", type=PATH, metavar="HTML", help="write a page with pictures, figures and the proof")
 @click.option("--before-after", type=PATH, metavar="PNG", help="write a picture of a frame before and after")
+@click.option(
+    "--captions",
+    type=PATH,
+    multiple=True,
+    metavar="FILE",
+    help="write the closed captions (CEA-608) as .scc or .srt; may be given twice",
+)
 def upscale(
     source: str,
     target: str,
@@ -84,6 +91,7 @@ def upscale(
     premis: Path | None,
     page: Path | None,
     before_after: Path | None,
+    captions: tuple[Path, ...],
 ) -> None:
     """Restore and enlarge SOURCE into TARGET (.mp4, .mkv, .mov), sound and all other streams kept. Either may be a URL.
 
@@ -104,11 +112,17 @@ def upscale(
             "--json-report": json_report,
             "--premis": premis,
         }
-        refused |= {"--report": page, "--before-after": before_after}
+        refused |= {"--report": page, "--before-after": before_after, "--captions": captions}
         run_pipe(source, target, settings, refused, quiet=quiet, progress=progress)
         return
-    outputs = {"--report": page, "--json-report": json_report, "--premis": premis, "--before-after": before_after}
-    here, there = _outputs(source, target, outputs, force=force)
+    outputs = [
+        ("--report", page),
+        ("--json-report", json_report),
+        ("--premis", premis),
+        ("--before-after", before_after),
+    ]
+    here, there = _outputs(source, target, [*outputs, *(("--captions", path) for path in captions)], force=force)
+    write_captions = _captions_of(here, settings) if captions else None
     figures = FiguresRecord()
     with interruptible() as cancelled, progress_display(quiet=quiet, kind=progress) as on_progress:
         report = run_job(
@@ -138,6 +152,8 @@ def upscale(
         from dossr_video.report import before_after as draw
 
         draw(here, there, before_after, read=report.settings.read, video=report.joined.picture)
+    if write_captions is not None:
+        write_captions(report, captions)
     for place in report.damage:
         warn(f"the source is damaged {place}")
     if not quiet:
@@ -146,7 +162,24 @@ def upscale(
             say(f"before and after: {before_after}")
         if page is not None:
             say(f"page: {page}")
+        for path in captions:
+            say(f"captions: {path}")
         say(report.summary())
+
+
+def _captions_of(source: Path, settings: Settings) -> Callable[[Report, Sequence[Path]], None]:
+    """What writes the captions of a source once it has a result. Raises SettingsError where there are none."""
+    from dossr_video.jobs.captions import require_captions, write_captions
+    from dossr_video.jobs.source import source_of
+
+    film = source_of(source, settings)
+    require_captions(film)
+
+    def write(report: Report, paths: Sequence[Path]) -> None:
+        for line in write_captions(film, report, paths):
+            warn(f"not in the captions: {line}")
+
+    return write
 
 
 def _write_records(report: Report, *, json_report: Path | None, premis: Path | None) -> None:
@@ -165,7 +198,7 @@ def _write_records(report: Report, *, json_report: Path | None, premis: Path | N
             durable.write(path, content)
 
 
-def _outputs(source: str, target: str, outputs: Mapping[str, Path | None], *, force: bool) -> tuple[Path, Path]:
+def _outputs(source: str, target: str, outputs: Sequence[tuple[str, Path | None]], *, force: bool) -> tuple[Path, Path]:
     """Source and target as paths; what would leave a finished run without its outputs is refused before it."""
     from dossr_video.jobs.outputs import check_outputs
     from dossr_video.jobs.urls import local, shown_url
@@ -174,8 +207,8 @@ def _outputs(source: str, target: str, outputs: Mapping[str, Path | None], *, fo
     here, there = local(source), local(target)
     if here is not None and here.is_dir():
         here = pattern_in(here)
-    given = {option: path for option, path in outputs.items() if path is not None}
-    for option in given.keys() - {"--json-report", "--premis"}:
+    given = [(option, path) for option, path in outputs if path is not None]
+    for option in dict(given).keys() - {"--json-report", "--premis"}:
         for name, path in ((source, here), (target, there)):
             if path is None:
                 raise SettingsError(

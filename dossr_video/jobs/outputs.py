@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from itertools import combinations
 from pathlib import Path
 
@@ -15,14 +15,17 @@ ENDINGS = {
     "--report": (".html", ".htm"),
     "--before-after": (".png",),
     "--premis": (".xml",),
+    "--captions": (".scc", ".srt"),
 }
 
 
-def check_outputs(outputs: Mapping[str, Path], *, source: Path | None, target: Path | None, force: bool) -> None:
+def check_outputs(
+    outputs: Sequence[tuple[str, Path]], *, source: Path | None, target: Path | None, force: bool
+) -> None:
     """Check paths that need no reading.
 
     Args:
-        outputs: Paths by the options that name them.
+        outputs: Paths, each with the option that names it.
         source: The input; None: behind a URL.
         target: The result; None: behind a URL.
         force: Whether files that exist may be overwritten.
@@ -31,7 +34,7 @@ def check_outputs(outputs: Mapping[str, Path], *, source: Path | None, target: P
         SettingsError: A name has another extension than what is written into it.
         TargetError: A path is the input, the result or another output, is there already, or cannot be written.
     """
-    for option, path in outputs.items():
+    for option, path in outputs:
         if path.suffix.lower() not in ENDINGS[option]:
             raise SettingsError(
                 f"{option} {path} must end in {' or '.join(ENDINGS[option])}", hint="give the file another name"
@@ -41,7 +44,7 @@ def check_outputs(outputs: Mapping[str, Path], *, source: Path | None, target: P
         if target is not None and is_same(path, target):
             raise TargetError(f"{option} {path} is the result itself", hint="give the file another name")
         require_place(path, option=f"{option} ", force=force)
-    for (one, path), (other, second) in combinations(outputs.items(), 2):
+    for (one, path), (other, second) in combinations(outputs, 2):
         if is_same(path, second):
             raise TargetError(f"{one} and {other} name the same file {path}", hint="give one of them another name")
 

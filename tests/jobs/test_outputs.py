@@ -43,13 +43,13 @@ def test_the_source_and_the_result_are_known_by_any_name(
     path, other = make(tmp_path / "report.json", source), tmp_path / "other"
     files = {"source": source, "target": other} if role == "source" else {"source": other, "target": source}
     with pytest.raises(TargetError, match=r"is the (input|result) itself"):
-        check_outputs({"--json-report": path}, **files, force=True)
+        check_outputs([("--json-report", path)], **files, force=True)
     assert source.read_bytes() == b"film"
 
 
 def test_what_cannot_or_must_not_be_written_is_refused(source: Path, tmp_path: Path) -> None:
     def check(name: str, option: str = "--json-report", *, force: bool = False, **more: str) -> None:
-        outputs = {option: tmp_path / name, **{key: tmp_path / value for key, value in more.items()}}
+        outputs = [(option, tmp_path / name), *((key, tmp_path / value) for key, value in more.items())]
         check_outputs(outputs, source=source, target=None, force=force)
 
     (tmp_path / "there.json").write_text("mine")
@@ -65,10 +65,15 @@ def test_what_cannot_or_must_not_be_written_is_refused(source: Path, tmp_path: P
     ]:
         with pytest.raises(TargetError, match=reason):
             check(name)
-    for name, option in [("film.mp4", "--json-report"), ("a.jpg", "--before-after"), ("a.json", "--report")]:
+    for name, option in [
+        ("film.mp4", "--json-report"),
+        ("a.jpg", "--before-after"),
+        ("a.json", "--report"),
+        ("a.vtt", "--captions"),
+    ]:
         with pytest.raises(SettingsError, match="must end in"):
             check(name, option, force=True)
-    same = {"--json-report": tmp_path / "a.json", "--report": tmp_path / "a.html"}
+    same = [("--json-report", tmp_path / "a.json"), ("--report", tmp_path / "a.html")]
     check_outputs(same, source=source, target=None, force=False)
     (tmp_path / "a.json").write_text("")
     os.link(tmp_path / "a.json", tmp_path / "a.html")

@@ -17,7 +17,7 @@ from dossr_video.video.info import SourceInfo
 from dossr_video.video.mux.inventory import copies_sei
 from dossr_video.video.mux.packets import Clock, TimedPacket
 from dossr_video.video.mux.sei import SeiCopier
-from dossr_video.video.mux.timecode import relabelled
+from dossr_video.video.mux.timecode import first_timecode
 from dossr_video.video.pixels import has_alpha
 from dossr_video.video.read.side_data import RIGHT_FIRST
 from dossr_video.video.tags import MATRICES, PRIMARIES, RANGES, TRANSFERS, code_point
@@ -87,21 +87,10 @@ class Picture:
             stream.metadata["alpha_mode"] = "1"
         if self._container.format in ("matroska", "webm") and spec.stereo in STEREO_MODES:
             stream.metadata["stereo_mode"] = STEREO_MODES[spec.stereo]
-        timecode = self._timecode()
+        timecode = first_timecode(self._source, self._clock, self._spec.frame_rate)
         if timecode is not None:
             stream.metadata["timecode"] = timecode
         return stream
-
-    def _timecode(self) -> str | None:
-        """The timecode of the result's first frame, from the metadata of any stream of the source."""
-        video = self._source.video
-        metadata = (video.stream.metadata, *(s.metadata for s in self._source.streams), self._source.metadata)
-        found = (value for entries in metadata for key, value in entries.items() if key.lower() == "timecode")
-        code = next(found, None)
-        if code is None:
-            return None
-        skipped = max(self._clock.start - video.begins, Fraction(0)) if self._clock.cut else Fraction(0)
-        return relabelled(code, skipped, rate=video.frame_rate, new_rate=self._spec.frame_rate)
 
     def packets(self, out: Any) -> Iterator[TimedPacket]:
         """Packets of all segments with timestamps of the result, in decoding order, for its stream `out`.

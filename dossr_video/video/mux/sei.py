@@ -83,12 +83,23 @@ class SeiReader:
         self._packets: Iterator[Packet[Any]] = iter(self._container.demux(stream))
         self._pending: list[tuple[Fraction, list[Message]]] = []
         self._reached: Fraction | None = None  # decoding time of the last packet
+        self._ended = False
+
+    def all(self) -> Iterator[tuple[Fraction, list[Message]]]:
+        """Messages of all frames in display order, each with its time."""
+        time = Fraction(0) if self._reached is None else self._reached
+        while not self._ended:
+            yield from self.until(time)
+            time = max(time, self._reached or time) + 10
+        yield from sorted(self._pending, key=lambda entry: entry[0])
+        self._pending = []
 
     def until(self, time: Fraction) -> list[tuple[Fraction, list[Message]]]:
         """Messages of the next frames up to one that is shown at `time`, in display order, each with its time."""
         while self._reached is None or self._reached <= time:
             packet = self._next()
             if packet is None:
+                self._ended = True
                 break
             self._rebase(packet)
             after = Fraction(0) if self._reached is None else self._reached + self._period

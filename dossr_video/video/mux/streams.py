@@ -191,7 +191,10 @@ def _subtitle(stream: StreamInfo, container: Container) -> StreamMapping:
             reason=f"{container.format} needs {container.text_subtitle} subtitles: converted{styled}",
         )
     return StreamMapping(
-        stream, "drop", reason=f"{container.format} does not support {stream.codec} subtitles; .mkv does"
+        stream,
+        "drop",
+        reason=f"{container.format} does not support {stream.codec} subtitles; "
+        f"{'.mov' if stream.codec == 'eia_608' else '.mkv'} does",
     )
 
 

@@ -4,9 +4,27 @@ from __future__ import annotations
 
 import re
 from fractions import Fraction
+from typing import TYPE_CHECKING
+
+from dossr_video.video.info import SourceInfo
+
+if TYPE_CHECKING:
+    from dossr_video.video.mux.packets import Clock
 
 _CODE = re.compile(r"(\d\d):([0-5]\d):([0-5]\d)([:;.])(\d\d+)")
 DAY = 24 * 60  # minutes
+
+
+def first_timecode(source: SourceInfo, clock: Clock, rate: Fraction) -> str | None:
+    """The timecode of a result's first frame at its rate; None where no stream of the source has one."""
+    video = source.video
+    metadata = (video.stream.metadata, *(s.metadata for s in source.own_streams), source.metadata)
+    found = (value for entries in metadata for key, value in entries.items() if key.lower() == "timecode")
+    code = next(found, None)
+    if code is None:
+        return None
+    skipped = max(clock.start - video.begins, Fraction(0)) if clock.cut else Fraction(0)
+    return relabelled(code, skipped, rate=video.frame_rate, new_rate=rate)
 
 
 def relabelled(code: str, skipped: Fraction, *, rate: Fraction, new_rate: Fraction) -> str:

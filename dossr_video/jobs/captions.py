@@ -1,0 +1,39 @@
+"""The captions of a source as files beside its result."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from dossr_video.errors import SettingsError
+from dossr_video.jobs import durable
+from dossr_video.jobs.report import Report
+from dossr_video.jobs.resources import write_errors
+from dossr_video.video.info import SourceInfo
+from dossr_video.video.mux.captions import holds_captions, read_captions
+from dossr_video.video.mux.remux import clock_of
+
+
+def require_captions(source: SourceInfo) -> None:
+    """SettingsError where there are none to be written."""
+    if not holds_captions(source):
+        raise SettingsError(
+            f"{source.path} has no closed captions (CEA-608) in its picture or as a track",
+            hint="leave --captions away; subtitles of other kinds are in the result",
+        )
+
+
+def write_captions(source: SourceInfo, report: Report, paths: Sequence[Path]) -> tuple[str, ...]:
+    """Write them as the endings of the paths say, .scc or .srt, at the times of the result.
+
+    Returns what is not in them, one line each.
+    """
+    clock, length = clock_of(source, report.joined.cut), source.video.duration
+    captions = read_captions(source, clock)
+    end = clock.stop if clock.stop or length is None else source.video.begins + length
+    stop = None if end is None else end - clock.start
+    for path in paths:
+        text = captions.scc(source, clock) if path.suffix.lower() == ".scc" else captions.srt(stop)
+        with write_errors(path.parent):
+            durable.write(path, text.encode())
+    return captions.left()
