@@ -11,9 +11,10 @@ from torch import Tensor, nn
 
 from dossr_video.errors import ModelError, SettingsError
 from dossr_video.frames import Motion
+from dossr_video.models.compact import by_ncnn
 from dossr_video.models.compact.restorer import Restorer
 from dossr_video.models.large.model import LargeModel, load_networks
-from dossr_video.models.ncnn import LEAST_ROWS, NcnnNetwork, run_by_ncnn
+from dossr_video.models.ncnn import LEAST_ROWS, NcnnNetwork, NcnnStream, run_by_ncnn
 from dossr_video.models.registry import load_model, resolve_engine
 from dossr_video.models.rrdbnet import RRDBNet
 from dossr_video.temporal.flow import DisFlow, motion
@@ -76,6 +77,46 @@ def test_threads_change_nothing() -> None:
     assert torch.allclose(results[0], network(picture), atol=1e-5)
 
 
+class Chain(nn.Module):
+    """Layers one behind the other, with two inputs and two results that are late by different rows."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second = nn.Conv2d(3, 8, 3, padding=1), nn.Conv2d(5, 8, 3, padding=1, bias=False)
+        self.slope, self.point = nn.PReLU(8), nn.Conv2d(8, 6, 1)
+        self.third, self.fourth = nn.Conv2d(6, 9, 5, padding=2), nn.Conv2d(9, 4, 3, padding=1)
+
+    def forward(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+        features = self.third(self.point(self.slope(self.first(x) + self.second(y))))
+        return features, self.fourth(features)
+
+
+@pytest.mark.parametrize("heights", [[3], [5], [5, 1], [5, 5, 7, 2], [9, 1, 1, 6]])
+def test_a_stream_of_strips_is_the_whole(heights: list[int]) -> None:
+    layers, height = Chain(), sum(heights)
+    x, y = torch.rand(1, 3, height, 11), torch.rand(1, 5, height, 11)
+    stream = NcnnStream(layers)
+    assert stream.least == 5
+    for _ in range(2):  # nothing is left behind
+        parts = list(stream(zip(x.split(heights, 2), y.split(heights, 2), strict=True)))
+        assert len(parts) == len(heights)
+        for wanted, found in zip(layers(x, y), zip(*parts, strict=True), strict=True):
+            assert torch.allclose(wanted, torch.cat(found, 2), atol=1e-5)
+
+
+def test_what_is_late_by_different_rows_is_no_stream() -> None:
+    class Residual(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer = nn.Conv2d(3, 3, 3, padding=1)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return x + self.layer(x)
+
+    with pytest.raises(ModelError, match="late"):
+        NcnnStream(Residual())
+
+
 @pytest.mark.parametrize("convolutions", [2, 5])
 def test_a_restorer_of_other_sizes(convolutions: int) -> None:
     restorer = Restorer(features=12, convolutions=convolutions, scale=2)
@@ -84,7 +125,9 @@ def test_a_restorer_of_other_sizes(convolutions: int) -> None:
         assert torch.allclose(wanted, found, atol=1e-5)
 
 
-def test_compact_agrees_to_half_a_code(moving: Tensor) -> None:
+@pytest.mark.parametrize("rows", [by_ncnn.ROWS, 1])  # one strip, and as many as the layers allow
+def test_compact_agrees_to_half_a_code(moving: Tensor, rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(by_ncnn, "ROWS", rows)
     frames = moving[:3]
     moved = motion(None, frames, DisFlow())
     models = [load_model("compact", device="cpu", dtype="float32", engine=engine) for engine in ("torch", "ncnn")]

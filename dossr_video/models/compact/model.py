@@ -16,8 +16,8 @@ from torch import Tensor
 from dossr_video.errors import ModelError
 from dossr_video.frames import Motion, concatenated
 from dossr_video.models.base import Engine, HiddenState, PictureModel, Restored
+from dossr_video.models.compact.by_ncnn import StreamedRestorer
 from dossr_video.models.compact.restorer import Restorer
-from dossr_video.models.ncnn import run_by_ncnn
 
 
 class CompactModel(PictureModel):
@@ -42,15 +42,14 @@ class CompactModel(PictureModel):
         self.scale = network.scale
         self.network = network.eval().requires_grad_(False)
         self.network.to(device=device, dtype=dtype, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        if engine == "ncnn":
-            run_by_ncnn(network, "enter", "go_through")
+        self._run = StreamedRestorer(network) if engine == "ncnn" else network
 
     def restore(self, frames: Tensor, motion: Motion, hidden: HiddenState) -> Restored:
         pictures = []
         state = None if hidden is None else (hidden[0], hidden[1], hidden[2])
         for frame, flow, confidence in zip(frames, motion.flow, motion.confidence, strict=True):
             frame = frame[None].contiguous(memory_format=torch.channels_last)
-            picture, state = self.network(frame, flow[None], confidence[None], state)
+            picture, state = self._run(frame, flow[None], confidence[None], state)
             pictures.append(picture)
         if state is not None:
             # A copy: what is remembered must not change with the pictures, which are worked on in place.

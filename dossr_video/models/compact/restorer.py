@@ -79,19 +79,20 @@ class Restorer(nn.Module):
         state is not used.
         """
         dtype = self.head.weight.dtype
-        base = F.interpolate(frames, scale_factor=self.scale, mode="nearest")
         features = (
-            self.enter(frames.to(dtype), None)
-            if hidden is None
-            else self._entered(frames, base, flow, confidence, hidden)
+            self.enter(frames.to(dtype), None) if hidden is None else self._entered(frames, flow, confidence, hidden)
         )
         features, detail = self.go_through(features)
         detail = F.pixel_shuffle(detail.float(), self.scale)
         # Without its mean, so that no frame changes its mean colour.
-        result = base.add_(detail).sub_(detail.mean((2, 3), keepdim=True))
+        result = self.enlarged(frames).add_(detail).sub_(detail.mean((2, 3), keepdim=True))
         return result, (features * self.gain, result, frames)
 
-    def _entered(self, frames: Tensor, base: Tensor, flow: Tensor, confidence: Tensor, hidden: Hidden) -> Tensor:
+    def enlarged(self, frames: Tensor) -> Tensor:
+        """What the detail is added to."""
+        return F.interpolate(frames, scale_factor=self.scale, mode="nearest")
+
+    def _entered(self, frames: Tensor, flow: Tensor, confidence: Tensor, hidden: Hidden) -> Tensor:
         """The first features, by strips: what is remembered of a large frame takes twice as much as they do."""
         height, width = frames.shape[2:]
         rows = max(STRIP // width, 1)
@@ -100,38 +101,33 @@ class Restorer(nn.Module):
         for top in range(0, height, rows):
             bottom = min(top + rows, height)
             first, last = max(top - 1, 0), min(bottom + 1, height)  # that the convolution sees
-            seen = self._seen(frames, base, flow, confidence, remembered, (first, last))
+            seen = self.seen(frames, flow, confidence, remembered, (first, last))
             part = self.enter(frames[:, :, first:last].to(self.head.weight.dtype), seen.to(self.head.weight.dtype))
             parts.append(part[:, :, top - first : bottom - first])
         return parts[0] if len(parts) == 1 else torch.cat(parts, 2)
 
-    def _seen(
-        self,
-        frames: Tensor,
-        base: Tensor,
-        flow: Tensor,
-        confidence: Tensor,
-        hidden: Hidden,
-        rows: tuple[int, int],
-    ) -> Tensor:
+    def seen(self, frames: Tensor, flow: Tensor, confidence: Tensor, hidden: Hidden, rows: tuple[int, int]) -> Tensor:
         """What is remembered, moved to these frames: their rows from the first to the second, half-open."""
         features, result, before = hidden
         (first, last), scale = rows, self.scale
+        now = frames[:, :, first:last]
         count = features.shape[1]
         channels_last = hidden[0].is_contiguous(memory_format=torch.channels_last)  # as the engine has them
         layout = torch.channels_last if channels_last else torch.contiguous_format
         size = (len(frames), self.memory.in_channels, last - first, frames.shape[3])
         seen = torch.empty(size, dtype=frames.dtype, device=frames.device, memory_format=layout)
         seen[:, :count] = warped_rows(features, flow, first, last, "bilinear")
-        change = warped_rows(result, flow, first * scale, last * scale, "bilinear")
-        change = change - base[:, :, first * scale : last * scale]
+        change = warped_rows(result, flow, first * scale, last * scale, "bilinear") - self.enlarged(now)
         seen[:, count:-3] = F.pixel_unshuffle(change, scale)
-        seen[:, -3:] = warped_rows(before, flow, first, last, "bilinear") - frames[:, :, first:last]
+        seen[:, -3:] = warped_rows(before, flow, first, last, "bilinear") - now
         seen[:, count:] *= DETAIL
         seen *= confidence[:, :, first:last]
         return seen
 
-    # The layers stand in methods of their own, for another engine may run them: models/ncnn.py.
+    def layers(self, frames: Tensor, seen: Tensor) -> tuple[Tensor, Tensor]:
+        """All of them, of the frames and what is remembered: the last features and the detail, as `go_through`."""
+        return self.go_through(self.enter(frames, seen))
+
     def enter(self, frames: Tensor, seen: Tensor | None) -> Tensor:
         """The first features, of the frames and what is remembered (None: nothing)."""
         first = self.head(frames)
