@@ -163,15 +163,7 @@ def upscale_stream(
         An iterator of the enlarged frames, each of the kind that came.
     """
     wanted, given = _settings(settings, options, model)
-    loaded = given or load_model(
-        wanted.model,
-        device=wanted.device,
-        dtype=wanted.dtype,
-        engine=wanted.engine,
-        prompt=wanted.prompt,
-        negative_prompt=wanted.negative_prompt,
-        cfg_scale=wanted.cfg_scale,
-    )
+    loaded = given or model_of(wanted)
     defaults = loaded.defaults if isinstance(loaded, DomainShiftModel) else None
     sampling = resolve_sampling(wanted, defaults, model=loaded.name)  # what does not fit is refused at once
     if not isinstance(frames, Iterable):
@@ -197,7 +189,7 @@ def _streamed(
     ahead = list(islice(pictures, RUN if settings.dust == "auto" else 1))
     first = ahead[0]
     height, width = first[0].shape[-2:]
-    size = target_size(width, height, settings)
+    size = target_size(width, height, settings, model.scale)
     temporal = resolve_temporal(settings, seed=settings.seed)
     restoration = resolve_restoration(
         settings,
@@ -255,7 +247,20 @@ def _path(name: str | PathLike[str]) -> str:
         raise SettingsError(f"{name!r} is no path and no URL", hint="give a string or a Path") from error
 
 
-def target_size(width: int, height: int, settings: Settings) -> tuple[int, int]:
+def model_of(settings: Settings) -> PictureModel:
+    """The model that the settings name. Raises as `load_model`."""
+    return load_model(
+        settings.model,
+        device=settings.device,
+        dtype=settings.dtype,
+        engine=settings.engine,
+        prompt=settings.prompt,
+        negative_prompt=settings.negative_prompt,
+        cfg_scale=settings.cfg_scale,
+    )
+
+
+def target_size(width: int, height: int, settings: Settings, model_scale: int) -> tuple[int, int]:
     """Height and width of the result of width x height frames; a side that is not given keeps the aspect."""
     if settings.size is not None:
         factor = min(wide / side for wide, side in zip(SIZES[settings.size], (width, height), strict=True))
@@ -264,7 +269,8 @@ def target_size(width: int, height: int, settings: Settings) -> tuple[int, int]:
         new_width = settings.width or round(width * settings.height / height / 2) * 2  # type: ignore[operator]
         new_height = settings.height or round(height * new_width / width / 2) * 2
         return new_height, new_width
-    return height * settings.scale, width * settings.scale
+    scale = settings.scale or model_scale
+    return height * scale, width * scale
 
 
 def _codes(picture: Tensor) -> NDArray[np.uint8]:

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from dossr_video.api import target_size, upscale_stream
+from dossr_video.api import model_of, target_size, upscale_stream
 from dossr_video.errors import Interrupted, SettingsError
 from dossr_video.settings import Settings, SourceSettings, TargetSettings
 from dossr_video.video.pipe import PipeReader, PipeWriter
@@ -74,9 +74,10 @@ def upscale_pipe(
         os.fdopen(os.dup(sys.stdout.fileno()), "wb", 0) if target == STANDARD else Path(target).open("wb", 0) as made,
     ):
         reader = PipeReader(given, max_pixels=settings.max_pixels)
-        height, width = target_size(reader.width, reader.height, settings)
+        model = model_of(settings)
+        height, width = target_size(reader.width, reader.height, settings, model.scale)
         with PipeWriter(made, reader, width=width, height=height, pix_fmt=settings.pix_fmt) as writer:
-            for picture in upscale_stream(reader.frames(), layout="CHW", settings=settings):
+            for picture in upscale_stream(reader.frames(), layout="CHW", model=model, settings=settings):
                 writer.write(picture)
                 count += 1
                 on_frame(count)

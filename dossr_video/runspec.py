@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from pydantic import TypeAdapter
 
-from dossr_video.models.base import SamplerDefaults
+from dossr_video.models.base import NetworkInfo, SamplerDefaults
 from dossr_video.restoration.spec import RestorationSpec
 from dossr_video.video.info import fps
 from dossr_video.video.read.reader import ReadSpec
@@ -48,6 +48,8 @@ class WorkerInfo:
     scale: int  # output side / input side of the model
     defaults: SamplerDefaults | None  # None: a model that samples nothing
     version: str  # of this program
+    networks: tuple[NetworkInfo, ...] = ()  # those of others that the model is made of
+    pixel_bytes: float | None = None  # memory for each pixel of a frame; None: not known
 
 
 @dataclass(frozen=True)
@@ -62,6 +64,12 @@ class ModelSpec:
     cfg_scale: float
     prompt: str | None = None  # None: the model takes no text
     negative_prompt: str | None = None  # None: the model takes no text
+    scale: int = 4  # output side / input side of the model
+    networks: tuple[NetworkInfo, ...] = ()  # those of others that the model is made of
+
+    def describe(self) -> tuple[str, ...]:
+        """The model and its networks, one line each."""
+        return f"model: {self.name} ({self.reason})", *(f"model: {each.file}: {each}" for each in self.networks)
 
 
 @dataclass(frozen=True)
@@ -143,7 +151,8 @@ class RunSpec:
         by = "" if self.model.engine == "torch" else f" by {self.model.engine}"
         where = f"{self.model.dtype}{by} on {self.machine.device}"
         workers = f", {self.machine.workers} workers" if self.machine.workers > 1 else ""
-        return f"model {self.model.name} ({self.model.reason}){calls}, {where}{workers}"
+        networks = "".join(f"; {network}" for network in self.model.networks)
+        return f"model {self.model.name} ({self.model.reason}){calls}, {where}{workers}{networks}"
 
     def as_json(self) -> dict[str, Any]:
         """Groups of plain values, as the report's `settings`: what there is not is left out."""

@@ -131,7 +131,7 @@ class ModelSettings(BaseModel):
     model: str = Field(
         "auto",
         description="auto (large on an accelerator, compact on a CPU), compact, large, bicubic, or a file: a DoSSR "
-        "checkpoint, a folder made by `convert`, or another super-resolution network",
+        "checkpoint, a folder made by `convert`, or another super-resolution network; a.pth+b.pth: one after the other",
     )
     steps: int | None = Field(None, ge=1, le=499, description="network calls; default: the model's own")
     order: Literal[1, 2, 3] | None = Field(None, description="order of the solver; default: the model's own")
@@ -259,7 +259,9 @@ class SourceSettings(BaseModel):
 class TargetSettings(BaseModel):
     """What is written"""
 
-    scale: Literal[2, 3, 4] = Field(4, description="output side / input side")
+    scale: int | None = Field(
+        None, ge=1, le=16, description="output side / input side; default: the model's own, of those in the package 4"
+    )
     size: Literal["720p", "1080p", "1440p", "4k", "8k"] | None = Field(
         None, description="as large as fits into such a frame, in place of --scale"
     )

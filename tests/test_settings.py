@@ -22,7 +22,7 @@ from dossr_video.settings import GROUPS, Settings
         ({"device": "cuda:x"}, "--device cuda:x"),
         ({"encoder": "mpeg9"}, "--encoder mpeg9 must be 'libx264'"),
         ({"order": 4}, "--order 4"),
-        ({"scale": 5}, "--scale 5"),
+        ({"scale": 17}, "--scale 17 must be less than or equal to 16"),
         ({"duration": 0.0}, "--duration 0"),
         ({"blend_strength": 2}, "--blend-strength 2"),
         ({"seed": -1}, "--seed -1"),

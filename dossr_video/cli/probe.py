@@ -16,6 +16,7 @@ from dossr_video.settings import Settings
 
 if TYPE_CHECKING:
     from dossr_video.jobs.estimate import Cost
+    from dossr_video.jobs.execute.local import LocalExecutor
     from dossr_video.runspec import RunSpec
     from dossr_video.video.info import SourceInfo
     from dossr_video.video.inspect.processing import ProcessingPlan
@@ -43,12 +44,21 @@ def probe(source: Path, target: Path | None, *, settings: Settings, count: bool,
     from dossr_video.video.read.reader import expected_frames
 
     info = source_of(source, settings)
+    executor = None if target is None else _executor(settings)
     with progress_display(quiet=as_json) as show:
-        processing = analyse(info, settings, target=target, on_frame=lambda frames: show(Progress("probing", frames)))
+        processing = analyse(
+            info,
+            settings,
+            target=target,
+            model_scale=4 if executor is None else executor.info.scale,
+            on_frame=lambda frames: show(Progress("probing", frames)),
+        )
         frames, shots = (
             _counted(info, processing.read, show) if count else (expected_frames(info, processing.read), None)
         )
-        spec, cost = (None, None) if target is None else _planned(settings, info, processing, target, frames, show)
+        spec, cost = None, None
+        if target is not None and executor is not None:
+            spec, cost = _planned(settings, info, processing, target, executor, frames, show)
     found = suggest(info, sample_content(info, max_pixels=settings.max_pixels), processing.fields)
     if as_json:
         data = {
@@ -68,7 +78,8 @@ def probe(source: Path, target: Path | None, *, settings: Settings, count: bool,
         put(spec.describe_model())
         put(_told(cost))
         for name, value in spec.flat().items():
-            put(f"{name} = {'none' if value is None else value}")
+            if name != "networks":  # told with the model
+                put(f"{name} = {'none' if value is None else value}")
 
 
 def _print(
@@ -111,20 +122,26 @@ def _counted(info: SourceInfo, read: ReadSpec, show: OnProgress) -> tuple[int, i
     return frames, shots
 
 
+def _executor(settings: Settings) -> LocalExecutor:
+    from dossr_video.jobs.execute.local import LocalExecutor
+    from dossr_video.jobs.resolve import worker_spec
+
+    return LocalExecutor(worker_spec(settings))
+
+
 def _planned(
     settings: Settings,
     info: SourceInfo,
     processing: ProcessingPlan,
     target: Path,
+    executor: LocalExecutor,
     frames: int | None,
     show: OnProgress,
 ) -> tuple[RunSpec, Cost | None]:
     """What a run would do, and what it would take."""
     from dossr_video.jobs.estimate import cost_of, measure, sample_segment
-    from dossr_video.jobs.execute.local import LocalExecutor
-    from dossr_video.jobs.resolve import resolve, worker_spec
+    from dossr_video.jobs.resolve import resolve
 
-    executor = LocalExecutor(worker_spec(settings))
     spec = resolve(settings, info, processing, target, worker=executor.info, workers=executor.workers)
     if frames is None:
         return spec, None

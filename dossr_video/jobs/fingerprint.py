@@ -20,7 +20,7 @@ from dossr_video.video.files import open_file, status_of
 BLOCK = 1 << 16  # bytes
 BLOCKS = 16  # read of a file, the first and the last among them
 
-FREE = NOT_IN_RESULT | {"reason", "workers", "provenance"}
+FREE = NOT_IN_RESULT | {"reason", "workers", "provenance", "scale", "networks"}
 """Values of a RunSpec that may change between two runs of a job: no segment depends on them, or others say the same."""
 
 

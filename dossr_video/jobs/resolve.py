@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from dossr_video.errors import SettingsError
+from dossr_video.errors import ModelError, SettingsError
 from dossr_video.jobs.fingerprint import added_file
+from dossr_video.jobs.memory import available
+from dossr_video.jobs.resources import readable
 from dossr_video.models.base import DEFAULT_PROMPT, EMPTY_PROMPT, SamplerDefaults
+from dossr_video.models.chain import JOINED
 from dossr_video.models.registry import BUILT_IN
-from dossr_video.pipeline.memory import CHUNK
+from dossr_video.pipeline.memory import CHUNK, SMALLEST_TILE
 from dossr_video.pipeline.segment import chunk_length
 from dossr_video.runspec import (
     MachineSpec,
@@ -23,6 +26,8 @@ from dossr_video.settings import ModelSettings, Settings, TimeSettings
 from dossr_video.video.info import SourceInfo
 from dossr_video.video.inspect.processing import ProcessingPlan
 from dossr_video.video.write.containers import container_of
+
+SHARE = 0.5  # of the free memory that a tile is to take
 
 
 def resolve(
@@ -46,9 +51,12 @@ def resolve(
 
     Raises:
         SettingsError: An option has no meaning for the model.
+        ModelError: The model takes more memory for a frame than this machine has left.
     """
     assert processing.video is not None, "analysed without a target"
     video = source.video
+    native = processing.restoration.native
+    _require_memory(worker, round(video.width * native), round(video.height * native), settings.tile)
     return RunSpec(
         read=processing.read,
         model=_model(settings, worker),
@@ -67,6 +75,23 @@ def resolve(
         qc=settings.qc,
         tracks=tuple(added_file(file.path, file.kind) for file in source.track_files),
         provenance=_provenance(worker) if settings.provenance else None,
+    )
+
+
+def _require_memory(worker: WorkerInfo, width: int, height: int, tile: int | None) -> None:
+    """ModelError where frames of that size, or their tiles, do not fit; where memory is not known they are tried."""
+    free = available()
+    if worker.pixel_bytes is None or free is None:
+        return
+    sides = (width, height) if tile is None else (min(width, tile), min(height, tile))
+    need = round(worker.pixel_bytes * sides[0] * sides[1])
+    if need <= free:
+        return
+    side = int((SHARE * free / worker.pixel_bytes) ** 0.5) // 64 * 64
+    raise ModelError(
+        f"{worker.model} takes about {readable(need)} of memory for {'frames' if tile is None else 'tiles'} of "
+        f"{sides[0]}x{sides[1]}; {readable(free)} are free",
+        hint=f"give --tile {side}" if side >= SMALLEST_TILE else "close other programs, or choose a smaller model",
     )
 
 
@@ -133,7 +158,8 @@ def resolve_temporal(settings: TimeSettings, *, seed: int) -> TemporalSpec:
 def _provenance(worker: WorkerInfo) -> str:
     """For archives and their users: a picture that was made up in part must say so."""
     how = "enlarged by interpolation" if worker.model == "bicubic" else "restored by a neural network"
-    return f"{how}: dossr-video {worker.version}, model {Path(worker.model).name}, weights {worker.weights[:12]}"
+    name = JOINED.join(Path(part).name for part in worker.model.split(JOINED))
+    return f"{how}: dossr-video {worker.version}, model {name}, weights {worker.weights[:12]}"
 
 
 def _model(settings: ModelSettings, worker: WorkerInfo) -> ModelSpec:
@@ -149,6 +175,8 @@ def _model(settings: ModelSettings, worker: WorkerInfo) -> ModelSpec:
         prompt=prompt if reads_text else None,
         negative_prompt=negative_prompt if reads_text else None,
         cfg_scale=settings.cfg_scale,
+        scale=worker.scale,
+        networks=worker.networks,
     )
 
 

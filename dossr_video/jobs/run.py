@@ -123,9 +123,17 @@ class _Request:
     started: str = field(default_factory=lambda: _now())
 
     def run(self) -> Report:
-        check_target(self.target, self.settings, source=self.source, force=True)
+        begun = JobFolder.beside(self.target, suffix="").path.exists()
+        unloaded = self.executor is None  # what is refused in the end is refused before a model is loaded
+        force = self.force or begun or not unloaded
+        check_target(self.target, self.settings, source=self.source, force=force)
         source = source_of(self.source, self.settings)
-        processing = analyse(source, self.settings, target=self.target, on_frame=self._look)
+        probed = time.monotonic()
+        executor = self.executor or LocalExecutor(worker_spec(self.settings))
+        loading = time.monotonic() - probed
+        processing = analyse(
+            source, self.settings, target=self.target, model_scale=executor.info.scale, on_frame=self._look
+        )
         assert processing.video is not None
         if processing.lost:
             warnings = tuple(f"not kept: {loss}" for loss in processing.lost)
@@ -138,7 +146,7 @@ class _Request:
             report = completed(folder, self.target)
             if report is None:
                 check_target(self.target, self.settings, force=self.force)
-            job = self._job(folder, source, processing)
+            job = self._job(folder, source, processing, executor, loading)
             if report is None or not job.made(report):
                 if report is not None:  # of another job, which is complete: only its folder is in the way
                     folder.clear()
@@ -171,10 +179,10 @@ class _Request:
             raise Interrupted("stopped while the file was probed", hint="nothing is left behind")
         self.on_progress(Progress("probing", frames))
 
-    def _job(self, folder: JobFolder, source: SourceInfo, processing: ProcessingPlan) -> _Job:
-        probed = time.monotonic() - self.began
-        executor = self.executor or LocalExecutor(worker_spec(self.settings))
-        before = {"probing": probed, "loading": time.monotonic() - self.began - probed}
+    def _job(
+        self, folder: JobFolder, source: SourceInfo, processing: ProcessingPlan, executor: Executor, loading: float
+    ) -> _Job:
+        before = {"probing": time.monotonic() - self.began - loading, "loading": loading}
         spec = resolve(self.settings, source, processing, self.target, worker=executor.info, workers=executor.workers)
         progress = Reporter(folder.progress, self.on_progress, before)
         return _Job(self, folder, source, processing, spec, executor, progress)
@@ -369,7 +377,7 @@ class _Job:
             seconds=time.monotonic() - request.began,
             stages=self.progress.seconds(),
             work_seconds=sum(result.seconds for result in results),
-            processing=(f"model: {self.spec.model.name} ({self.spec.model.reason})", *self.processing.explain()),
+            processing=(*self.spec.model.describe(), *self.processing.explain()),
             frames=plan.frames,
             duplicates=plan.duplicates,
             shots=plan.shots,

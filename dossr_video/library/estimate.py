@@ -67,8 +67,9 @@ def estimate(
     pieces: list[_Piece] = []
     unknown: list[Path] = []
     refused: list[tuple[Path, str]] = []
-    make = partial(_Looker, batch.library, batch.settings)
-    process = Here(make) if executor else Child(make)
+    process_of = Here if executor else Child
+    executor = executor or LocalExecutor(worker_spec(batch.settings))
+    process = process_of(partial(_Looker, batch.library, batch.settings, executor.info.scale))
     try:
         for number, source in enumerate(batch.to_do(), start=1):
             if cancelled():
@@ -87,7 +88,6 @@ def estimate(
         process.close()
     if not pieces:
         return Estimate(0, 0, 0.0, 0, 0, None, tuple(unknown), tuple(refused))
-    executor = executor or LocalExecutor(worker_spec(batch.settings))
     speed: Speed | None = None
     pieces.sort(key=lambda piece: piece.pixels)
     while speed is None and pieces:
@@ -126,12 +126,13 @@ class _Looker:
 
     library: Library
     settings: Settings
+    model_scale: int
 
     def look(self, source: Path, **hooks: Any) -> _Piece | None:
-        return _piece(source, self.library.target_of(source), self.settings)
+        return _piece(source, self.library.target_of(source), self.settings, self.model_scale)
 
 
-def _piece(source: Path, target: Path, settings: Settings) -> _Piece | None:
+def _piece(source: Path, target: Path, settings: Settings, model_scale: int) -> _Piece | None:
     """None when the file does not declare how long it is."""
     info = probe(source, max_pixels=settings.max_pixels, choice=Choice.of(settings))
     fields = quick_spans(info.video, quick_fields(info, max_pixels=settings.max_pixels), settings)
@@ -140,7 +141,7 @@ def _piece(source: Path, target: Path, settings: Settings) -> _Piece | None:
     frames = expected_frames(info, read)
     if frames is None:
         return None
-    width, height = output_size(info.video, settings, target)
+    width, height = output_size(info.video, settings, target, model_scale)
     return _Piece(source, target, frames, info.video.width * info.video.height, width * height)
 
 
@@ -157,7 +158,7 @@ def _measure(
         on_progress(Progress("measuring, probing", frames, item=item))
 
     info = probe(piece.path, max_pixels=settings.max_pixels, choice=Choice.of(settings))
-    processing = analyse(info, settings, target=piece.target, on_frame=show)
+    processing = analyse(info, settings, target=piece.target, model_scale=executor.info.scale, on_frame=show)
     spec = resolve(settings, info, processing, piece.target, worker=executor.info, workers=executor.workers)
     speed = measure(sample_segment(info, spec), info, spec, executor, cancelled=cancelled)
     if speed is None:

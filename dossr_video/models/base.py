@@ -20,7 +20,7 @@ DEFAULT_PROMPT = "clean, high-resolution, 8k"
 """What DoSSR was trained with."""
 EMPTY_PROMPT = ""
 
-Engine: TypeAlias = Literal["torch", "ncnn"]
+Engine: TypeAlias = Literal["torch", "ncnn", "onnxruntime"]
 """What runs the layers of a network."""
 
 
@@ -50,6 +50,25 @@ class Condition:
 
 
 @dataclass(frozen=True)
+class NetworkInfo:
+    """What a file with a network of others says of itself."""
+
+    file: str  # its name
+    architecture: str  # spandrel's name of it, or ONNX
+    scale: int  # output side / input side
+    channels: int  # 3: RGB; 1: the colours go through one after the other
+    parameters: int  # numbers that were trained
+    size: int  # bytes of the file
+    license: str | None  # as its metadata says; None: they do not
+
+    def __str__(self) -> str:
+        kind = "RGB" if self.channels == 3 else "one channel"
+        sizes = f"{self.parameters:,} parameters, {self.size / 1e6:.2f} MB"
+        told = "no licence in the file" if self.license is None else f"licence {self.license}"
+        return f"{self.architecture} x{self.scale}, {kind}, {sizes}, {told}"
+
+
+@dataclass(frozen=True)
 class SamplerDefaults:
     """How a model is best sampled; settings left at None take these."""
 
@@ -76,6 +95,8 @@ class PictureModel(ABC):
         device: Where the networks are and every tensor is expected.
         dtype: What the networks compute in; tensors are float32 outside of them.
         engine: What runs their layers.
+        network_info: Networks of others, in the order in which frames go through them; none of a model of the package.
+        pixel_bytes: Memory that a frame takes on a CPU, bytes for each of its pixels; None: not known.
     """
 
     name: str
@@ -87,6 +108,8 @@ class PictureModel(ABC):
     device: torch.device
     dtype: torch.dtype
     engine: Engine = "torch"
+    network_info: tuple[NetworkInfo, ...] = ()
+    pixel_bytes: float | None = None
 
     @abstractmethod
     def restore(self, frames: Tensor, motion: Motion, hidden: HiddenState) -> Restored:

@@ -25,6 +25,8 @@ Weights = Mapping[str, Tensor]
 Module = TypeVar("Module", bound=nn.Module)
 
 WRAPPERS = ("state_dict", "params_ema", "params")  # trainers' checkpoints; BasicSR's restorers
+LICENSE_KEYS = ("modelspec.license", "license", "licence")  # the first: https://github.com/Stability-AI/ModelSpec
+LONGEST_LICENSE = 80  # characters that are told
 NAMED = 3  # keys that an error message names before it only counts
 
 
@@ -57,6 +59,17 @@ def is_dossr(path: Path) -> bool:
     else:
         names = list(read_weights(path))
     return any(name.removeprefix("module.").startswith("model.diffusion_model.") for name in names)
+
+
+def read_license(path: Path) -> str | None:
+    """The licence that a file states: in the metadata of safetensors, or as `license` beside the tensors."""
+    if path.suffix == ".safetensors":
+        with safe_open(path, framework="pt") as file:
+            content: Mapping[str, Any] = file.metadata() or {}
+    else:
+        content = _read_torch(path)
+    stated = (content.get(key) for key in LICENSE_KEYS)
+    return next((text.strip()[:LONGEST_LICENSE] for text in stated if isinstance(text, str) and text.strip()), None)
 
 
 AUTHORS = (

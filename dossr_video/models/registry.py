@@ -10,6 +10,7 @@ import torch
 
 from dossr_video.errors import ModelError, SettingsError
 from dossr_video.models.base import Engine, PictureModel
+from dossr_video.models.chain import JOINED, Chain
 from dossr_video.models.checkpoint import is_dossr
 
 # What makes each model of the package, given a device and a dtype; imported when it is asked for.
@@ -35,15 +36,19 @@ def load_model(
     """A model of the package by its name, or one from a file; `auto` is `large` on an accelerator, `compact` on a CPU.
 
     A file is DoSSR from its checkpoint or from a folder made by `convert`, or any network for single pictures that
-    spandrel knows (Real-ESRGAN, SwinIR, SPAN, DAT, ...), which then is the restorer of the pipeline. `engine`: auto,
-    torch or ncnn.
+    spandrel knows (Real-ESRGAN, SwinIR, SPAN, DAT, ...), which then is the restorer of the pipeline. Two that are
+    joined by a plus follow each other: `clean.pth+enlarge.pth`. `engine`: auto, torch or ncnn.
 
     Prompts and guidance are for DoSSR alone. Raises ModelError for weights that cannot be read, SettingsError for a
     device that is not there or a prompt for a model without text.
     """
-    if not isinstance(name, (str, Path)):
+    if not isinstance(name, (str, Path)) or not str(name):
         raise SettingsError(f"model {name!r} is no name and no path", hint="for example compact")
     place = resolve_device(device)
+    if JOINED in str(name) and not Path(name).exists():
+        if prompt is not None or negative_prompt is not None or cfg_scale != 1.0:
+            raise _no_text(name)
+        return Chain([load_model(part, device=device, dtype=dtype, engine=engine) for part in str(name).split(JOINED)])
     if name == "auto":
         name = auto_model(place)
     runner = resolve_engine(engine, name, device=place, dtype=dtype)
@@ -63,10 +68,7 @@ def load_model(
                 path, device=place, dtype=kind, prompt=prompt, negative_prompt=negative_prompt, cfg_scale=cfg_scale
             )
     if prompt is not None or negative_prompt is not None or cfg_scale != 1.0:
-        raise SettingsError(
-            f"{name} takes no text, so no prompt and no cfg scale",
-            hint="leave --prompt, --negative-prompt and --cfg-scale away, or give a DoSSR checkpoint as --model",
-        )
+        raise _no_text(name)
     if name not in BUILT_IN:
         from dossr_video.models.spandrel import load_network
 
@@ -74,6 +76,13 @@ def load_model(
     options = {"engine": runner} if name in BY_NCNN else {}
     model: PictureModel = resolve_name(BUILT_IN[name])(device=place, dtype=kind, **options)
     return model
+
+
+def _no_text(name: str) -> SettingsError:
+    return SettingsError(
+        f"{name} takes no text, so no prompt and no cfg scale",
+        hint="leave --prompt, --negative-prompt and --cfg-scale away, or give a DoSSR checkpoint as --model",
+    )
 
 
 def auto_model(device: torch.device) -> str:

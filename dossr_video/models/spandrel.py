@@ -6,6 +6,7 @@ Such a network is the restorer of the pipeline: tiled, blended along the motion,
 from __future__ import annotations
 
 import warnings
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +16,14 @@ from torch import Tensor
 from dossr_video.color import match_mean
 from dossr_video.errors import ModelError
 from dossr_video.frames import Motion
-from dossr_video.models.base import HiddenState, PictureModel, Restored
-from dossr_video.models.checkpoint import digest, read_weights
+from dossr_video.models.base import HiddenState, NetworkInfo, PictureModel, Restored
+from dossr_video.models.checkpoint import digest, read_license, read_weights
+from dossr_video.models.footprint import bytes_per_pixel
 from dossr_video.models.limits import built_within, require_numbers
 from dossr_video.models.torchvision import import_torchvision
+
+SMALL = 32  # pixels a side of the picture on which the memory is measured
+RIGHT = "give a super-resolution network for single pictures"
 
 
 class SpandrelModel(PictureModel):
@@ -28,13 +33,20 @@ class SpandrelModel(PictureModel):
     recurrent = False
     blended = True
 
-    def __init__(self, network: Any, *, name: str, digest: str, device: torch.device, dtype: torch.dtype) -> None:
-        half = {torch.float16: network.supports_half, torch.bfloat16: network.supports_bfloat16}
+    def __init__(
+        self, network: Any, info: NetworkInfo, *, name: str, digest: str, device: torch.device, dtype: torch.dtype
+    ) -> None:
+        """Raises RuntimeError where it does not run, as some do in half precision."""
         self.name, self.digest, self.device = name, digest, device
-        self.dtype = dtype if half.get(dtype, True) else torch.float32
         self.scale: int = network.scale
+        self.network_info = (info,)
         network.model.requires_grad_(False).eval()
+        half = {torch.float16: network.supports_half, torch.bfloat16: network.supports_bfloat16}
+        self.dtype = dtype if half.get(dtype, True) else torch.float32
         self._network = network.to(device, self.dtype)
+        side = max(SMALL, network.size_requirements.minimum)
+        taken = bytes_per_pixel(self._enlarge, torch.zeros(1, 3, side, side, device=device, dtype=self.dtype))
+        self.pixel_bytes = taken if device.type == "cpu" else None
 
     def restore(self, frames: Tensor, motion: Motion, hidden: HiddenState) -> Restored:
         pictures = torch.cat([self._enlarge(frame[None].to(self.dtype)).float() for frame in frames])
@@ -57,26 +69,60 @@ def load_network(path: Path, *, device: torch.device, dtype: torch.dtype) -> Spa
     spandrel = _spandrel()
     weights = spandrel.canonicalize_state_dict(read_weights(path))
     require_numbers(str(path), weights)
+    network = _made(path, weights, spandrel)
+    _require_pictures(path, network, spandrel)
+    info = NetworkInfo(
+        file=path.name,
+        architecture=network.architecture.name,
+        scale=network.scale,
+        channels=network.input_channels,
+        parameters=sum(parameter.numel() for parameter in network.model.parameters()),
+        size=path.stat().st_size,
+        license=read_license(path),
+    )
+    load = partial(SpandrelModel, info=info, name=str(path), digest=digest(path), device=device)
+    try:
+        return load(network, dtype=dtype)
+    except RuntimeError as error:
+        if dtype == torch.float32:
+            raise _misfit(path, error) from error
+    return load(_made(path, weights, spandrel), dtype=torch.float32)
+
+
+def _made(path: Path, weights: dict[str, Tensor], spandrel: Any) -> Any:
+    """What spandrel makes of the weights."""
     try:
         with warnings.catch_warnings(), built_within(str(path), weights):
             warnings.filterwarnings("ignore", message="torch.meshgrid")  # of several architectures
-            network = spandrel.MAIN_REGISTRY.load(weights)
+            return spandrel.MAIN_REGISTRY.load(weights)
     except spandrel.UnsupportedModelError as error:
         raise ModelError(
             f"{path} holds no network that spandrel {_version()} knows",
             hint="check that it is a super-resolution network for single pictures; a newer spandrel may know it",
         ) from error
     except (RuntimeError, KeyError, ValueError) as error:
-        reason = str(error).strip().split("\n", 1)[0]
-        raise ModelError(f"{path} does not fit its own architecture: {reason}", hint="fetch the file again") from error
+        raise _misfit(path, error) from error
+
+
+def _misfit(path: Path, error: Exception) -> ModelError:
+    reason = str(error).strip().split("\n", 1)[0]
+    return ModelError(f"{path} does not fit its own architecture: {reason}", hint="fetch the file again")
+
+
+def _require_pictures(path: Path, network: Any, spandrel: Any) -> None:
+    """ModelError where it is not a network that takes any picture, in RGB or grey, and gives one."""
+    kind = f"{path} is {network.architecture.name}"
+    if not isinstance(network, spandrel.ImageModelDescriptor):
+        raise ModelError(f"{kind}, which fills in masked parts: it needs a mask beside the picture", hint=RIGHT)
+    if network.purpose == "FaceSR":
+        raise ModelError(f"{kind}, which restores single cropped faces, not pictures", hint=RIGHT)
     channels = (network.input_channels, network.output_channels)
-    if not isinstance(network, spandrel.ImageModelDescriptor) or channels not in ((3, 3), (1, 1)):
+    if channels not in ((3, 3), (1, 1)):
         raise ModelError(
-            f"{path} is {network.architecture.name} with {channels[0]} channels in and {channels[1]} out: it must "
-            "enlarge or restore RGB or grey pictures",
-            hint="give a super-resolution network for single pictures",
+            f"{kind} with {channels[0]} channels in and {channels[1]} out: it must enlarge or restore RGB or grey "
+            "pictures",
+            hint=RIGHT,
         )
-    return SpandrelModel(network, name=str(path), digest=digest(path), device=device, dtype=dtype)
 
 
 def _spandrel() -> Any:

@@ -35,6 +35,7 @@ class TiledPictureModel(PictureModel):
         self.scale, self.multiple = model.scale, model.multiple
         self.recurrent, self.blended = model.recurrent, model.blended
         self.device, self.dtype, self.engine = model.device, model.dtype, model.engine
+        self.network_info = model.network_info
 
     def restore(self, frames: Tensor, motion: Motion, hidden: HiddenState) -> Restored:
         seen = False

@@ -66,6 +66,8 @@ class Worker:
             scale=model.scale,
             defaults=model.defaults if isinstance(model, DomainShiftModel) else None,
             version=version("dossr-video"),
+            networks=model.network_info,
+            pixel_bytes=model.pixel_bytes,
         )
 
     def run(

@@ -74,9 +74,12 @@ def analyse(
     settings: Settings,
     *,
     target: Path | None = None,
+    model_scale: int = 4,
     on_frame: Callable[[int], None] = lambda count: None,
 ) -> ProcessingPlan:
     """Make the processing plan. Decodes samples, or all frames if they may be interlaced: `on_frame` counts them.
+
+    `model_scale` is the model's, which the result gets where the settings name no size.
 
     Raises SettingsError under `strict` when the target cannot keep something.
     """
@@ -93,7 +96,7 @@ def analyse(
     video: VideoSpec | None = None
     lost: tuple[str, ...] = ()
     if target is not None and container is not None:
-        width, height = output_size(source.video, settings, target)
+        width, height = output_size(source.video, settings, target, model_scale)
         video = make_spec(source.video, fields, settings, target, width=width, height=height)
         video, changed = trial(source, video, container, cut=read.is_cut)
         lost = losses(source, container, cut=read.is_cut) + picture_losses(source.video, video.encoding) + changed
@@ -127,8 +130,9 @@ def analyse(
     return ProcessingPlan(read, video, restoration, findings, lost)
 
 
-def output_size(video: VideoInfo, settings: TargetSettings, target: Path) -> tuple[int, int]:
+def output_size(video: VideoInfo, settings: TargetSettings, target: Path, model_scale: int) -> tuple[int, int]:
     """Width and height of the result: scaled or as requested; in square pixels where they are resampled."""
+    scale = settings.scale or model_scale
     square, _ = _shape(video, settings, container_of(target))
     aspect = video.sample_aspect_ratio if square and video.sample_aspect_ratio else Fraction(1)
     shown = video.width * aspect if aspect > 1 else Fraction(video.width)
@@ -139,7 +143,7 @@ def output_size(video: VideoInfo, settings: TargetSettings, target: Path) -> tup
         factor = min(widest / shown, tallest / tall)
         return _sides(shown * factor, tall * factor, even=True)
     if width is None and height is None:
-        return _sides(shown * settings.scale, tall * settings.scale, even=aspect != 1 or settings.compatible)
+        return _sides(shown * scale, tall * scale, even=aspect != 1 or settings.compatible)
     if width is None:
         return _sides(shown * (height or 1) / tall, Fraction(height or 1), even=True)
     if height is None:

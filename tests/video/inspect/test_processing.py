@@ -109,10 +109,10 @@ def test_mixed_material_is_treated_shot_by_shot(opened, media):
 
 def test_shape_is_kept_as_a_tag_or_resampled(media):
     video = probe(media("pal_tff.mpg")).video
-    assert output_size(video, Settings.of({"scale": 2}), Path("x.mp4")) == (1440, 1152)
-    assert output_size(video, Settings.of({"scale": 2, "square_pixels": True}), Path("x.mp4")) == (1536, 1152)
-    assert output_size(video, Settings.of({"scale": 2, "encoder": "ffv1"}), Path("x.mkv")) == (1536, 1152)
-    assert output_size(video, Settings.of({"height": 1080, "square_pixels": True}), Path("x.mp4")) == (1440, 1080)
+    assert output_size(video, Settings.of({"scale": 2}), Path("x.mp4"), 4) == (1440, 1152)
+    assert output_size(video, Settings.of({"scale": 2, "square_pixels": True}), Path("x.mp4"), 4) == (1536, 1152)
+    assert output_size(video, Settings.of({"scale": 2, "encoder": "ffv1"}), Path("x.mkv"), 4) == (1536, 1152)
+    assert output_size(video, Settings.of({"height": 1080, "square_pixels": True}), Path("x.mp4"), 4) == (1440, 1080)
 
 
 def test_losses_are_named_and_strict_refuses_them(media):
