@@ -129,18 +129,20 @@ class RunSpec:
     restoration: RestorationSpec
     machine: MachineSpec
     video: VideoSpec
-    container: str  # FFmpeg's muxer
+    container: str  # FFmpeg's muxer; of pictures their kind
     qc: bool  # whether every shot is measured, and done again where it has faults
     tracks: tuple[AddedFile, ...] = ()  # in the order of their tracks
     sampling: SamplingSpec | None = None  # None: the model samples nothing
+    start_number: int | None = None  # of the first picture of a sequence; None: a film is written
     provenance: str | None = None  # written into the metadata: what made the picture; None: nothing is written
 
     def describe(self) -> str:
         """What is written, one line."""
         video = self.video
         quality = "" if video.encoding.crf is None else f" crf {video.encoding.crf:g}"
+        kind = "pictures" if self.start_number is not None else self.container
         return (
-            f"{self.container}: {video.encoding.encoder}{quality}, {video.width}x{video.height}, "
+            f"{kind}: {video.encoding.encoder}{quality}, {video.width}x{video.height}, "
             f"{video.encoding.pix_fmt}, {fps(video.frame_rate)}"
         )
 

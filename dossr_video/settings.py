@@ -31,7 +31,10 @@ from dossr_video.errors import SettingsError
 MODELS = ("auto", "compact", "large", "bicubic")
 """Names of the models in the package."""
 
-Encoder = Literal["libx264", "libx265", "libsvtav1", "libvpx-vp9", "ffv1", "prores_ks", "dnxhd", "v210"]
+Encoder = Literal[
+    "libx264", "libx265", "libsvtav1", "libvpx-vp9", "ffv1", "prores_ks", "dnxhd", "v210", "png", "tiff", "dpx", "exr",
+    "jpeg2000",
+]  # fmt: skip
 
 
 def _device_name(value: str) -> str:
@@ -283,6 +286,13 @@ class TargetSettings(BaseModel):
     )
     provenance: bool = Field(True, description="note in the metadata which program and model made the picture")
     pix_fmt: str | None = Field(None, description="default: the source's as far as the encoder supports it")
+    start_number: int | None = Field(
+        None,
+        ge=0,
+        lt=10**9,
+        description="number of the first picture of a result such as out_%06d.png; default: as the source's pictures "
+        "are numbered, else 1",
+    )
     compatible: bool = Field(
         False,
         description="8-bit 4:2:0, as most players show: H.264 within level 5.2, or HEVC where that is too small",

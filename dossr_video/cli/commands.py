@@ -151,7 +151,7 @@ def upscale(
     if before_after is not None:
         from dossr_video.report import before_after as draw
 
-        draw(here, there, before_after, read=report.settings.read, video=report.joined.picture)
+        draw(here, there, before_after, read=report.settings.read, choice=report.joined.choice)
     if write_captions is not None:
         write_captions(report, captions)
     for place in report.damage:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -12,6 +13,7 @@ from dossr_video.errors import JobError
 from dossr_video.jobs.ledger import Ledger
 from dossr_video.jobs.lock import is_lock, locked
 from dossr_video.segments import SegmentResult
+from dossr_video.video.sequence import is_numbered, plain_name
 
 NAMES = (
     "lock",
@@ -22,6 +24,7 @@ NAMES = (
     "report.json",
     "progress.json",
     "joined.*",
+    "joined",
     "*.part",
 )
 """Of what a job leaves in its folder; nothing else is removed."""
@@ -36,7 +39,7 @@ class JobFolder:
 
     @classmethod
     def beside(cls, target: Path, *, suffix: str) -> JobFolder:
-        return cls(target.with_name(target.name + ".dossr"), suffix)
+        return cls(target.with_name(plain_name(target) + ".dossr"), suffix)
 
     @property
     def lock(self) -> Path:
@@ -77,8 +80,12 @@ class JobFolder:
         return bool(self.finished()) or any(self.segments.glob("*.state"))
 
     def joined(self, target: Path) -> Path:
-        """The whole result before it gets its name."""
-        return self.path / f"joined{target.suffix}"
+        """The whole result before it gets its name: a file, or the pattern of pictures in a folder of their own."""
+        return self.path / "joined" / target.name if is_numbered(target) else self.path / f"joined{target.suffix}"
+
+    def discard_joined(self) -> None:
+        """Remove the pictures of a whole result, those that have got no name."""
+        shutil.rmtree(self.path / "joined", ignore_errors=True)
 
     @contextmanager
     def held(self) -> Iterator[None]:
@@ -99,6 +106,7 @@ class JobFolder:
         """Forget everything but who holds the folder; last that the result is complete, if it is."""
         for path in self.segments.iterdir():
             path.unlink()
+        self.discard_joined()
         for path in sorted(self.path.iterdir(), key=lambda path: path == self.report):
             if path not in (self.segments, self.lock) and _is_ours(path):
                 path.unlink()
@@ -140,6 +148,8 @@ class JobFolder:
             self.report.unlink(missing_ok=True)
         for path in [*joined, *self.path.glob("*.part"), *self.segments.glob("*.part*")]:
             path.unlink()
+        if not self.report.exists():  # else pictures of a whole result are among them; see naming.resume_naming
+            self.discard_joined()
 
 
 def _is_ours(path: Path) -> bool:

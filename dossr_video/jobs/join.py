@@ -54,6 +54,7 @@ def join_segments(
         cut=cut,
         on_frame=count("joining", plan.frames),
         added=added,
+        first_number=spec.start_number or 0,
     )
     if spec.provenance is not None and not added:
         unwritten = f"no metadata entry is free for the note: {spec.provenance}"

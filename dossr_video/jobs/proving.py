@@ -16,16 +16,17 @@ from dossr_video.jobs.fingerprint import sha256
 from dossr_video.jobs.report import FORMAT, Report, report_of
 from dossr_video.jobs.resources import readable
 from dossr_video.runspec import RunSpec
-from dossr_video.video.info import Choice, SourceInfo
+from dossr_video.video.files import status_of
+from dossr_video.video.info import SourceInfo
 from dossr_video.video.mux.check import Check
-from dossr_video.video.mux.contents import StreamRecord, read_streams, records_of
+from dossr_video.video.mux.contents import StreamRecord, read_result, records_of
 from dossr_video.video.mux.proof import Proof, prove, small_pictures
 from dossr_video.video.mux.remux import JoinReport
 from dossr_video.video.mux.tracks import with_tracks
 from dossr_video.video.read.frame import Frame
 from dossr_video.video.read.probe import probe
 from dossr_video.video.read.reader import open_reader
-from dossr_video.video.sequence import is_pattern, pattern_in
+from dossr_video.video.sequence import exists, is_numbered, is_pattern, pattern_in
 from dossr_video.video.write.containers import container_named
 
 
@@ -127,7 +128,7 @@ def verify(
         TargetError: The result or its report is missing, or the report is none of this version.
         SourceError: The source cannot be read, or the result was made of another file.
     """
-    if not result.is_file():
+    if not (exists(result) and (is_numbered(result) or result.is_file())):
         what = "is no file" if result.exists() else "does not exist"
         raise TargetError(f"{result} {what}", hint="name the result of an earlier run")
     made = _read_report(report or report_of(result))
@@ -192,7 +193,7 @@ def _with_tracks(source: SourceInfo, made: Report) -> SourceInfo:
 
 
 def _file(result: Path, made: Report) -> Check:
-    size, digest = result.stat().st_size, sha256(result)
+    size, digest = status_of(result).size, sha256(result)
     if size != made.target.size:
         return Check("file", False, f"{size} bytes in place of {made.target.size}")
     if digest != made.target.sha256:
@@ -202,9 +203,8 @@ def _file(result: Path, made: Report) -> Check:
 
 def _streams(result: Path, made: Report) -> Check:
     """Of each stream the packets and their times: they tell what of a changed file is as it was."""
-    picture = Choice(video=made.joined.picture)
-    info = probe(result, max_pixels=made.settings.video.width * made.settings.video.height, choice=picture)
-    found = records_of(info, read_streams(result, [stream.index for stream in (info.video.stream, *info.streams)]))
+    info, contents = read_result(result, made.joined, max_pixels=made.settings.video.width * made.settings.video.height)
+    found = records_of(info, contents)
     wrong = [
         difference
         for before, now in zip_longest(made.proof.streams, found)

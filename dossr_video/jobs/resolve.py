@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from fractions import Fraction
 from pathlib import Path
 
 from dossr_video.errors import ModelError, SettingsError
@@ -25,6 +27,7 @@ from dossr_video.runspec import (
 from dossr_video.settings import ModelSettings, Settings, TimeSettings
 from dossr_video.video.info import SourceInfo
 from dossr_video.video.inspect.processing import ProcessingPlan
+from dossr_video.video.sequence import PictureSequence, is_numbered
 from dossr_video.video.write.containers import container_of
 
 SHARE = 0.5  # of the free memory that a tile is to take
@@ -72,6 +75,7 @@ def resolve(
         ),
         video=processing.video,
         container=container_of(target).format,
+        start_number=_start_number(settings, source, target),
         qc=settings.qc,
         tracks=tuple(added_file(file.path, file.kind) for file in source.track_files),
         provenance=_provenance(worker) if settings.provenance else None,
@@ -93,6 +97,23 @@ def _require_memory(worker: WorkerInfo, width: int, height: int, tile: int | Non
         f"{sides[0]}x{sides[1]}; {readable(free)} are free",
         hint=f"give --tile {side}" if side >= SMALLEST_TILE else "close other programs, or choose a smaller model",
     )
+
+
+def _start_number(settings: Settings, source: SourceInfo, target: Path) -> int | None:
+    """Of the first picture: as the source's pictures are numbered, where it has any; None: a film is written."""
+    given = settings.start_number
+    if not is_numbered(target):
+        if given is not None:
+            raise SettingsError(
+                f"--start-number {given} counts pictures, and {target.name} is a film",
+                hint="leave it away, or name the result by numbers: out_%06d.png",
+            )
+        return None
+    if given is not None:
+        return given
+    sequence = PictureSequence.of(source.path)
+    skipped = math.ceil(Fraction(str(settings.start)) * source.video.frame_rate)
+    return 1 if sequence is None else sequence.first + skipped
 
 
 def worker_spec(settings: Settings) -> WorkerSpec:

@@ -10,8 +10,6 @@ from datetime import datetime, timezone
 from importlib.metadata import version
 from pathlib import Path
 
-from pydantic import ValidationError
-
 from dossr_video.errors import Interrupted, SettingsError, SourceError, TargetError
 from dossr_video.jobs import durable
 from dossr_video.jobs.attempts import Attempt, Attempts
@@ -23,6 +21,7 @@ from dossr_video.jobs.figures import ProofFigures
 from dossr_video.jobs.fingerprint import SourceMark, added_file, lasting, sha256
 from dossr_video.jobs.folder import JobFolder
 from dossr_video.jobs.join import join_segments
+from dossr_video.jobs.naming import completed, discard, give_name, kept_name, require_numbers, resume_naming
 from dossr_video.jobs.plan import Plan
 from dossr_video.jobs.progress import OnProgress, Progress, Reporter, no_progress
 from dossr_video.jobs.record import Record
@@ -37,12 +36,17 @@ from dossr_video.names import shown
 from dossr_video.runspec import RunSpec
 from dossr_video.segments import Segment, SegmentResult
 from dossr_video.settings import Settings
-from dossr_video.video.info import Choice, SourceInfo
+from dossr_video.video.files import require_place
+from dossr_video.video.info import SourceInfo
 from dossr_video.video.inspect.processing import TOLD, ProcessingPlan, analyse
 from dossr_video.video.mux.inventory import side_data_losses
+from dossr_video.video.mux.numbered import file_beside
 from dossr_video.video.mux.proof import Proof
 from dossr_video.video.mux.remux import JoinReport
+from dossr_video.video.mux.streams import has_file_beside
 from dossr_video.video.read.probe import probe
+from dossr_video.video.sequence import exists, is_numbered
+from dossr_video.video.write.containers import container_of
 from dossr_video.video.write.writer import check_target
 
 
@@ -85,6 +89,11 @@ def run_job(
     """
     source_url, target_url = (None if local(name) else str(name) for name in (source, target))
     if target_url:
+        if is_numbered(Path(target_url)):
+            raise TargetError(
+                f"{shown_url(target_url)}: pictures cannot be put behind a URL",
+                hint="name a folder of this machine, and copy them from there",
+            )
         check_url(target_url, force=force)
 
     def fetching(done: int, total: int | None) -> None:
@@ -143,14 +152,15 @@ class _Request:
             self.record.begins()
             if self.restart:
                 folder.clear()
+            resume_naming(folder, self.target, force=self.force)
             report = completed(folder, self.target)
             if report is None:
-                check_target(self.target, self.settings, force=self.force)
+                self._check_place(source)
             job = self._job(folder, source, processing, executor, loading)
             if report is None or not job.made(report):
                 if report is not None:  # of another job, which is complete: only its folder is in the way
                     folder.clear()
-                    check_target(self.target, self.settings, force=self.force)
+                    self._check_place(source)
                 report = job.run()
                 self.record.is_whole(report)
                 self._name(folder.joined(self.target))
@@ -158,21 +168,18 @@ class _Request:
             folder.remove()
         return report
 
+    def _check_place(self, source: SourceInfo) -> None:
+        """TargetError where the result, or what goes beside its pictures, is there already."""
+        check_target(self.target, self.settings, force=self.force)
+        if has_file_beside(source, container_of(self.target)):
+            require_place(file_beside(self.target), force=self.force)
+
     def _name(self, joined: Path) -> None:
         """Give the whole result its name."""
         if self.target_url is not None:
             uploaded(joined, self.target_url)
-        elif self.force:
-            durable.settle(joined, self.target)
         else:
-            try:
-                durable.settle_new(joined, self.target)
-            except FileExistsError as error:
-                raise TargetError(
-                    f"{self.target} has appeared while the work went on",
-                    hint="move it away and give the same command again, or overwrite it with --force; "
-                    "the finished segments are kept",
-                ) from error
+            give_name(joined, self.target, force=self.force)
 
     def _look(self, frames: int) -> None:
         if self.cancelled():
@@ -190,17 +197,6 @@ class _Request:
 
 def _now() -> str:
     return datetime.now(timezone.utc).isoformat(timespec="seconds")
-
-
-def completed(folder: JobFolder, target: Path) -> Report | None:
-    """The report of a run that was cut off after its result had its name and before its folder was gone."""
-    if not (folder.report.exists() and target.is_file()):
-        return None
-    try:
-        report = Report.model_validate_json(folder.report.read_bytes())
-    except ValidationError:  # of another version: the target stays, and is refused as one that exists
-        return None
-    return report if sha256(target) == report.target.sha256 else None
 
 
 @dataclass(frozen=True)
@@ -231,6 +227,8 @@ class _Job:
             if self.request.settings.strict:
                 raise SettingsError(f"--strict: {found[0]}", hint="leave out --strict")
             self.progress(Progress("analysing", plan.frames, warnings=tuple(f"not kept: {loss}" for loss in found)))
+        if self.spec.start_number is not None:
+            require_numbers(self.request.target, self.spec.start_number, plan.frames)
         attempts = Attempts(plan, self.spec)
         attempts.run(lambda attempt: self._finish(attempt, plan))
         return self._join(plan, attempts)
@@ -335,7 +333,7 @@ class _Job:
             record.is_measured(measured)
         before, now = plan.fingerprint.source, SourceMark.of(self.source.path)
         if before != now:
-            joined.unlink()
+            discard(joined)
             raise SourceError(
                 f"{self.source.path} changed while it was worked on: {'; '.join(before.changes_to(now))}",
                 hint="wait until it is complete, then begin anew with --restart",
@@ -365,7 +363,7 @@ class _Job:
                 self.source, shown_url(request.source_url) if request.source_url else shown(self.source.path)
             ),
             target=FileRecord.of(
-                probe(self.folder.joined(request.target), choice=Choice(video=outcome.picture)),
+                probe(self.folder.joined(request.target), choice=outcome.choice),
                 shown_url(request.target_url) if request.target_url else shown(request.target),
             ),
             tracks=tuple(FileRecord.of_tracks(self.source, file) for file in self.source.track_files),
@@ -403,9 +401,9 @@ class _Job:
         """Put a result that failed its proof beside its target with its report, and raise ProofError."""
         target, number = self.request.target, 1
         while True:
-            kept = target.with_name(f"{target.stem}.failed-proof{'' if number == 1 else f'-{number}'}{target.suffix}")
-            if not kept.exists():
-                durable.settle_new(joined, kept)
+            kept = kept_name(target, number)
+            if not exists(kept):
+                give_name(joined, kept, force=False)
                 durable.write(report_of(kept), report.dumps().encode())
             elif sha256(kept) != report.target.sha256:
                 number += 1

@@ -17,12 +17,13 @@ from dossr_video.jobs.execute.local import LocalExecutor
 from dossr_video.jobs.fingerprint import SourceMark, sha256
 from dossr_video.jobs.folder import JobFolder
 from dossr_video.jobs.lock import HeldError
+from dossr_video.jobs.naming import completed
 from dossr_video.jobs.progress import OnProgress, Progress
 from dossr_video.jobs.record import Record
 from dossr_video.jobs.report import Report
 from dossr_video.jobs.resolve import resolve_sampling, worker_spec
 from dossr_video.jobs.resources import write_errors
-from dossr_video.jobs.run import completed, run_job
+from dossr_video.jobs.run import run_job
 from dossr_video.library.catalogue import Catalogue, Entry
 from dossr_video.library.files import Library
 from dossr_video.library.pages import write_page, write_report

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dossr_video.errors import TargetError
-from dossr_video.video.info import Choice, SourceInfo
+from dossr_video.video.info import ANY, Choice, SourceInfo
 from dossr_video.video.read.frame import Frame
 from dossr_video.video.read.probe import probe
 from dossr_video.video.read.pyav import PyavReader, VideoReader
@@ -34,14 +34,14 @@ class Moment:
     after: Picture
 
 
-def moments(source: Path, target: Path, *, count: int, read: ReadSpec, video: int | None = None) -> list[Moment]:
+def moments(source: Path, target: Path, *, count: int, read: ReadSpec, choice: Choice = ANY) -> list[Moment]:
     """At most `count` moments, evenly spread over the first SPAN frames of the result.
 
-    `read` is how the source was read for that result: where it begins and how fields became frames, `video` the
-    number of the result's video stream. Raises SourceError
-    when a file cannot be read, TargetError when the result has fewer frames than it declares: no moment can be chosen.
+    `read` is how the source was read for that result: where it begins and how fields became frames, `choice` which
+    pictures of the result are meant. Raises SourceError when a file cannot be read, TargetError when the result has
+    fewer frames than it declares: no moment can be chosen.
     """
-    with PyavReader(probe(target, choice=Choice(video=video))) as reader:
+    with PyavReader(probe(target, choice=choice)) as reader:
         length = min(frame_count(reader.info), SPAN)
         indices = sorted({(2 * i + 1) * length // (2 * count) for i in range(count)})
         results = list(_at(indices, reader.frames()))

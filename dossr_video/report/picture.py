@@ -9,6 +9,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from dossr_video.report.moments import Moment, Picture, moments
+from dossr_video.video.info import ANY, Choice
 from dossr_video.video.read.reader import ReadSpec
 
 WIDTH = 1600  # pixels at most
@@ -16,14 +17,14 @@ GAP = 4  # pixels
 INK, PAPER = "white", "black"
 
 
-def before_after(source: Path, target: Path, picture: Path, *, read: ReadSpec, video: int | None = None) -> None:
+def before_after(source: Path, target: Path, picture: Path, *, read: ReadSpec, choice: Choice = ANY) -> None:
     """Write `picture`, a PNG, of the result's middle frame (of its first 250, when it is longer).
 
     Above, the frame: its left half from the source, enlarged by bicubic interpolation, its right half from the result.
-    Below, the most detailed part of each half, before and after. `read` and `video` as in `moments`. Raises as
+    Below, the most detailed part of each half, before and after. `read` and `choice` as in `moments`. Raises as
     `moments` does, and OSError when `picture` cannot be written.
     """
-    (moment,) = moments(Path(source), Path(target), count=1, read=read, video=video)
+    (moment,) = moments(Path(source), Path(target), count=1, read=read, choice=choice)
     draw(moment).save(picture, format="PNG")
 
 

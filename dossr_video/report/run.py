@@ -11,7 +11,6 @@ from dossr_video.names import shown
 from dossr_video.quality.track import Measured
 from dossr_video.report.page import Details, Passed, Version, write_page
 from dossr_video.report.plots import clock
-from dossr_video.video.info import Choice
 from dossr_video.video.read.probe import probe
 from dossr_video.video.read.pyav import PyavReader
 from dossr_video.video.read.reader import open_reader
@@ -44,7 +43,7 @@ def run_page(
     """
     read = report.settings.read
     video = report.settings.video
-    result = probe(target, max_pixels=video.width * video.height, choice=Choice(video=report.joined.picture))
+    result = probe(target, max_pixels=video.width * video.height, choice=report.joined.choice)
     with open_reader(source, read) as before, PyavReader(result) as after:
         versions = [Version("source", before), Version("result", after)]
         details = _details(report)

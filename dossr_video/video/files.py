@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import av
 
 from dossr_video.errors import SourceError, TargetError
-from dossr_video.video.sequence import PictureSequence
+from dossr_video.video.sequence import PictureSequence, is_numbered, pictures_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -162,6 +162,12 @@ def require_place(path: Path, *, option: str = "", force: bool) -> None:
     if not os.access(path.parent, os.W_OK):
         raise TargetError(
             f"{option}{path}: the folder {path.parent} may not be written to", hint="choose another folder"
+        )
+    if is_numbered(path) and (found := pictures_of(path)) and not force:
+        first = next(iter(found.values()))
+        raise TargetError(
+            f"{option}{path}: {len(found)} such pictures exist, the first is {first.name}",
+            hint="choose another name or folder, or overwrite them with --force",
         )
     if os.path.lexists(path) and not force:  # also a link to nothing
         raise TargetError(f"{option}{path} exists", hint="choose another name, or overwrite it with --force")

@@ -14,6 +14,7 @@ import numpy as np
 from av.video.reformatter import Colorspace, Interpolation, VideoReformatter
 from numpy.typing import NDArray
 
+from dossr_video.video.light import FLOAT, coded_frame, is_light, to_light
 from dossr_video.video.tags import LUMA_WEIGHTS, ColorInfo
 
 if TYPE_CHECKING:
@@ -33,7 +34,12 @@ _SWSCALE_MATRIX = {
     "bt2020nc": Colorspace.BT2020,
 }
 STRIP = 256  # rows, even, that are converted at a time
-_PACKED = {"bgr0": "gbrp", "bgra": "gbrap"}  # how FFV1 wants 8-bit RGB
+_PACKED = {
+    "bgr0": "gbrp", "bgra": "gbrap", "rgb24": "gbrp", "rgba": "gbrap", "rgb48le": "gbrp16le", "rgb48be": "gbrp16le",
+    "rgba64le": "gbrap16le", "rgba64be": "gbrap16le", "gbrp10be": "gbrp10le", "gbrp12be": "gbrp12le",
+    "gray16be": "gray16le",
+}  # fmt: skip
+"""Formats that encoders of pictures and FFV1 want, and the planar one that holds the same samples."""
 
 
 def bit_depth(pix_fmt: str) -> int:
@@ -63,16 +69,20 @@ def chroma_shift(pix_fmt: str) -> tuple[int, int]:
 
 
 def decoded_format(frame: av.VideoFrame) -> str:
-    """The pixel format that a frame is worked on in: its own, but for palettes and single bits."""
+    """The pixel format that a frame is worked on in: its own, but for palettes, single bits and light."""
     name = frame.format.name
+    if is_light(name):
+        return FLOAT[name]
     if name == "pal8":
         transparent = np.frombuffer(memoryview(frame.planes[1]), np.uint32)[:256] < 0xFF000000
         return "bgra" if transparent.any() else "bgr0"
     return "gray" if name in ("monow", "monob") else name
 
 
-def unpacked(frame: av.VideoFrame) -> av.VideoFrame:
-    """A frame in its `decoded_format`."""
+def unpacked(frame: av.VideoFrame, transfer: str | None) -> av.VideoFrame:
+    """A frame in its `decoded_format`; light is coded by the `transfer` function."""
+    if is_light(frame.format.name):
+        return coded_frame(frame, transfer)
     name = decoded_format(frame)
     return frame if name == frame.format.name else frame.reformat(format=name, threads=1)
 
@@ -177,21 +187,23 @@ def _averaged(channel: NDArray[Any], size: tuple[int, int]) -> NDArray[np.uint8]
 
 
 def can_make(pix_fmt: str) -> bool:
-    """Whether `from_rgb` makes this format: planar integers, little-endian, or 8-bit bgr0 and bgra."""
-    planar = re.fullmatch(r"(yuva?4\d\dp|gray|gbra?p)(\d+le)?|bgr0|bgra", pix_fmt)
+    """Whether `from_rgb` makes this format: planar integers, little-endian; some that hold the same; light."""
+    if pix_fmt in _PACKED:
+        return True
+    planar = re.fullmatch(r"(yuva?4\d\dp|gray|gbra?p)(f32le|\d+le)?", pix_fmt)
     return planar is not None and chroma_shift(pix_fmt)[0] < 2
 
 
 def from_rgb(picture: Tensor, pix_fmt: str, color: ColorInfo, *, alpha: Tensor | None = None) -> av.VideoFrame:
     """A frame of `pix_fmt` from (3, H, W) RGB in [0, 1] on any device, values outside clamped.
 
-    `pix_fmt`: one that `can_make` allows; `color`: resolved tags.
+    `pix_fmt`: one that `can_make` allows; `color`: resolved tags, of which light needs the transfer function alone.
     `alpha` (1, H, W) in [0, 1] fills the alpha plane where the format has one; opaque without it.
     """
     if pix_fmt in _PACKED:
         return from_rgb(picture, _PACKED[pix_fmt], color, alpha=alpha).reformat(format=pix_fmt, threads=1)
-    depth = bit_depth(pix_fmt)
-    top = (1 << depth) - 1
+    depth, light = bit_depth(pix_fmt), is_light(pix_fmt)
+    top = 1 if light else (1 << depth) - 1
     frame = av.VideoFrame(picture.shape[2], picture.shape[1], pix_fmt)
     views = [plane(frame, index) for index in range(len(frame.planes))]
     # By strips, for the planes of a whole picture in float32 take more memory than the picture.
@@ -199,22 +211,31 @@ def from_rgb(picture: Tensor, pix_fmt: str, color: ColorInfo, *, alpha: Tensor |
         above = min(first, 2)  # rows that a chroma sample between two strips is made of as well
         rows = slice(first - above, first + STRIP)
         strip = picture[:, rows].float().clamp(0, 1)
+        if light:
+            strip = to_light(strip, color.transfer)
         planes = [strip[i] * top for i in (1, 2, 0)] if is_rgb(pix_fmt) else _to_ycbcr(strip, pix_fmt, color)
         if has_alpha(pix_fmt):
             opaque = strip.new_full(strip.shape[1:], top)
             planes.append(opaque if alpha is None else alpha[0, rows].to(strip).clamp(0, 1) * top)
         for view, values in zip(views, planes, strict=True):
             lines = 2 if len(view) < frame.height else 1  # of the picture for one of the plane
-            rounded = values.round_().clamp_(0, top)[above // lines :]
-            codes = rounded.int() if depth > 8 else rounded.byte()
+            values = values[above // lines :]
+            codes = values if light else _rounded(values, depth)
             view[first // lines : first // lines + len(codes)] = codes.cpu().numpy()
     return frame
+
+
+def _rounded(values: Tensor, depth: int) -> Tensor:
+    values = values.round_().clamp_(0, (1 << depth) - 1)
+    return values.int() if depth > 8 else values.byte()
 
 
 def _to_ycbcr(picture: Tensor, pix_fmt: str, color: ColorInfo) -> list[Tensor]:
     red, blue = LUMA_WEIGHTS[color.matrix or "bt709"]
     r, g, b = picture
     y = red * r + (1 - red - blue) * g + blue * b
+    if is_light(pix_fmt):
+        return [y]
     depth = bit_depth(pix_fmt)
     low, span, chroma_span = (value / (1 << (16 - depth)) for value in _code_range(color.range, depth=depth))
     planes = [y * span + low]
@@ -264,8 +285,9 @@ def _code_range(name: str | None, *, depth: int) -> tuple[float, float, float]:
 
 
 def plane(frame: av.VideoFrame, index: int) -> NDArray[Any]:
-    """A plane of a planar frame as a writable (H, W) view of its memory, uint8 or uint16."""
+    """A plane of a planar frame as a writable (H, W) view of its memory, uint8, uint16 or float32."""
     memory: Any = frame.planes[index]
-    dtype = np.dtype(np.uint8 if bit_depth(frame.format.name) == 8 else np.uint16)
+    samples = {8: np.uint8, 32: np.float32}.get(bit_depth(frame.format.name), np.uint16)
+    dtype = np.dtype(samples)
     lines = np.frombuffer(memory, dtype).reshape(-1, memory.line_size // dtype.itemsize)
     return lines[: memory.height, : memory.width]

@@ -48,13 +48,10 @@ class PictureSequence:
                 f"{pattern} names files that are no pictures",
                 hint=f"a picture sequence ends in one of {' '.join(sorted(PICTURES))}",
             )
-        digits = int(parts["digits"] or 1)
         found = []
-        for number, path in _numbered(pattern.parent, parts["prefix"], parts["suffix"]):
-            if path.name == f"{parts['prefix']}{number:0{digits}d}{parts['suffix']}":
-                status = path.stat()
-                found.append(PictureFile(number, path, status.st_size, status.st_mtime_ns))
-        found.sort(key=lambda file: file.number)
+        for number, path in pictures_of(pattern).items():
+            status = path.stat()
+            found.append(PictureFile(number, path, status.st_size, status.st_mtime_ns))
         sequence = cls(pattern, tuple(found))
         sequence._check()
         return sequence
@@ -96,7 +93,39 @@ class PictureSequence:
 
 def is_pattern(path: Path) -> bool:
     """Whether a path names numbered pictures, which need not exist."""
-    return _PATTERN.fullmatch(path.name) is not None and not path.exists()
+    return is_numbered(path) and not path.exists()
+
+
+def is_numbered(path: Path) -> bool:
+    """Whether a name has the form of a pattern."""
+    return _PATTERN.fullmatch(path.name) is not None
+
+
+def name_of_number(pattern: Path, number: int) -> Path:
+    """The picture of a number: `out_000012.png` of `out_%06d.png`."""
+    parts = _PATTERN.fullmatch(pattern.name)
+    assert parts is not None
+    return pattern.with_name(f"{parts['prefix']}{number:0{int(parts['digits'] or 1)}d}{parts['suffix']}")
+
+
+def plain_name(path: Path) -> str:
+    """A name for what belongs to a result: its own; of a pattern with # for each digit, `out_######.png`."""
+    if (parts := _PATTERN.fullmatch(path.name)) is None:
+        return path.name
+    return f"{parts['prefix']}{'#' * int(parts['digits'] or 1)}{parts['suffix']}"
+
+
+def pictures_of(pattern: Path) -> dict[int, Path]:
+    """The files that a pattern names now by their numbers, in that order; gaps are no error."""
+    parts = _PATTERN.fullmatch(pattern.name)
+    assert parts is not None
+    found = sorted(_numbered(pattern.parent, parts["prefix"], parts["suffix"]))
+    return {number: path for number, path in found if path.name == name_of_number(pattern, number).name}
+
+
+def exists(path: Path) -> bool:
+    """Whether a file, or a picture of a pattern, is there."""
+    return bool(pictures_of(path)) if is_numbered(path) else path.exists()
 
 
 def prefix_of(pattern: Path) -> str:

@@ -18,6 +18,7 @@ from dossr_video.restoration.detail import measure_detail
 from dossr_video.restoration.dirt import RUN, DustMeasure, measure_dust
 from dossr_video.restoration.grain_profile import GrainProfile, measure_grain
 from dossr_video.temporal.shots import find_shots
+from dossr_video.video import pixels
 from dossr_video.video.files import FileStatus, status_of
 from dossr_video.video.info import SourceInfo
 from dossr_video.video.inspect.borders import Borders, HeadSwitching, black_borders
@@ -213,7 +214,8 @@ def _frames_at(
                 if decoded and has_free_clock(container) and decoder.sample_aspect_ratio:
                     aspects.add(decoder.sample_aspect_ratio)
                 side_data |= packet_side_data(packet).union(*map(frame_side_data, decoded))
-                yield from map(crop, decoded[:count])
+                for frame in decoded[:count]:
+                    yield pixels.unpacked(crop(frame), source.video.color.transfer)
                 count -= len(decoded)
                 if count <= 0:
                     return

@@ -15,6 +15,7 @@ from dossr_video.settings import SIZES, Settings, TargetSettings
 from dossr_video.video.info import Choice, SourceInfo, VideoInfo
 from dossr_video.video.inspect.content import ContentAnalysis, sample_content
 from dossr_video.video.inspect.fields import field_spans
+from dossr_video.video.light import CODED, is_light, known
 from dossr_video.video.mux.inventory import side_data_kept, side_data_losses
 from dossr_video.video.mux.streams import describe, losses, map_streams
 from dossr_video.video.mux.trial import trial
@@ -27,8 +28,8 @@ from dossr_video.video.write.encoders import picture_losses
 from dossr_video.video.write.players import refused_by_players
 from dossr_video.video.write.writer import VideoSpec, make_spec
 
-PLAYERS, TRACKS = "players", "tracks"
-TOLD = frozenset({PLAYERS, TRACKS})  # topics of findings that are also told when the run begins
+PLAYERS, TRACKS, LINEAR = "players", "tracks", "linear"
+TOLD = frozenset({PLAYERS, TRACKS, LINEAR})  # topics of findings that are also told when the run begins
 FEW = 0.5  # specks a frame from which dust is spoken of
 GRAIN = 1.5  # codes of 255 from which grain is seen
 FLICKER = 0.007  # of exposure; steady clips measure up to 0.003, film that pumps 0.013 to 0.022, and so does fire
@@ -122,6 +123,7 @@ def analyse(
         *_colour(source.video, None if video is None else video.color),
         *_changes(content),
         *_time(source),
+        *_linear(source, video),
         *(() if video is None else _players(video)),
         *(() if video is None else _side_data(content, source.video, video)),
         *(() if container is None else _streams(source, container, cut=read.is_cut)),
@@ -264,6 +266,18 @@ def _colour(video: VideoInfo, written: ColorInfo | None) -> list[Finding]:
         )
     if video.alpha:
         found.append(Finding("alpha", f"transparency ({video.pix_fmt})", "scaled too where the encoder supports it"))
+    return found
+
+
+def _linear(source: SourceInfo, video: VideoSpec | None) -> list[Finding]:
+    found = []
+    if source.video.codec == "exr":
+        done = f"coded by the curve of {known(CODED)} for the model; values above 1.0 are clipped"
+        found.append(Finding(LINEAR, "OpenEXR holds scene-linear light", done))
+    if video is not None and is_light(video.encoding.pix_fmt):
+        curve = known(video.color.transfer)
+        done = f"the curve of {curve} is undone, so that white is 1.0"
+        found.append(Finding(LINEAR, "OpenEXR is written as scene-linear light", done))
     return found
 
 

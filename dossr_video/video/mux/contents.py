@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -13,9 +13,11 @@ import av
 
 from dossr_video.video.info import SourceInfo
 from dossr_video.video.mux.packets import Clock, has_adts, has_start_codes, with_lengths, without_adts
+from dossr_video.video.mux.remux import JoinReport
 from dossr_video.video.mux.streams import describe
 from dossr_video.video.mux.times import PacketTimes
 from dossr_video.video.read.opening import open_source
+from dossr_video.video.read.probe import probe, probe_streams
 
 WHOLE = Clock(Fraction(0), None, cut=False)
 
@@ -47,6 +49,22 @@ def records_of(info: SourceInfo, contents: Mapping[int, StreamContent]) -> tuple
         for stream in (info.video.stream, *info.streams)
         for content in (contents[stream.index],)
     )
+
+
+def read_result(target: Path, joined: JoinReport, *, max_pixels: int) -> tuple[SourceInfo, dict[int, StreamContent]]:
+    """What a result is, and what each of its streams holds.
+
+    Those of a file beside pictures count as the picture's own, numbered after it.
+    """
+    info = probe(target, max_pixels=max_pixels, choice=joined.choice)
+    if joined.beside is None:
+        return info, read_streams(target, [stream.index for stream in (info.video.stream, *info.streams)])
+    other = target.with_name(joined.beside)
+    streams, chapters, metadata = probe_streams(other)
+    found = {index + 1: content for index, content in read_streams(other, [stream.index for stream in streams]).items()}
+    numbered = tuple(replace(stream, index=stream.index + 1) for stream in streams)
+    whole = replace(info, streams=numbered, chapters=chapters, metadata=metadata)
+    return whole, read_streams(target, [info.video.stream.index]) | found
 
 
 def read_streams(

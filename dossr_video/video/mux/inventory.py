@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping
 from typing import Literal
 
 from dossr_video.video.mux import sei
-from dossr_video.video.read.side_data import UNKNOWN
+from dossr_video.video.read.side_data import BRIGHTER, UNKNOWN
 from dossr_video.video.write.encoders import EncoderSettings
 
 # "kept": read by `probe` and written again. "sei": copied as an SEI message where both codecs have them, else lost;
@@ -43,6 +43,7 @@ FRAMES: Mapping[str, tuple[Handling, str]] = {  # av.sidedata.Type, AV_FRAME_DAT
     "STEREO3D": ("kept", "stereoscopic arrangement"),
     "VIDEO_ENC_PARAMS": ("none", "quantisers of the source's coding"),
     "VIDEO_HINT": ("none", "areas that changed since the frame before"),
+    BRIGHTER: ("lost", "light brighter than white (values above 1.0), clipped"),
     UNKNOWN: ("lost", "side data that PyAV does not know"),
 }
 PACKETS: Mapping[str, tuple[Handling, str]] = {  # AV_PKT_DATA_*; of the video stream alone
@@ -100,6 +101,8 @@ def side_data_losses(kinds: Collection[str], codec: str, encoding: EncoderSettin
     """
     lines = set()
     for kind in kinds:
+        if kind == "S12M_TIMECODE" and codec == "dpx":  # see timecode.breaks
+            continue
         handling, what = KINDS.get(kind, ("lost", f"side data of an unknown kind, {kind}"))
         if handling == "lost":
             lines.add(f"{what}: not written")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from fractions import Fraction
 from itertools import zip_longest
 from pathlib import Path
@@ -14,9 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dossr_video.errors import ProofError
-from dossr_video.video.info import Choice, SourceInfo, TrackFile, VideoInfo
+from dossr_video.video.info import SourceInfo, TrackFile, VideoInfo
+from dossr_video.video.light import is_light
 from dossr_video.video.mux.check import Check
-from dossr_video.video.mux.contents import StreamContent, StreamRecord, read_streams, records_of
+from dossr_video.video.mux.contents import StreamContent, StreamRecord, read_result, read_streams, records_of
 from dossr_video.video.mux.languages import same_language, written_in_quicktime
 from dossr_video.video.mux.likeness import Likeness, small_size
 from dossr_video.video.mux.others import place_of
@@ -34,11 +35,12 @@ from dossr_video.video.mux.streams import (
 )
 from dossr_video.video.pixels import has_alpha
 from dossr_video.video.read.frame import Frame
-from dossr_video.video.read.probe import probe
 from dossr_video.video.read.pyav import PyavReader
+from dossr_video.video.sequence import pictures_of
 from dossr_video.video.write.containers import Container
 from dossr_video.video.write.writer import VideoSpec
 
+CREATOR = "dpx_creator"  # written where the source says none
 MATROSKA_TICK = Fraction(1, 1000)  # seconds; mp4 and mov keep the source's time base
 
 
@@ -104,14 +106,16 @@ def prove(
         on_picture: gets each frame of the result, after its original was taken.
         on_frame: gets the count of frames so far.
     """
-    result = probe(target, max_pixels=spec.width * spec.height, choice=Choice(video=joined.picture))
+    result, contents = read_result(target, joined, max_pixels=spec.width * spec.height)
+    if is_light(spec.encoding.pix_fmt):  # coded again as it was
+        color = replace(result.video.color, transfer=spec.color.transfer)
+        result = replace(result, video=replace(result.video, color=color))
     clock = clock_of(source, joined.cut)
     mappings = map_streams(source, container, cut=joined.cut is not None)
     planned = [mapping for mapping in mappings if is_muxed(mapping) and mapping.stream.index not in joined.empty]
     planned.sort(
         key=lambda mapping: mapping.stream.kind == "attachment" or is_cover(mapping.stream)
     )  # muxers put them last
-    contents = read_streams(target, [stream.index for stream in (result.video.stream, *result.streams)])
     checks = [
         *_pictures(
             result,
@@ -123,8 +127,8 @@ def prove(
             on_picture,
             on_frame,
         ),
-        _tags(result, spec),
-        _description(planned, result, container),
+        _tags(result, spec, container),
+        _description(planned, result, container.others),
         _chapters(joined, result, container),
         _metadata(source, result, lost_keys(source, container), joined.added),
         *_packets(source, contents, planned, result, joined.cut),
@@ -172,11 +176,16 @@ def _pictures(
     found = "timestamps exact" + (" to the millisecond" if tick else "") if exact else f"off by up to {late:.6f} s"
     if crowded:
         found += f", but for frames less than a millisecond apart, which are up to {moved:.3f} s late"
-    yield Check("timestamps", exact and count == wanted, found, warning=crowded)
+    if container.beside is None:
+        yield Check("timestamps", exact and count == wanted, found, warning=crowded)
+    else:
+        numbers = sorted(pictures_of(info.path))
+        yield Check("numbers", len(numbers) == wanted, f"pictures {numbers[0]} to {numbers[-1]}, none missing")
     yield Check("frames", count == wanted, f"{count} of {wanted}")
     yield Check("decoding", not damaged, f"{damaged} frames are damaged" if damaged else "every frame decodes")
     yield from likeness.checks()
-    yield _duration(info, spec, container, float(last * spec.time_base - clock.start + 1 / spec.frame_rate))
+    if container.beside is None:
+        yield _duration(info, spec, container, float(last * spec.time_base - clock.start + 1 / spec.frame_rate))
 
 
 def _duration(result: SourceInfo, spec: VideoSpec, container: Container, end: float) -> Check:
@@ -188,10 +197,10 @@ def _duration(result: SourceInfo, spec: VideoSpec, container: Container, end: fl
     return Check("duration", found >= end - slack, f"{found:.3f} s; the picture ends at {end:.3f} s")
 
 
-def _tags(result: SourceInfo, spec: VideoSpec) -> Check:
+def _tags(result: SourceInfo, spec: VideoSpec, container: Container) -> Check:
     video = result.video
     wrong = []
-    for name in ("primaries", "transfer", "matrix", "range"):
+    for name in ("primaries", "transfer", "matrix", "range") if container.beside is None else ():
         wanted, found = getattr(spec.color, name), getattr(video.color, name)
         if wanted not in (None, found) and not (wanted == "tv" and found is None):  # limited is what no tag means
             wrong.append(f"{name} {found} in place of {wanted}")
@@ -255,6 +264,7 @@ def _metadata(source: SourceInfo, result: SourceInfo, lost: frozenset[str], adde
 
     found = plain(result.metadata)
     wanted = plain({key: value for key, value in source.metadata.items() if key not in lost}) | dict(added)
+    found = {key: value for key, value in found.items() if key != CREATOR or key in wanted}
     missing = [f"{key} is missing" for key, value in wanted.items() if not _alike(key, value, found.get(key))]
     more = [f"{key} was not there" for key in found if key not in wanted]
     return Check("metadata", not missing + more, ", ".join(missing + more) or "all entries")

@@ -8,7 +8,7 @@ import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from operator import itemgetter
 from pathlib import Path
@@ -19,8 +19,9 @@ import av
 from dossr_video.errors import TargetError
 from dossr_video.heap import give_back_memory
 from dossr_video.video.files import open_input, open_output
-from dossr_video.video.info import SourceInfo, TrackFile
+from dossr_video.video.info import Choice, SourceInfo, TrackFile
 from dossr_video.video.mux.chapters import fitted_to_mp4, moved_chapters
+from dossr_video.video.mux.numbered import Headers, file_beside
 from dossr_video.video.mux.others import OtherStreams
 from dossr_video.video.mux.packets import Clock, PacketSelector
 from dossr_video.video.mux.picture import Picture, SegmentFile
@@ -29,6 +30,7 @@ from dossr_video.video.mux.streams import (
     MP4_KEYS,
     StreamMapping,
     describe,
+    has_file_beside,
     is_cover,
     is_muxed,
     is_technical,
@@ -36,9 +38,11 @@ from dossr_video.video.mux.streams import (
     lost_keys,
     map_streams,
 )
+from dossr_video.video.mux.timecode import first_timecode
 from dossr_video.video.read.opening import open_source
 from dossr_video.video.write.containers import Container
 from dossr_video.video.write.encoders import picture_losses
+from dossr_video.video.write.pictures import write_pictures
 from dossr_video.video.write.writer import VideoSpec
 
 if TYPE_CHECKING:
@@ -68,6 +72,13 @@ class JoinReport:
     empty: frozenset[int] = frozenset()  # streams of the source left out because they have no packets in this part
     picture: int = 0  # number of the picture's stream in the result
     cut: Cut | None = None  # the part of the source that was upscaled; None: all
+    beside: str | None = None  # name of the file beside pictures that holds all else; None: there is none
+    fps: Fraction | None = None  # of pictures, which do not say their rate; None: of a film
+
+    @property
+    def choice(self) -> Choice:
+        """How the picture of the result is found in it."""
+        return Choice(video=self.picture, fps=self.fps)
 
     @property
     def kept(self) -> str:
@@ -77,7 +88,8 @@ class JoinReport:
             for kind, count in self.streams.items()
             if count
         ]
-        return "kept: " + (", ".join(names) or "no other streams in the source")
+        where = f" in {self.beside}" if self.beside else ""
+        return "kept: " + (", ".join(names) + where if names else "no other streams in the source")
 
 
 def join(
@@ -91,8 +103,11 @@ def join(
     on_frame: Callable[[int], None] = lambda count: None,
     packets: int | None = None,
     added: Mapping[str, str] | None = None,
+    first_number: int = 1,
 ) -> JoinReport:
     """Write `target` (of the format of `container`) from the segments in order and the source's other streams.
+
+    Of pictures, `target` is their pattern, `first_number` counts from there, and the other streams go beside them.
 
     The time of a frame is its pts plus first_pts, minus the start of the cut, or minus the start time of the source
     where that is arbitrary (MPEG-TS, MPEG-PS). Raises JobError for segments that do not belong together, and
@@ -100,12 +115,38 @@ def join(
     `added` are metadata entries that the source does not have.
     """
     added = added or {}
+    if container.beside is not None:
+        parts = ((segment.path, segment.first_pts * spec.time_base) for segment in segments)
+        finish = Headers(source, spec, added)
+        write_pictures(parts, target, first=first_number, finish=finish, on_frame=on_frame)
+        report = JoinReport(Counter(), (), losses(source, container, cut=cut is not None), ())
+        if has_file_beside(source, container):
+            other = file_beside(target)
+            report = _join_file((), source, other, spec, container.beside, cut, on_frame, packets, added)
+            report = replace(report, beside=other.name)
+        lost = losses(source, container, cut=cut is not None) + picture_losses(source.video, spec.encoding)
+        return replace(report, lost=lost, picture=0, cut=cut, fps=spec.frame_rate)
+    return _join_file(segments, source, target, spec, container, cut, on_frame, packets, added)
+
+
+def _join_file(
+    segments: Sequence[SegmentFile],
+    source: SourceInfo,
+    target: Path,
+    spec: VideoSpec,
+    container: Container,
+    cut: Cut | None,
+    on_frame: Callable[[int], None],
+    packets: int | None,
+    added: Mapping[str, str],
+) -> JoinReport:
+    """Write one file; without segments it has no picture."""
     try:
         with ExitStack() as stack:
             given = stack.enter_context(open_source(source.path))
             beside = {file: stack.enter_context(open_source(file.path)) for file in source.track_files}
             made = stack.enter_context(open_output(target, container.format, _options(source, spec, container, added)))
-            first = stack.enter_context(open_input(segments[0].path, {}))
+            first = stack.enter_context(open_input(segments[0].path, {})) if segments else None
             return _Join(segments, source, spec, container, cut, on_frame, packets, added).run(
                 given, beside, made, first
             )
@@ -146,6 +187,7 @@ class _Join:
         packets: int | None,
         added: Mapping[str, str],
     ) -> None:
+        self._segments = segments
         self._source = source
         self._spec = spec
         self._container = container
@@ -163,7 +205,7 @@ class _Join:
         given: InputContainer,
         beside: Mapping[TrackFile, InputContainer],
         made: OutputContainer,
-        first: InputContainer,
+        first: InputContainer | None,
     ) -> JoinReport:
         """Add the streams in the source's order and those of the files beside it; interleave packets by time."""
         planned = map_streams(self._source, self._container, cut=self._clock.cut)
@@ -172,7 +214,7 @@ class _Join:
         picture: Any = None
         for stream in given.streams:
             if stream.index == self._source.video.stream.index:
-                picture = self._picture.add_to(made, first)
+                picture = None if first is None else self._picture.add_to(made, first)
             else:
                 own.add(stream, made)
         for file, container in beside.items():
@@ -182,7 +224,8 @@ class _Join:
         self._add_container_data(given, made)
         made.start_encoding()
         packets = heapq.merge(*(one.packets() for one in others), key=itemgetter(0))
-        self._mux(self._picture.packets(picture), packets, made)
+        pictures = iter(()) if picture is None else self._picture.packets(picture)
+        self._mux(pictures, packets, made)
         for one in others:
             self._warnings += one.warnings
         self._warnings += [str(mapping) for mapping in planned if mapping.action == "convert"]
@@ -223,7 +266,8 @@ class _Join:
             for key, value in self._source.metadata.items()
             if key not in dropped and (key.lower() not in ("encoder", "timecode") if same else not is_technical(key))
         }
-        made.metadata.update({**kept, **self._added})
+        code = None if self._segments else first_timecode(self._source, self._clock, self._spec.frame_rate)  # else it is the picture's own
+        made.metadata.update({**kept, **self._added, **({} if code is None else {"timecode": code})})
         self._chapters = moved_chapters(given.chapters(), self._clock)
         if self._container.format in ("mp4", "mov"):
             self._chapters, changes = fitted_to_mp4(self._chapters)

@@ -12,6 +12,8 @@ import av
 from dossr_video.names import shown
 from dossr_video.video.info import SourceInfo, StreamInfo, TrackFile
 from dossr_video.video.mux.languages import written_in_quicktime
+from dossr_video.video.mux.timecode import breaks, timecode_of
+from dossr_video.video.read.dpx import TEXTS
 from dossr_video.video.read.probe import CHAPTER_TEXT
 from dossr_video.video.sequence import sequence_around
 from dossr_video.video.write.containers import TEXT_SUBTITLES, Container
@@ -82,14 +84,40 @@ def losses(source: SourceInfo, container: Container, *, cut: bool) -> tuple[str,
             for mapping in map_streams(source, container, cut=cut)
             if mapping.action != "drop" and not _spoken_in_quicktime(mapping.stream)
         ]
-    keys = lost_keys(source, container)
-    if keys:
-        lost.append(
-            f"metadata {', '.join(sorted(keys))}: an mp4 with cover art stores standard keys only; .mkv stores all"
-        )
+    lost += _metadata_losses(source, container)
     if (pattern := sequence_around(source.path)) is not None:
         lost.append(f"the other pictures of {pattern.name}: name {pattern.name} or the folder, not one picture")
     return tuple(lost)
+
+
+def _metadata_losses(source: SourceInfo, container: Container) -> list[str]:
+    lost, keys = [], lost_keys(source, container)
+    if container.format != "dpx" and (count := breaks(source)):
+        lost.append(f"timecode: {count} pictures do not go on from the one before; only .dpx keeps that")
+    if container.beside is None:
+        why = "an mp4 with cover art stores standard keys only; .mkv stores all"
+        return [*lost, f"metadata {', '.join(sorted(keys))}: {why}"] if keys else lost
+    name = container.format
+    if keys:
+        lost.append(f"metadata {', '.join(sorted(keys))}: {name} pictures hold none; .mkv does")
+    if source.chapters and not has_file_beside(source, container):
+        lost.append(f"{len(source.chapters)} chapters: {name} pictures hold none; .mkv does")
+    if name != "dpx" and (code := timecode_of(source)) is not None and not has_file_beside(source, container):
+        lost.append(f"timecode {code}: {name} pictures hold none; .dpx and .mkv do")
+    return lost
+
+
+def _not_in_pictures(source: SourceInfo, container: Container) -> frozenset[str]:
+    """Metadata keys that neither the pictures nor a file beside them hold."""
+    if has_file_beside(source, container):
+        return frozenset()
+    held = {f"dpx_{name}" for name in TEXTS} if container.format == "dpx" else set()
+    return frozenset(key for key in source.metadata if not is_technical(key) and key.lower() not in held)
+
+
+def has_file_beside(source: SourceInfo, container: Container) -> bool:
+    """Whether a result of pictures has a file beside it, with sound or whatever else the source holds."""
+    return container.beside is not None and any(map(is_muxed, map_streams(source, container, cut=False)))
 
 
 def _spoken_in_quicktime(stream: StreamInfo) -> bool:
@@ -101,6 +129,8 @@ def lost_keys(source: SourceInfo, container: Container) -> frozenset[str]:
     covered = any(
         is_cover(mapping.stream) and mapping.action == "copy" for mapping in map_streams(source, container, cut=False)
     )
+    if container.beside is not None:
+        return _not_in_pictures(source, container)
     if container.format != "mp4" or not covered:
         return frozenset()
     return frozenset(key for key in source.metadata if not is_technical(key) and key.lower() not in MP4_KEYS)
@@ -133,6 +163,10 @@ def describe(stream: StreamInfo) -> str:
 
 
 def _map_stream(stream: StreamInfo, source: SourceInfo, container: Container, *, cut: bool) -> StreamMapping:
+    if container.beside is not None:
+        if stream.kind == "video" and not is_cover(stream):
+            return StreamMapping(stream, "drop", reason="pictures are of one video stream; .mkv holds several")
+        container = container.beside
     match stream.kind:
         case "audio":
             return _audio(stream, container)

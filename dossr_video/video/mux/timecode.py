@@ -4,9 +4,15 @@ from __future__ import annotations
 
 import re
 from fractions import Fraction
+from functools import lru_cache
+from itertools import pairwise
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from dossr_video.video.files import FileStatus, status_of
 from dossr_video.video.info import SourceInfo
+from dossr_video.video.read.dpx import read_header
+from dossr_video.video.sequence import is_pattern, pictures_of
 
 if TYPE_CHECKING:
     from dossr_video.video.mux.packets import Clock
@@ -15,16 +21,37 @@ _CODE = re.compile(r"(\d\d):([0-5]\d):([0-5]\d)([:;.])(\d\d+)")
 DAY = 24 * 60  # minutes
 
 
+def timecode_of(source: SourceInfo) -> str | None:
+    """The timecode of the first frame, from the metadata of any stream of the source; None: it has none."""
+    streams = (source.video.stream, *source.own_streams)
+    metadata = (*(stream.metadata for stream in streams), source.metadata)
+    found = (value for entries in metadata for key, value in entries.items() if key.lower() == "timecode")
+    return next(found, None)
+
+
 def first_timecode(source: SourceInfo, clock: Clock, rate: Fraction) -> str | None:
     """The timecode of a result's first frame at its rate; None where no stream of the source has one."""
-    video = source.video
-    metadata = (video.stream.metadata, *(s.metadata for s in source.own_streams), source.metadata)
-    found = (value for entries in metadata for key, value in entries.items() if key.lower() == "timecode")
-    code = next(found, None)
+    video, code = source.video, timecode_of(source)
     if code is None:
         return None
     skipped = max(clock.start - video.begins, Fraction(0)) if clock.cut else Fraction(0)
     return relabelled(code, skipped, rate=video.frame_rate, new_rate=rate)
+
+
+def breaks(source: SourceInfo) -> int:
+    """How many DPX pictures of a source have a timecode that does not follow the one before."""
+    if source.path.suffix.lower() != ".dpx" or not is_pattern(source.path):
+        return 0
+    return _breaks(source.path, status_of(source.path), source.video.frame_rate)
+
+
+@lru_cache
+def _breaks(pattern: Path, status: FileStatus, rate: Fraction) -> int:
+    codes = (read_header(path).timecode for path in pictures_of(pattern).values())
+    return sum(
+        after != (None if before is None else relabelled(before, 1 / rate, rate=rate, new_rate=rate))
+        for before, after in pairwise(codes)
+    )
 
 
 def relabelled(code: str, skipped: Fraction, *, rate: Fraction, new_rate: Fraction) -> str:

@@ -10,11 +10,11 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from dossr_video.errors import SettingsError, TargetError
-from dossr_video.video.info import Choice, SourceInfo, VideoInfo
+from dossr_video.video.info import SourceInfo, VideoInfo
 from dossr_video.video.mux.picture import SegmentFile
 from dossr_video.video.mux.remux import Cut, join
 from dossr_video.video.read.probe import probe
-from dossr_video.video.write.containers import Container
+from dossr_video.video.write.containers import Container, extension_of
 from dossr_video.video.write.writer import VideoSpec, VideoWriter
 
 DISK = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})  # the temporary folder, not the container
@@ -41,7 +41,7 @@ def trial(source: SourceInfo, spec: VideoSpec, container: Container, *, cut: boo
         part = Path(folder) / f"part{spec.segment_suffix}"
         with VideoWriter(part, spec) as writer:
             writer.write(torch.zeros(1, 1, 1).expand(3, spec.height, spec.width), 0)
-        result = Path(folder) / f"result.{container.format}"
+        result = Path(folder) / f"result{extension_of(container)}"
         segments = [SegmentFile(part, round(begin / spec.time_base))]
         whole = Cut(begin, begin + PACKETS) if cut else None
         try:
@@ -54,7 +54,7 @@ def trial(source: SourceInfo, spec: VideoSpec, container: Container, *, cut: boo
                 f"a trial of the result as {container.format} failed: {reason.strip()}",
                 hint="name the target .mkv, which supports most, or leave out --encoder and --pix-fmt",
             ) from error
-        found = probe(result, max_pixels=spec.width * spec.height, choice=Choice(video=joined.picture)).video
+        found = probe(result, max_pixels=spec.width * spec.height, choice=joined.choice).video
     stored = spec
     if spec.display_matrix not in (None, found.display_matrix):
         stored = replace(stored, display_matrix=found.display_matrix)
@@ -65,10 +65,8 @@ def trial(source: SourceInfo, spec: VideoSpec, container: Container, *, cut: boo
 
 def _changes(spec: VideoSpec, found: VideoInfo, container: Container) -> Iterator[str]:
     if _turns(spec.display_matrix) != _turns(found.display_matrix):
-        yield (
-            f"display matrix {_turns(spec.display_matrix)}: {container.format} stores rotation and mirroring only;"
-            " .mp4 and .mov store all of it"
-        )
+        stores = "rotation and mirroring only" if container.beside is None else "none, so pictures are as stored"
+        yield f"display matrix {_turns(spec.display_matrix)}: {container.format} stores {stores}; .mp4 stores all of it"
     if spec.stereo != found.stereo:
         writer = f"{spec.encoding.encoder} in {container.format}"
         yield f"stereoscopic arrangement ({spec.stereo}): {writer} does not write it; libx264 does"

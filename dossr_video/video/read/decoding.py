@@ -194,7 +194,7 @@ class DecodingPass:
             self._reader.side_data |= packet_side_data(packet).union(*map(frame_side_data, frames))
             for frame in frames:
                 last = frame.pts if frame.pts is not None else last
-                yield pixels.unpacked(self._crop(frame))
+                yield pixels.unpacked(self._crop(frame), self._reader.info.video.color.transfer)
 
     def _note(self, pts: int, what: str) -> None:
         seconds = float(pts * self._reader.info.video.time_base - self._reader.info.start)

@@ -13,10 +13,11 @@ from dossr_video.errors import SourceError
 from dossr_video.names import shown
 from dossr_video.settings import exact_rate
 
-LENGTH = 2048  # bytes: generic, film and television header
+GENERIC = 1664  # bytes of the generic part
+INDUSTRY = 384  # bytes of the film and television parts, which not every file has
+LONGEST = 1 << 24  # bytes of a header with the user's data
 
-# Offset and length of texts, by the names that they have in the standard.
-_TEXTS = {
+TEXTS = {
     "creation_time": (136, 24),
     "creator": (160, 100),
     "project": (260, 200),
@@ -34,7 +35,9 @@ _TEXTS = {
     "frame_identification": (1732, 32),
     "slate": (1764, 100),
 }
-_FILM_RATE, _VIDEO_RATE, _TIMECODE = 1724, 1940, 1920  # offsets
+"""Offset and length of texts, by the names that they have in the standard."""
+
+FILM_RATE, VIDEO_RATE, TIMECODE = 1724, 1940, 1920  # offsets
 
 
 @dataclass(frozen=True)
@@ -46,16 +49,25 @@ class DpxHeader:
 
 def read_header(path: Path) -> DpxHeader:
     """The header of a DPX file; SourceError when it is none."""
-    with path.open("rb") as file:
-        data = file.read(LENGTH)
-    order = {b"SDPX": ">", b"XPDS": "<"}.get(data[:4])
-    if order is None or len(data) < LENGTH:
-        raise SourceError(f"{path} is not a DPX file", hint="check that another program opens it")
-    rates = (struct.unpack_from(f"{order}f", data, offset)[0] for offset in (_FILM_RATE, _VIDEO_RATE))
+    data = header_of(path)
+    order = ">" if data.startswith(b"SDPX") else "<"
+    data = data.ljust(GENERIC + INDUSTRY, b"\xff")
+    rates = (struct.unpack_from(f"{order}f", data, offset)[0] for offset in (FILM_RATE, VIDEO_RATE))
     rate = next((exact_rate(Fraction(value)) for value in rates if math.isfinite(value) and 1 <= value <= 1000), None)
-    code = struct.unpack_from(f"{order}I", data, _TIMECODE)[0]
-    texts = {f"dpx_{name}": _text(data[offset : offset + length]) for name, (offset, length) in _TEXTS.items()}
+    code = struct.unpack_from(f"{order}I", data, TIMECODE)[0]
+    texts = {f"dpx_{name}": _text(data[offset : offset + length]) for name, (offset, length) in TEXTS.items()}
     return DpxHeader(rate, _timecode(code), {name: text for name, text in texts.items() if text})
+
+
+def header_of(path: Path) -> bytes:
+    """All bytes before the picture, the user's data among them; SourceError where it is no DPX file."""
+    with path.open("rb") as file:
+        head = file.read(GENERIC)
+        order = {b"SDPX": ">", b"XPDS": "<"}.get(head[:4])
+        length = struct.unpack_from(f"{order}I", head, 4)[0] if order is not None and len(head) == GENERIC else 0
+        if not GENERIC <= length <= LONGEST:
+            raise SourceError(f"{path} is not a DPX file", hint="check that another program opens it")
+        return head + file.read(length - GENERIC)
 
 
 def _timecode(code: int) -> str | None:

@@ -18,6 +18,7 @@ from dossr_video.errors import SourceError
 from dossr_video.video import pixels
 from dossr_video.video.files import status_of
 from dossr_video.video.info import ANY, Chapter, Choice, HdrInfo, SourceInfo, StreamInfo, VideoInfo
+from dossr_video.video.light import CODED, FLOAT, is_light
 from dossr_video.video.read.choice import Chosen, choose
 from dossr_video.video.read.cropping import CropFilter, declared_cropping
 from dossr_video.video.read.opening import (
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from av.video.stream import VideoStream
 
 CHAPTER_TEXT = "chapter text"  # a data stream: the text track of chapters in mp4 and mov
+PICTURE_CODECS = frozenset({"bmp", "dpx", "exr", "jpeg2000", "png", "tiff"})  # their grey goes from black to white
 FIELD_ORDERS = {1: "progressive", 2: "tff", 3: "bff", 4: "tff", 5: "bff"}  # AVFieldOrder, by what is shown first
 
 
@@ -69,10 +71,10 @@ def _probe(path: Path, max_pixels: int, choice: Choice) -> SourceInfo:
         number = [other.index for other in container.streams.video].index(stream.index)
         cropping = declared_cropping(path, container.format.name, number, frame.width, frame.height)
         frame = CropFilter(cropping)(frame)
-        if re.search(r"f(16|32)(le|be)?$", frame.format.name):
+        if is_light(frame.format.name) and frame.format.name not in FLOAT:
             raise SourceError(
-                f"{path} has pictures in floating point ({frame.format.name}), which are not read",
-                hint="convert them to 16-bit integers with a transfer function first, for example with ffmpeg",
+                f"{path} has pictures in floating point of a kind that is not read ({frame.format.name})",
+                hint="convert them to OpenEXR first, for example with ffmpeg",
             )
         clock = _start(container, chosen)
         unit = stream.time_base or Fraction(1, 90000)
@@ -91,6 +93,13 @@ def _probe(path: Path, max_pixels: int, choice: Choice) -> SourceInfo:
             program=chosen.program,
             programs=chosen.programs,
         )
+
+
+def probe_streams(path: Path) -> tuple[tuple[StreamInfo, ...], tuple[Chapter, ...], Mapping[str, str]]:
+    """Streams, chapters and metadata of a file that need not have a picture; SourceError where it cannot be opened."""
+    with open_source(path) as container:
+        streams = tuple(map(stream_info, container.streams))
+        return streams, tuple(map(_chapter, container.chapters())), dict(container.metadata)
 
 
 def _start(container: InputContainer, chosen: Chosen) -> int:
@@ -176,10 +185,11 @@ def _color(stream: VideoStream, frame: av.VideoFrame) -> ColorInfo:
         return table.get(getattr(frame, name)) or table.get(getattr(stream.codec_context, name))
 
     pix_fmt = pixels.decoded_format(frame)
-    full = pix_fmt.startswith("yuvj") or pixels.is_rgb(pix_fmt)
+    light, picture = is_light(frame.format.name), stream.codec_context.name in PICTURE_CODECS
+    full = pix_fmt.startswith("yuvj") or pixels.is_rgb(pix_fmt) or (pixels.is_grey(pix_fmt) and picture)
     return ColorInfo(
         primaries=tag(PRIMARIES, "color_primaries"),
-        transfer=tag(TRANSFERS, "color_trc"),
+        transfer=CODED if light else tag(TRANSFERS, "color_trc"),
         matrix="gbr" if pixels.is_rgb(pix_fmt) else tag(MATRICES, "colorspace"),
         range="pc" if full else tag(RANGES, "color_range"),
         chroma_location=_chroma_location(stream.codec_context.name) if any(pixels.chroma_shift(pix_fmt)) else None,

@@ -8,6 +8,9 @@ from typing import Any
 
 from av.sidedata.sidedata import Type
 
+from dossr_video.video.light import is_brighter, is_light
+
+BRIGHTER = "BRIGHTER"  # light above white, which is clipped
 UNKNOWN = "UNKNOWN"  # side data that PyAV has no name for, such as EXIF
 # UUIDs (ISO 14496-10 D.2.7) of the text that x264 and x265 write about themselves.
 ENCODER_UUIDS = frozenset(
@@ -35,6 +38,8 @@ def frame_side_data(frame: Any) -> dict[str, bytes]:
         found = {entry.type.name: bytes(entry) for entry in frame.side_data}
     except ValueError:  # PyAV gives none at all where it does not know one
         return {UNKNOWN: b""}
+    if is_light(frame.format.name) and is_brighter(frame):
+        found[BRIGHTER] = b""
     return {name: content for name, content in found.items() if _says_something(name, content, frame)}
 
 

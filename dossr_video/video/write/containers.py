@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from dossr_video.errors import SettingsError
+from dossr_video.video.sequence import is_numbered
 
 TEXT_SUBTITLES = frozenset({"subrip", "srt", "ass", "ssa", "mov_text", "webvtt", "text"})
 
@@ -15,7 +16,7 @@ TEXT_SUBTITLES = frozenset({"subrip", "srt", "ass", "ssa", "mov_text", "webvtt",
 class Container:
     """One output format. Codec names are FFmpeg's; the first encoder is the default."""
 
-    format: str  # FFmpeg's muxer
+    format: str  # FFmpeg's muxer; of pictures their kind
     encoders: tuple[str, ...]
     audio: frozenset[str] | None  # codecs that are stream-copied; None: whatever the muxer accepts
     other_audio: str  # encoder for other audio; "pcm": PCM of the same bit depth
@@ -25,6 +26,13 @@ class Container:
     covers: bool = True  # attached pictures
     pixel_aspect: frozenset[str] = frozenset()  # encoders whose sample aspect ratio is written
     refused: frozenset[str] = frozenset()  # codecs that the muxer lists but cannot write
+    beside: Container | None = None  # of the file beside numbered pictures, which holds all else; None: a film
+    options: Mapping[str, str] = field(default_factory=dict)  # of the encoder, by its own names
+
+    @property
+    def others(self) -> Container:
+        """The container of the streams that are no picture."""
+        return self.beside or self
 
 
 _MATROSKA = Container(
@@ -76,17 +84,60 @@ CONTAINERS: Mapping[str, Container] = {
 }
 
 
+def _pictures(encoder: str, *, aspect: bool = True, options: Mapping[str, str] | None = None) -> Container:
+    return Container(
+        format=encoder,
+        encoders=(encoder,),
+        audio=frozenset(),
+        other_audio="",
+        subtitles=frozenset(),
+        text_subtitle="",
+        pixel_aspect=frozenset({encoder} if aspect else ()),
+        beside=_MATROSKA,
+        options=options or {},
+    )
+
+
+SEQUENCES: Mapping[str, Container] = {
+    ".dpx": _pictures("dpx"),
+    ".exr": _pictures("exr"),
+    ".j2k": _pictures("jpeg2000", aspect=False),
+    ".jp2": _pictures("jpeg2000", aspect=False, options={"format": "jp2"}),
+    ".png": _pictures("png"),
+    ".tif": _pictures("tiff"),
+    ".tiff": _pictures("tiff"),
+}
+"""By the extension of the pictures."""
+
+
 def container_named(name: str) -> Container:
-    """The container of FFmpeg's muxer `name`."""
-    return next(container for container in CONTAINERS.values() if container.format == name)
+    """The container whose format is `name`."""
+    return next(c for c in (*CONTAINERS.values(), *SEQUENCES.values()) if c.format == name)
+
+
+def extension_of(container: Container) -> str:
+    """What the name of such a file ends with, of pictures with their number: `_%06d.png`."""
+    numbered = "_%06d" if container.beside is not None else ""
+    return next(numbered + suffix for suffix, c in (*CONTAINERS.items(), *SEQUENCES.items()) if c is container)
 
 
 def container_of(target: Path) -> Container:
     """The container for a target's extension; SettingsError for an unsupported extension."""
     suffix = target.suffix.lower()
+    if is_numbered(target):
+        if suffix not in SEQUENCES:
+            raise SettingsError(
+                f"{target.name}: pictures are written as {' '.join(SEQUENCES)}", hint="choose one of these"
+            )
+        return SEQUENCES[suffix]
+    if suffix in SEQUENCES:
+        raise SettingsError(
+            f"{target.name} is one picture, and a result has many",
+            hint=f"name them by their number: {target.stem}_%06d{target.suffix}",
+        )
     if suffix not in CONTAINERS:
         raise SettingsError(
             f"{target.name} has the extension {suffix or 'none'!r}; it must be one of {' '.join(CONTAINERS)}",
-            hint="rename the target, for example to .mp4, or to .mkv to keep attachments too",
+            hint="rename the target, for example to .mp4, to .mkv to keep attachments too, or to out_%06d.png",
         )
     return CONTAINERS[suffix]

@@ -18,6 +18,7 @@ from dossr_video.video.tags import ColorInfo
 os.environ.setdefault("SVT_LOG", "1")
 
 Options = dict[str, str]
+DEEP = 10  # bits of a picture that is worked on, at least
 HIGHEST_RATE = 300_000  # kbit/s of H.264's level 5.2, High profile
 
 
@@ -30,6 +31,7 @@ class EncoderSettings:
     crf: float | None = None  # None: the encoder is lossless or has no such scale
     speed: str | None = None  # the encoder's own preset; None: it has none
     level: str | None = None  # of H.264 that it is held to; None: as the pictures need
+    options: tuple[tuple[str, str], ...] = ()  # further ones by the encoder's own names, which overrule the rest
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,7 @@ class Encoder:
     least_bits: float = 0.01  # bits per pixel of the result below which hardly any picture gets
     hdr: bool = False  # whether it writes mastering display and content light level metadata
     threads: int = 8
+    formats: tuple[str, ...] = ()  # pixel formats that are written; empty: all that it takes and `pixels` makes
 
     def segment_unit(self, time_base: Fraction) -> Fraction:
         """Time base of a segment file: the source's, or milliseconds in Matroska."""
@@ -114,8 +117,30 @@ def _dnxhr(settings: EncoderSettings, color: ColorInfo, hdr: HdrInfo) -> Options
     return {"profile": profiles.get(settings.pix_fmt, "dnxhr_444")}
 
 
+def _tiff(settings: EncoderSettings, color: ColorInfo, hdr: HdrInfo) -> Options:
+    return {"compression_algo": "deflate"}
+
+
+def _exr(settings: EncoderSettings, color: ColorInfo, hdr: HdrInfo) -> Options:
+    return {"format": "half", "compression": "zip16"}
+
+
+def _jpeg2000(settings: EncoderSettings, color: ColorInfo, hdr: HdrInfo) -> Options:
+    """Lossless, by the reversible wavelet; a plain code stream, which MXF asks for."""
+    return {"pred": "dwt53", "format": "j2k"}
+
+
 def _no_options(settings: EncoderSettings, color: ColorInfo, hdr: HdrInfo) -> Options:
     return {}
+
+
+def _of_pictures(
+    options: Callable[[EncoderSettings, ColorInfo, HdrInfo], Options], *formats: str, least_bits: float = 0.01
+) -> Encoder:
+    """An encoder whose packets are whole picture files. QuickTime holds all of their kinds."""
+    return Encoder(
+        ".mov", "mov", None, None, 0.0, None, options, odd_sides=True, least_bits=least_bits, formats=formats
+    )
 
 
 ENCODERS: Mapping[str, Encoder] = {
@@ -127,6 +152,16 @@ ENCODERS: Mapping[str, Encoder] = {
     "prores_ks": Encoder(".mov", "mov", None, None, 0.0, None, _prores, least_bits=1.0),
     "dnxhd": Encoder(".mov", "mov", None, None, 0.0, None, _dnxhr, least_bits=1.0),
     "v210": Encoder(".mov", "mov", None, None, 0.0, None, _no_options, least_bits=20.0),
+    "jpeg2000": _of_pictures(_jpeg2000),
+    "png": _of_pictures(_no_options, "rgb48be", "rgba64be", "gray16be", "rgb24", "rgba", "gray"),
+    "tiff": _of_pictures(_tiff, "rgb48le", "rgba64le", "gray16le", "rgb24", "rgba", "gray"),
+    # Big-endian, as most programs write it.
+    "dpx": _of_pictures(
+        _no_options,
+        *("gbrp10be", "gbrp12be", "rgb48be", "rgba64be", "gray16be", "rgb24", "rgba", "gray"),
+        least_bits=24.0,
+    ),
+    "exr": _of_pictures(_exr, "gbrpf32le", "gbrapf32le", "grayf32le"),
 }
 
 
@@ -161,14 +196,16 @@ def _mastering(values: tuple[object, ...], *, scale: int) -> str:
     return f"{points}L({number(high, light)},{number(low, light)})"
 
 
-def choose_pix_fmt(encoder: str, source: str, *, width: int, height: int) -> str:
+def choose_pix_fmt(encoder: str, source: str, *, width: int, height: int, pictures: bool = False) -> str:
     """The pixel format of the encoder that is closest to the source's: bit depth, chroma subsampling, alpha.
 
-    For odd sides 4:4:4 is taken where subsampled formats need even sides.
+    For odd sides 4:4:4 is taken where subsampled formats need even sides. `pictures`: of files of their own, which are
+    RGB or grey, and have more than 8 bits where the format can: they are made to be worked on.
     """
 
     def distance(candidate: str) -> tuple[bool | int | str, ...]:
         depth, wanted = pixels.bit_depth(candidate), pixels.bit_depth(source)
+        wanted = max(wanted, DEEP) if pictures else wanted
         shift, wanted_shift = pixels.chroma_shift(candidate), pixels.chroma_shift(source)
         return (
             pixels.is_grey(candidate) and not pixels.is_grey(source),
@@ -183,7 +220,10 @@ def choose_pix_fmt(encoder: str, source: str, *, width: int, height: int) -> str
             candidate,
         )
 
-    return min(writable_formats(encoder), key=distance)
+    formats = writable_formats(encoder)
+    if pictures:
+        formats = [name for name in formats if pixels.is_rgb(name) or pixels.is_grey(name)]
+    return min(formats, key=distance)
 
 
 def picture_losses(source: VideoInfo, encoding: EncoderSettings) -> tuple[str, ...]:
@@ -201,6 +241,8 @@ def picture_losses(source: VideoInfo, encoding: EncoderSettings) -> tuple[str, .
 def writable_formats(encoder: str) -> list[str]:
     """Pixel formats that both the encoder takes and `pixels.from_rgb` makes."""
     formats = [f.name for f in av.Codec(encoder, "w").video_formats or () if pixels.can_make(f.name)]
+    if ENCODERS[encoder].formats:
+        return [name for name in formats if name in ENCODERS[encoder].formats]
     if encoder == "libx265":  # its alpha is a second layer that few decoders support
         formats = [name for name in formats if not pixels.has_alpha(name)]
     return formats

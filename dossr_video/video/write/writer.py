@@ -18,7 +18,9 @@ from dossr_video.settings import TargetSettings
 from dossr_video.video import pixels
 from dossr_video.video.files import open_output, require_place
 from dossr_video.video.info import HdrInfo, VideoInfo
+from dossr_video.video.light import round_to_half
 from dossr_video.video.read.deinterlace import FieldSpan, clock_of
+from dossr_video.video.sequence import is_numbered, is_part_of, name_of_number
 from dossr_video.video.tags import MATRICES, PRIMARIES, RANGES, TRANSFERS, ColorInfo, code_point
 from dossr_video.video.write.containers import Container, container_of
 from dossr_video.video.write.encoders import (
@@ -65,7 +67,7 @@ class VideoSpec:
     def resolved_color(self) -> ColorInfo:
         """The colour tags, those that are missing filled in as players do; pixels are converted with these."""
         if pixels.is_rgb(self.encoding.pix_fmt):
-            return ColorInfo(matrix="gbr", range="pc")
+            return ColorInfo(transfer=self.color.transfer, matrix="gbr", range="pc")
         return self.color.resolved(width=self.width, height=self.height)
 
 
@@ -88,13 +90,16 @@ def make_spec(
     encoding = make_encoding(source, settings, container, width=width, height=height, rate=frame_rate)
     encoder = ENCODERS[encoding.encoder]
     check_rate(frame_rate, container, encoder)
+    color = target_color(source, encoding.pix_fmt, settings.colorspace, width=width, height=height)
+    if container.beside is not None and pixels.is_grey(encoding.pix_fmt):
+        color = replace(color, range="pc")
     return VideoSpec(
         width=width,
         height=height,
         time_base=time_base,
         frame_rate=frame_rate,
         encoding=encoding,
-        color=target_color(source, encoding.pix_fmt, settings.colorspace, width=width, height=height),
+        color=color,
         hdr=source.hdr if encoder.hdr else HdrInfo(),
         sample_aspect_ratio=_aspect(source, width=width, height=height),
         display_matrix=source.display_matrix,
@@ -124,9 +129,11 @@ def make_encoding(
     check_encoder(name, container)
     encoding = EncoderSettings(
         encoder=name,
-        pix_fmt=settings.pix_fmt or choose_pix_fmt(name, source.pix_fmt, width=width, height=height),
+        pix_fmt=settings.pix_fmt
+        or choose_pix_fmt(name, source.pix_fmt, width=width, height=height, pictures=container.beside is not None),
         crf=ENCODERS[name].crf if settings.crf is None else settings.crf,
         speed=settings.speed or ENCODERS[name].speed,
+        options=tuple(container.options.items()),
     )
     check_settings(encoding, width=width, height=height)
     return encoding
@@ -181,6 +188,8 @@ def check_target(target: Path, settings: TargetSettings, *, source: Path | None 
         )
     if source is not None and source.exists() and target.exists() and target.samefile(source):
         raise TargetError(f"{target} is the input itself", hint="give the result another name")
+    if source is not None and is_numbered(target) and is_part_of(name_of_number(target, 0), source):
+        raise TargetError(f"{target} names pictures of the input", hint="give the result another name or folder")
     require_place(target, force=force)
 
 
@@ -193,6 +202,7 @@ class VideoWriter:
         self.spec = spec
         self._color = spec.resolved_color
         encoder = ENCODERS[spec.encoding.encoder]
+        self._half = spec.encoding.encoder == "exr" and options_of(spec)["format"] == "half"
         self._container = open_output(path, encoder.muxer)
         self._stream: Any = self._container.add_stream(spec.encoding.encoder, rate=spec.frame_rate)
         self._written = 0
@@ -243,6 +253,8 @@ class VideoWriter:
         Gives back the frame as it was encoded.
         """
         frame = pixels.from_rgb(picture, self.spec.encoding.pix_fmt, self._color, alpha=alpha)
+        if self._half:
+            round_to_half(frame)
         self._add(frame, pts, duration or round(1 / (self.spec.frame_rate * self.spec.time_base)) or 1)
         return frame
 
@@ -292,10 +304,16 @@ def configure(context: VideoCodecContext, spec: VideoSpec, time_base: Fraction) 
     context.colorspace = code_point(MATRICES, spec.color.matrix)
     context.color_range = code_point(RANGES, spec.color.range) if spec.color.range else 0
     context.flags |= 1 << 23  # AV_CODEC_FLAG_FRAME_DURATION: the last packet keeps its frame's duration
-    options = encoder.options(spec.encoding, spec.color, spec.hdr)
+    context.options = {name: value for name, value in options_of(spec).items() if value}
+
+
+def options_of(spec: VideoSpec) -> dict[str, str]:
+    """All options of the encoder, by its own names."""
+    encoder = ENCODERS[spec.encoding.encoder]
+    options = {**encoder.options(spec.encoding, spec.color, spec.hdr), **dict(spec.encoding.options)}
     if spec.stereo in FRAME_PACKING and spec.encoding.encoder == "libx264":
         packing = f"frame-packing={FRAME_PACKING[spec.stereo]}"
         options["x264-params"] = ":".join(filter(None, (options["x264-params"], packing)))
     if spec.color.chroma_location:
         options["chroma_sample_location"] = spec.color.chroma_location
-    context.options = {name: value for name, value in options.items() if value}
+    return options

@@ -18,7 +18,7 @@ from dossr_video.video.inspect.processing import analyse
 from dossr_video.video.mux.inventory import FRAMES, PACKETS, side_data_losses
 from dossr_video.video.mux.sei import messages_of, with_messages
 from dossr_video.video.read.probe import probe
-from dossr_video.video.read.side_data import UNKNOWN, frame_side_data
+from dossr_video.video.read.side_data import BRIGHTER, UNKNOWN, frame_side_data
 
 X264 = ["-c:v", "libx264", "-preset", "veryfast", "-threads", "1", "-pix_fmt", "yuv420p"]
 
@@ -60,7 +60,7 @@ def _captions(path: Path) -> Iterator[bytes | None]:
 
 
 def test_every_kind_of_side_data_has_its_place():
-    assert set(FRAMES) == {kind.name for kind in Type} | {UNKNOWN}
+    assert set(FRAMES) == {kind.name for kind in Type} | {BRIGHTER, UNKNOWN}
     assert set(PACKETS) == set(get_args(PktSideDataT))
 
 

@@ -45,6 +45,9 @@ def dpx(media: Any, tmp_path: Path) -> Path:
     for file in pattern.parent.iterdir():
         data = bytearray(file.read_bytes())
         order = ">" if data[:4] == b"SDPX" else "<"
+        data[1664:1664] = b"\xff" * 384  # FFmpeg leaves the film and television parts away
+        for offset in (4, 808):  # where the picture begins
+            struct.pack_into(f"{order}I", data, offset, 2048)
         struct.pack_into(f"{order}f", data, FILM, 23.976)
         struct.pack_into(f"{order}I", data, TIMECODE, 0x01023904)
         data[SLATE : SLATE + 3] = b"12A"
