@@ -65,6 +65,12 @@ class Plan:
         """Duplicate frames, which are not computed again."""
         return sum(segment.repeats for segment in self.segments)
 
+    def off_rate(self, ticks: float) -> int:
+        """Frames that are not where a rate of one in `ticks` puts them, by more than half of that."""
+        first = self.segments[0].first_pts
+        times = (time for s in self.segments for time in s.pts[s.lead_in : s.lead_in + len(s)])
+        return sum(abs(time - first - number * ticks) > ticks / 2 for number, time in enumerate(times))
+
     def keys(self) -> dict[int, str]:
         """What is asked of each segment and of what, as a digest: by it a finished segment is known again."""
         whole = self.fingerprint.key()

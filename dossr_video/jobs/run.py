@@ -37,7 +37,7 @@ from dossr_video.runspec import RunSpec
 from dossr_video.segments import Segment, SegmentResult
 from dossr_video.settings import Settings
 from dossr_video.video.files import require_place
-from dossr_video.video.info import SourceInfo
+from dossr_video.video.info import SourceInfo, fps
 from dossr_video.video.inspect.processing import TOLD, ProcessingPlan, analyse
 from dossr_video.video.mux.inventory import side_data_losses
 from dossr_video.video.mux.numbered import file_beside
@@ -46,7 +46,7 @@ from dossr_video.video.mux.remux import JoinReport
 from dossr_video.video.mux.streams import has_file_beside
 from dossr_video.video.read.probe import probe
 from dossr_video.video.sequence import exists, is_numbered
-from dossr_video.video.write.containers import container_of
+from dossr_video.video.write.containers import container_named, container_of
 from dossr_video.video.write.writer import check_target
 
 
@@ -235,7 +235,11 @@ class _Job:
 
     def _lost_later(self, plan: Plan) -> tuple[str, ...]:
         """Losses that only the analysis of all frames has found."""
-        found = side_data_losses(plan.side_data, self.source.video.codec, self.spec.video.encoding)
+        video, container = self.spec.video, container_named(self.spec.container)
+        found = side_data_losses(plan.side_data, self.source.video.codec, video.encoding)
+        if container.one_rate and (count := plan.off_rate(float(1 / (video.frame_rate * video.time_base)))):
+            rate = fps(video.frame_rate)
+            found += (f"times of {count} frames: {container.format} has {rate} throughout; .mkv and .mov keep them",)
         return tuple(loss for loss in found if loss not in self.processing.lost)
 
     def _warn(self, *warnings: str) -> None:

@@ -16,6 +16,7 @@ from torch import Tensor
 from dossr_video.errors import Interrupted, JobError, ModelError, ProofError, SettingsError, SourceError, TargetError
 from dossr_video.frames import Motion
 from dossr_video.jobs import durable, plan, run
+from dossr_video.jobs import source as job_source
 from dossr_video.jobs.execute import local, worker
 from dossr_video.jobs.execute.local import LocalExecutor
 from dossr_video.jobs.folder import JobFolder
@@ -95,7 +96,7 @@ def test_the_source_is_probed_and_decided_about_once(
 
         monkeypatch.setattr(module, name, call)
 
-    for module in (run, pyav):
+    for module in (job_source, run, pyav):
         watch(module, "probe")
     for name in ("field_spans", "make_spec", "output_size"):
         watch(processing, name)

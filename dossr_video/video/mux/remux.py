@@ -123,7 +123,9 @@ def join(
         if has_file_beside(source, container):
             other = file_beside(target)
             report = _join_file((), source, other, spec, container.beside, cut, on_frame, packets, added)
-            report = replace(report, beside=other.name)
+            begin = segments[0].first_pts * spec.time_base - clock_of(source, cut).start
+            told = (f"the first picture belongs at {float(begin):.3f} s of {other.name}",) if begin else ()
+            report = replace(report, beside=other.name, warnings=(*report.warnings, *told))
         lost = losses(source, container, cut=cut is not None) + picture_losses(source.video, spec.encoding)
         return replace(report, lost=lost, picture=0, cut=cut, fps=spec.frame_rate)
     return _join_file(segments, source, target, spec, container, cut, on_frame, packets, added)
@@ -266,7 +268,8 @@ class _Join:
             for key, value in self._source.metadata.items()
             if key not in dropped and (key.lower() not in ("encoder", "timecode") if same else not is_technical(key))
         }
-        code = None if self._segments else first_timecode(self._source, self._clock, self._spec.frame_rate)  # else it is the picture's own
+        # With a picture it is the picture's own.
+        code = None if self._segments else first_timecode(self._source, self._clock, self._spec.frame_rate)
         made.metadata.update({**kept, **self._added, **({} if code is None else {"timecode": code})})
         self._chapters = moved_chapters(given.chapters(), self._clock)
         if self._container.format in ("mp4", "mov"):

@@ -27,6 +27,7 @@ class Container:
     pixel_aspect: frozenset[str] = frozenset()  # encoders whose sample aspect ratio is written
     refused: frozenset[str] = frozenset()  # codecs that the muxer lists but cannot write
     beside: Container | None = None  # of the file beside numbered pictures, which holds all else; None: a film
+    one_rate: bool = False  # whether frames have no times of their own
     options: Mapping[str, str] = field(default_factory=dict)  # of the encoder, by its own names
 
     @property
@@ -94,6 +95,7 @@ def _pictures(encoder: str, *, aspect: bool = True, options: Mapping[str, str] |
         text_subtitle="",
         pixel_aspect=frozenset({encoder} if aspect else ()),
         beside=_MATROSKA,
+        one_rate=True,
         options=options or {},
     )
 

@@ -202,6 +202,19 @@ def test_timecodes_that_jump_are_kept_in_dpx_only(scans: Path, tmp_path: Path, t
     assert any("do not go on from the one before" in line for line in run_job(scans, tmp_path / "o.mkv", tiny).lost)
 
 
+def test_times_that_pictures_do_not_have_are_told(media: Any, tmp_path: Path, tiny: Settings) -> None:
+    source = tmp_path / "late.mkv"
+    media.ffmpeg(
+        "-f", "lavfi", "-i", "testsrc2=s=32x24:r=25", "-f", "lavfi", "-i", "sine", "-frames:v", 6, "-shortest",
+        "-vf", "setpts='(N+2+gte(N,3)*2)/25/TB'", "-fps_mode", "vfr", "-c:v", "ffv1", source,
+    )  # fmt: skip
+    report = run_job(source, tmp_path / "o_%06d.png", tiny)
+    assert report.lost == ("times of 3 frames: png has 25 fps throughout; .mkv and .mov keep them",)
+    assert "the first picture belongs at 0.080 s of o.mka" in report.warnings
+    with pytest.raises(SettingsError, match="--strict: times of 3 frames"):
+        run_job(source, tmp_path / "p_%06d.png", tiny.model_copy(update={"strict": True}))
+
+
 def test_pictures_that_exist_are_not_overwritten(film: Path, tmp_path: Path, tiny: Settings) -> None:
     target = tmp_path / "o_%06d.png"
     (tmp_path / "o_000003.png").write_bytes(b"mine")
