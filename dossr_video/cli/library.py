@@ -27,6 +27,10 @@ if TYPE_CHECKING:
     from dossr_video.library.work import Outcome
 
 
+KINDS = ("mkv", "mp4", "m4v", "mov", "webm", "png", "tif", "tiff", "dpx", "exr", "jp2", "j2k")
+"""Extensions of all results that there are; loading what writes them would take too long here."""
+
+
 @click.command(cls=GroupedCommand)
 @click.argument("sources", type=PATH)
 @click.argument("results", type=PATH)
@@ -34,6 +38,12 @@ if TYPE_CHECKING:
 @click.option("--recursive", is_flag=True, help="folders below SOURCES too")
 @click.option("--include", multiple=True, metavar="GLOB", help="only files that match; may be given again")
 @click.option("--exclude", multiple=True, metavar="GLOB", help="no files that match; may be given again")
+@click.option(
+    "--to",
+    type=click.Choice(KINDS),
+    help="what all results are: png, tif, dpx, exr and the like are numbered pictures in a folder for each source  "
+    "[as the source, else mkv]",
+)
 @click.option("--premis", is_flag=True, help="leave OUT.premis.xml beside each result, for archives")
 @click.option("--dry-run", is_flag=True, help="estimate frames, hours and disk; the speed is measured on this machine")
 @click.option("--watch", is_flag=True, help="go on with files that appear later, until Ctrl-C")
@@ -46,6 +56,7 @@ def batch(
     recursive: bool,
     include: tuple[str, ...],
     exclude: tuple[str, ...],
+    to: str | None,
     premis: bool,
     dry_run: bool,
     watch: bool,
@@ -63,7 +74,8 @@ def batch(
     from dossr_video.library.estimate import estimate
     from dossr_video.library.files import Library
 
-    work = Batch(Library(sources, results, recursive, include, exclude), settings, force, restart, cluster, premis)
+    library = Library(sources, results, recursive, include, exclude, f".{to}" if to else None)
+    work = Batch(library, settings, force, restart, cluster, premis)
     if dry_run:
         with interruptible() as cancelled, progress_display(quiet=quiet, kind=progress) as show:
             executor = make_executor(settings, cluster)

@@ -19,6 +19,7 @@ from dossr_video.library.work import FileWork, Outcome
 from dossr_video.names import shown
 from dossr_video.settings import Settings
 from dossr_video.video.files import FileStatus, status_of
+from dossr_video.video.sequence import exists
 
 POLL = 5.0  # seconds between two scans of a watched folder; a file that grew in between is not ready
 
@@ -105,7 +106,7 @@ class Batch:
                 done = known is not None and known.covers(work.entry(source))
             except (OSError, SourceError):  # `run` says what is wrong with it
                 done = False
-            if not (done and self.library.target_of(source).exists()):
+            if not (done and exists(self.library.target_of(source))):
                 yield source
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from dossr_video.errors import SourceError, TargetError
 from dossr_video.names import shown
 from dossr_video.video.sequence import is_part_of, is_pattern, patterns_in, prefix_of
-from dossr_video.video.write.containers import CONTAINERS
+from dossr_video.video.write.containers import CONTAINERS, SEQUENCES
 
 VIDEO_SUFFIXES = frozenset(
     {
@@ -39,6 +39,7 @@ class Library:
     recursive: bool = False
     include: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
+    suffix: str | None = None  # of all results, with its dot; None: each as its source
 
     def __post_init__(self) -> None:
         if not self.sources.is_dir():
@@ -64,12 +65,20 @@ class Library:
         return target.resolve().is_relative_to(sources) and not results.is_relative_to(sources)
 
     def target_of(self, source: Path) -> Path:
-        """The same path below the results; `.mkv` is added where the source's own format is not written."""
+        """The same path below the results; `.mkv` is added where the source's own format is not written.
+
+        With a suffix of its own that is added; numbered pictures get a folder for each film.
+        """
         name = source.relative_to(self.sources)
+        if self.suffix is not None and self.suffix in SEQUENCES:
+            if is_pattern(source):
+                return self.results / name.with_suffix(self.suffix)
+            return self.results / name / f"{name.stem.replace('%', '_')}_%06d{self.suffix}"
         if is_pattern(source):
             name = name.with_name((prefix_of(source) or source.parent.name) + source.suffix)
-        if name.suffix.lower() not in CONTAINERS:
-            name = name.with_name(name.name + ".mkv")
+        wanted = self.suffix or (name.suffix.lower() if name.suffix.lower() in CONTAINERS else ".mkv")
+        if name.suffix.lower() != wanted:
+            name = name.with_name(name.name + wanted)
         return self.results / name
 
     def _walk(self, folder: Path) -> Iterator[Path]:

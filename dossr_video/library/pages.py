@@ -19,12 +19,13 @@ from dossr_video.names import shown
 from dossr_video.quality.track import Measured
 from dossr_video.report.index import Row, write_index
 from dossr_video.report.plots import clock
+from dossr_video.video.sequence import plain_name
 
 INDEX = "dossr-video.html"  # in the folder of the results
 
 
 def page_of(target: Path) -> Path:
-    return target.with_name(target.name + ".html")
+    return target.with_name(plain_name(target) + ".html")
 
 
 def write_report(report: Report, target: Path, on_progress: OnProgress, *, premis: bool) -> None:
@@ -39,7 +40,7 @@ def write_report(report: Report, target: Path, on_progress: OnProgress, *, premi
                 page_of(target).unlink(missing_ok=True)
             durable.write(report_of(target), report.dumps().encode())
             if premis:
-                durable.write(target.with_name(target.name + ".premis.xml"), premis_of(report))
+                durable.write(target.with_name(plain_name(target) + ".premis.xml"), premis_of(report))
     except DossrError as error:
         on_progress(Progress("reporting", warnings=(f"{shown(target)} has no report: {error.message}",)))
 

@@ -15,6 +15,7 @@ from dossr_video.jobs.lock import Owner, holder
 from dossr_video.jobs.progress import last_note
 from dossr_video.library.catalogue import Catalogue, Entry, has_catalogue
 from dossr_video.names import shown
+from dossr_video.video.sequence import exists
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,7 @@ def status(path: Path) -> Status:
     """The state of a folder of results, or of one result; TargetError when there is neither."""
     if not path.is_dir():
         folder = JobFolder.beside(path, suffix="").path
-        if not path.exists() and not folder.exists():
+        if not exists(path) and not folder.exists():
             raise TargetError(f"{path} does not exist", hint="name a folder of results, or the result of a job")
         return _status((_job(folder),) if folder.exists() else (), _entries_of(path) or _by_report(path))
     entries = Catalogue(path).entries() if has_catalogue(path) else []
@@ -69,7 +70,7 @@ def _by_report(target: Path) -> list[Entry]:
     from dossr_video.library.pages import read_report  # it draws plots, which take a second to import
 
     report = read_report(target)
-    if report is None or not target.exists():
+    if report is None or not exists(target):
         return []
     began, ended = (datetime.fromisoformat(text).timestamp() for text in (report.started, report.finished))
     return [

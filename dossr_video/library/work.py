@@ -30,6 +30,8 @@ from dossr_video.library.pages import write_page, write_report
 from dossr_video.names import shown
 from dossr_video.quality.track import Measured
 from dossr_video.settings import Settings
+from dossr_video.video.files import status_of
+from dossr_video.video.sequence import exists
 
 Verdict = Literal["done", "unchanged", "failed", "crashed", "busy"]
 
@@ -147,11 +149,11 @@ class FileWork:
     ) -> Outcome:
         entry, catalogue = self.entry(source), Catalogue(self.library.results)
         before = catalogue.get(entry.source)
-        if before is not None and before.covers(entry) and target.exists():
+        if before is not None and before.covers(entry) and exists(target):
             _remove_leftover(target)
             return Outcome(source, target, "unchanged")
         self._check_owner(catalogue, entry, target)
-        ours = before is not None and target.is_file() and self._is_ours(before, target, sha256(target))
+        ours = before is not None and exists(target) and self._is_ours(before, target, sha256(target))
         with write_errors(self.library.results):
             target.parent.mkdir(parents=True, exist_ok=True)
         try:
@@ -187,7 +189,7 @@ class FileWork:
         """Whether the file there, of that sha256, is what the catalogue knows; TargetError when it was edited since."""
         if now in (before.result_sha256, before.coming):
             return True
-        size = target.stat().st_size
+        size = status_of(target).size
         if before.result_sha256 is None and before.result_size in (None, size):  # None: nothing was ever made
             return before.result_size is not None
         if self.force:
@@ -221,7 +223,7 @@ class _CatalogueRecord(Record):
         self.entry = self.entry.after(before)
 
     def _is_done(self, known: Entry) -> bool:
-        return known.covers(self.entry) and self.target.exists()
+        return known.covers(self.entry) and exists(self.target)
 
     def is_whole(self, report: Report) -> None:
         """Whoever finds the result after a crash knows it by this."""

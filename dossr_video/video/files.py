@@ -179,11 +179,8 @@ def name_of(path: Path) -> str:
 
 
 def _open_pictures(sequence: PictureSequence, options: Mapping[str, str]) -> InputContainer:
-    name = name_of(sequence.pattern)
-    if "%" in str(sequence.pattern.absolute().parent):
-        raise SourceError(f"{sequence.pattern}: a folder has a % in its name", hint="rename the folder")
     numbered = {**_LOCAL, **options, "pattern_type": "sequence", "start_number": str(sequence.first)}
-    return av.open(name, "r", format="image2", options=numbered, io_open=_open_picture)
+    return av.open(f"file:{sequence.escaped}", "r", format="image2", options=numbered, io_open=_open_picture)
 
 
 def _open_picture(name: str, flags: int, options: Mapping[str, str]) -> SourceFile:

@@ -61,6 +61,15 @@ class PictureSequence:
         """Number of the first picture."""
         return self.files[0].number
 
+    @property
+    def escaped(self) -> str:
+        """The absolute pattern as FFmpeg takes it: any other % is doubled."""
+        parts = _PATTERN.fullmatch(self.pattern.name)
+        assert parts is not None
+        folder, number = str(self.pattern.absolute().parent), f"%0{parts['digits']}d" if parts["digits"] else "%d"
+        before, after = (text.replace("%", "%%") for text in (f"{folder}/{parts['prefix']}", parts["suffix"]))
+        return before + number + after
+
     @cached_property
     def offsets(self) -> list[int]:
         """Where each picture begins, and the last ends, when all of them are read as one file."""
@@ -125,7 +134,7 @@ def pictures_of(pattern: Path) -> dict[int, Path]:
 
 def exists(path: Path) -> bool:
     """Whether a file, or a picture of a pattern, is there."""
-    return bool(pictures_of(path)) if is_numbered(path) else path.exists()
+    return bool(pictures_of(path)) if is_numbered(path) else path.is_file()
 
 
 def prefix_of(pattern: Path) -> str:

@@ -16,11 +16,13 @@ import av
 import numpy as np
 import pytest
 
+from dossr_video.cli.library import KINDS
 from dossr_video.errors import Interrupted, SettingsError, SourceError, TargetError
 from dossr_video.jobs.execute.local import LocalExecutor
 from dossr_video.jobs.folder import JobFolder
 from dossr_video.jobs.lock import locked
 from dossr_video.jobs.progress import Item, Progress
+from dossr_video.jobs.run import run_job
 from dossr_video.library import batch, catalogue
 from dossr_video.library import work as file_work
 from dossr_video.library.batch import Batch
@@ -29,6 +31,7 @@ from dossr_video.library.files import Library
 from dossr_video.library.status import status
 from dossr_video.library.work import FileWork, Outcome
 from dossr_video.settings import Settings
+from dossr_video.video.write.containers import CONTAINERS, SEQUENCES
 
 MakeClip = Callable[..., Path]
 
@@ -501,3 +504,33 @@ def test_the_status_passes_by_a_folder_that_goes_away(tmp_path: Path, monkeypatc
     monkeypatch.setattr(os, "scandir", scandir)
     found = status(tmp_path)
     assert [job.target.relative_to(tmp_path).as_posix() for job in found.jobs] == ["a.mp4", "z/b.mp4"]
+
+
+def test_all_results_may_be_pictures_or_of_one_container(
+    short: Path, tiny: Settings, executor: LocalExecutor, tmp_path: Path
+) -> None:
+    folder = tmp_path / "in"
+    (folder / "reel 50%d").mkdir(parents=True)
+    shutil.copyfile(short, folder / "a.mp4")
+    plain = tiny.model_copy(update={"speed": None})
+    run_job(short, folder / "reel 50%d" / "scan_%04d.dpx", plain.model_copy(update={"start_number": 7}))
+    library = Library(folder, tmp_path / "out", suffix=".tif")
+    for verdict in ("done", "unchanged"):
+        outcomes = Batch(library, plain).run(executor=executor)
+        assert [outcome.verdict for outcome in outcomes] == [verdict] * 2
+    found = tree(tmp_path / "out")
+    assert [name for name in found if name.endswith(".tif")] == [
+        *(f"a.mp4/a_{number:06d}.tif" for number in range(1, 6)),
+        *(f"reel 50%d/scan_{number:04d}.tif" for number in range(7, 12)),
+    ]
+    for stem in ("a.mp4/a_######.tif", "reel 50%d/scan_####.tif"):
+        assert all((tmp_path / "out" / f"{stem}.{kind}").is_file() for kind in ("json", "html"))
+    (tmp_path / "out" / "a.mp4" / "a_000002.tif").write_bytes(b"mine")
+    again = Batch(library, plain.model_copy(update={"seed": 5})).run(executor=executor)
+    assert [outcome.verdict for outcome in again] == ["failed", "done"]
+    assert "was changed since it was made" in str(again[0].error)
+    assert Library(folder, tmp_path / "out", suffix=".mov").target_of(folder / "a.mp4").name == "a.mp4.mov"
+
+
+def test_every_kind_of_result_may_be_asked_for() -> None:
+    assert {f".{kind}" for kind in KINDS} == {*CONTAINERS, *SEQUENCES}
