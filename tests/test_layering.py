@@ -88,6 +88,7 @@ HOMES = {
     "starlette": {"ui"},
     "uvicorn": {"ui"},
     "matplotlib": {"report"},
+    "psycopg": {"library"},
 }
 
 

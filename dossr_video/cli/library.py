@@ -30,6 +30,13 @@ if TYPE_CHECKING:
 KINDS = ("mkv", "mp4", "m4v", "mov", "webm", "png", "tif", "tiff", "dpx", "exr", "jp2", "j2k")
 """Extensions of all results that there are; loading what writes them would take too long here."""
 
+catalogue_option = click.option(
+    "--catalogue",
+    metavar="URL",
+    envvar="DOSSR_VIDEO_CATALOGUE",
+    help="postgresql://user@host/database that many machines share (extra `postgres`)  [a file in RESULTS]",
+)
+
 
 @click.command(cls=GroupedCommand)
 @click.argument("sources", type=PATH)
@@ -47,6 +54,7 @@ KINDS = ("mkv", "mp4", "m4v", "mov", "webm", "png", "tif", "tiff", "dpx", "exr",
 @click.option("--premis", is_flag=True, help="leave OUT.premis.xml beside each result, for archives")
 @click.option("--dry-run", is_flag=True, help="estimate frames, hours and disk; the speed is measured on this machine")
 @click.option("--watch", is_flag=True, help="go on with files that appear later, until Ctrl-C")
+@catalogue_option
 @job_options
 def batch(
     sources: Path,
@@ -60,6 +68,7 @@ def batch(
     premis: bool,
     dry_run: bool,
     watch: bool,
+    catalogue: str | None,
     force: bool,
     restart: bool,
     cluster: str | None,
@@ -74,7 +83,7 @@ def batch(
     from dossr_video.library.estimate import estimate
     from dossr_video.library.files import Library
 
-    library = Library(sources, results, recursive, include, exclude, f".{to}" if to else None)
+    library = Library(sources, results, recursive, include, exclude, f".{to}" if to else None, catalogue)
     work = Batch(library, settings, force, restart, cluster, premis)
     if dry_run:
         with interruptible() as cancelled, progress_display(quiet=quiet, kind=progress) as show:
@@ -104,12 +113,13 @@ def batch(
 @click.command()
 @click.argument("path", type=PATH)
 @click.option("--json", "as_json", is_flag=True, help="print JSON")
+@catalogue_option
 @debug_option
-def status(path: Path, *, as_json: bool) -> None:
+def status(path: Path, *, as_json: bool, catalogue: str | None) -> None:
     """Show the jobs of a folder of results, or of one result: running, interrupted, done, failed."""
     from dossr_video.library.status import status as look
 
-    found = look(path)
+    found = look(path, catalogue=catalogue)
     if as_json:
         click.echo(json.dumps(asdict(found), indent=2, default=shown))
     else:
@@ -157,12 +167,18 @@ def _print_outcomes(outcomes: Sequence[Outcome]) -> None:
 
 
 def _print_status(status: Status) -> None:
+    from dossr_video.library.worker import Worker
+
     for job in status.jobs:
         left = "" if job.seconds_left is None else f", {duration_text(job.seconds_left)} left"
         owner = "" if job.owner is None else f" by process {job.owner.pid} on {job.owner.host}"
         click.echo(f"{job.state}{owner}: {shown(job.target)}: {job.stage} {job.done}/{job.total or '?'} frames{left}")
+    for entry in status.running:
+        put(f"running by {Worker(entry.worker or '')}: {entry.source}")
     for entry in status.done:
         put(f"done: {entry.source}: {entry.target}: {entry.frames} frames")
     for entry in status.failed:
         put(f"{entry.state}: {entry.source}: {entry.error or ''}")
-    click.echo(f"{len(status.jobs)} in work, {len(status.done)} done, {len(status.failed)} failed")
+    click.echo(
+        f"{len(status.jobs) + len(status.running)} in work, {len(status.done)} done, {len(status.failed)} failed"
+    )

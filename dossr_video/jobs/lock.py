@@ -51,7 +51,11 @@ class Owner:
         """True only when certain: the machine was rebooted, the pid is another process, or the lease ran out."""
         if not self.is_here:
             return _age(path) > LEASE
-        if self.boot != _boot_id() or _started(self.pid) != (self.started or None):
+        return self.boot != _boot_id() or self.has_ended()
+
+    def has_ended(self) -> bool:
+        """Whether a process of this machine, since it was started, is no more; False where that is not known."""
+        if _started(self.pid) != (self.started or None):
             return True
         return _state(self.pid) == "Z"  # it has ended, and nobody has waited for it
 

@@ -17,9 +17,6 @@ class Record:
     def is_measured(self, measured: Measured) -> None:
         """The figures of the result, which its page shows; not of a result that an earlier run has finished."""
 
-    def begins(self) -> None:
-        """Nobody else works on the job from here on."""
-
     def is_whole(self, report: Report) -> None:
         """The result is about to get its name."""
 

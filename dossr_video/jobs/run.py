@@ -149,7 +149,6 @@ class _Request:
             self.on_progress(Progress("probing", warnings=warnings))
         folder = JobFolder.beside(self.target, suffix=processing.video.segment_suffix)
         with write_errors(self.target.parent), folder.held():
-            self.record.begins()
             if self.restart:
                 folder.clear()
             resume_naming(folder, self.target, force=self.force)

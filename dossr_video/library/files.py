@@ -40,6 +40,7 @@ class Library:
     include: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
     suffix: str | None = None  # of all results, with its dot; None: each as its source
+    catalogue: str | None = None  # address of a database that remembers; None: a file in the results' folder
 
     def __post_init__(self) -> None:
         if not self.sources.is_dir():

@@ -13,7 +13,8 @@ from dossr_video.errors import TargetError
 from dossr_video.jobs.folder import JobFolder
 from dossr_video.jobs.lock import Owner, holder
 from dossr_video.jobs.progress import last_note
-from dossr_video.library.catalogue import Catalogue, Entry, has_catalogue
+from dossr_video.library.catalogue import ENDED, Catalogue, Entry
+from dossr_video.library.opening import existing_catalogue, has_catalogue
 from dossr_video.names import shown
 from dossr_video.video.sequence import exists
 
@@ -36,33 +37,39 @@ class Status:
     """A folder of results."""
 
     jobs: tuple[JobStatus, ...]
+    running: tuple[Entry, ...]  # that a worker of the library has, and whose job folder is elsewhere
     done: tuple[Entry, ...]  # by the catalogue, or by the report beside a result of no library
     failed: tuple[Entry, ...]
 
 
-def status(path: Path) -> Status:
-    """The state of a folder of results, or of one result; TargetError when there is neither."""
-    if not path.is_dir():
-        folder = JobFolder.beside(path, suffix="").path
-        if not exists(path) and not folder.exists():
-            raise TargetError(f"{path} does not exist", hint="name a folder of results, or the result of a job")
-        return _status((_job(folder),) if folder.exists() else (), _entries_of(path) or _by_report(path))
-    entries = Catalogue(path).entries() if has_catalogue(path) else []
-    return _status(tuple(map(_job, sorted(_job_folders(path)))), entries)
+def status(path: Path, *, catalogue: str | None = None) -> Status:
+    """The state of a folder of results, or of one result; TargetError when there is neither.
 
-
-def _status(jobs: tuple[JobStatus, ...], entries: Sequence[Entry]) -> Status:
-    done, failed = (
-        tuple(entry for entry in entries if entry.state in states) for states in (("done",), ("failed", "crashed"))
-    )
-    return Status(jobs, done, failed)
-
-
-def _entries_of(target: Path) -> list[Entry]:
-    """What the catalogue of the library tells that the result belongs to, if it belongs to one."""
-    target = target.absolute()
+    `catalogue` is the address of the database that remembers; None: a file in the folder.
+    """
+    if path.is_dir():
+        found = existing_catalogue(path, catalogue)
+        jobs = tuple(map(_job, sorted(_job_folders(path))))
+        return _status(jobs, found.entries() if found else [], found)
+    folder = JobFolder.beside(path, suffix="").path
+    if not exists(path) and not folder.exists():
+        raise TargetError(f"{path} does not exist", hint="name a folder of results, or the result of a job")
+    target = path.absolute()
     library = next((folder for folder in target.parents if has_catalogue(folder)), None)
-    return [] if library is None else Catalogue(library).of_target(shown(target.relative_to(library).as_posix()))
+    found = existing_catalogue(library, catalogue) if library else None
+    entries = found.of_target(shown(target.relative_to(library).as_posix())) if found and library else []
+    return _status((_job(folder),) if folder.exists() else (), entries or _by_report(path), found)
+
+
+def _status(jobs: tuple[JobStatus, ...], entries: Sequence[Entry], catalogue: Catalogue | None) -> Status:
+    now = catalogue.now() if catalogue is not None and any(entry.worker for entry in entries) else 0.0
+    here = {shown(job.target) for job in jobs}
+    return Status(
+        jobs,
+        running=tuple(e for e in entries if e.is_held(now) and not any(j.endswith(f"/{e.target}") for j in here)),
+        done=tuple(entry for entry in entries if entry.state == "done"),
+        failed=tuple(entry for entry in entries if entry.state in ENDED),
+    )
 
 
 def _by_report(target: Path) -> list[Entry]:

@@ -24,9 +24,12 @@ from dossr_video.jobs.report import Report
 from dossr_video.jobs.resolve import resolve_sampling, worker_spec
 from dossr_video.jobs.resources import write_errors
 from dossr_video.jobs.run import run_job
-from dossr_video.library.catalogue import Catalogue, Entry
+from dossr_video.library.catalogue import LEASE, Catalogue, Entry, LostError
 from dossr_video.library.files import Library
+from dossr_video.library.lease import Lease
+from dossr_video.library.opening import open_catalogue
 from dossr_video.library.pages import write_page, write_report
+from dossr_video.library.worker import Worker
 from dossr_video.names import shown
 from dossr_video.quality.track import Measured
 from dossr_video.settings import Settings
@@ -47,6 +50,7 @@ class Outcome:
     frames: int | None = None
     error: str | None = None
     hint: str | None = None
+    waits: bool = False  # whether it is looked at again in this run
 
 
 @dataclass(frozen=True)
@@ -59,6 +63,7 @@ class FileWork:
     restart: bool  # drop the finished segments of interrupted files
     cluster: str | None = None  # address of a Ray cluster; None: this machine
     premis: bool = False  # leave PREMIS XML beside each result
+    since: float = 0.0  # when the run began, by the clock of the catalogue
     given: Executor | None = field(default=None, compare=False)
 
     def prepare(self, *, on_progress: OnProgress, cancelled: Callable[[], bool]) -> None:
@@ -75,42 +80,37 @@ class FileWork:
 
         return RayExecutor(spec, address=self.cluster)
 
+    @cached_property
+    def catalogue(self) -> Catalogue:
+        return open_catalogue(self.library.results, self.library.catalogue)
+
+    @cached_property
+    def worker(self) -> Worker:
+        return Worker.new()
+
     def do(self, source: Path, *, on_progress: OnProgress, cancelled: Callable[[], bool]) -> Outcome:
         """Do a file that is new, has changed, failed before or was done with other settings. Raises Interrupted."""
         target, started = self.library.target_of(source), time.monotonic()
         on_progress(Progress("probing"))
         measured: list[Measured] = []
-        try:
-            outcome = self._claimed(source, target, on_progress, cancelled, measured.append)
-        except Interrupted:
-            raise
-        except HeldError as error:
-            outcome = Outcome(source, target, "busy", error=error.message, hint=error.hint)
-        except OSError as error:  # gone since it was listed, or not readable
-            outcome = Outcome(
-                source, target, "failed", error=str(error), hint="check that the file is there and may be read"
-            )
-        except DossrError as error:
-            outcome = Outcome(source, target, "failed", error=error.message, hint=error.hint)
-        except Exception as error:
-            message = f"{type(error).__name__}: {error}"
-            outcome = Outcome(source, target, "failed", error=message, hint="please report this defect of dossr-video")
+        with _Failures(source, target) as failures:
+            failures.outcome = self._claimed(source, target, on_progress, cancelled, measured.append)
+        outcome = failures.outcome
         if outcome.verdict in ("done", "unchanged"):
             write_page(source, target, on_progress, cancelled, measured=measured[0] if measured else None)
         return replace(outcome, seconds=time.monotonic() - started)
 
-    def failed(self, outcome: Outcome) -> Outcome:
-        """Note in the catalogue that a file failed or crashed; `unchanged` where another process has done it."""
+    def crashed(self, outcome: Outcome) -> Outcome:
+        """Note that the process which worked on a file is gone; `unchanged` where another has done it."""
         try:
             entry = self.entry(outcome.source)
-            catalogue = Catalogue(self.library.results)
-            before = catalogue.get(entry.source)
+            before = self.catalogue.get(entry.source)
             if before is not None and before.covers(entry):
                 return replace(outcome, verdict="unchanged", error=None, hint=None)
-            state: Literal["failed", "crashed"] = "crashed" if outcome.verdict == "crashed" else "failed"
-            error, hint = shown(outcome.error or ""), shown(outcome.hint or "")
-            noted = replace(entry.after(before), state=state, error=error, hint=hint)
-            catalogue.put(replace(noted, finished=time.time()))
+            if before is not None and before.worker is not None and Worker(before.worker).is_gone():
+                self._fail(entry.source, Worker(before.worker), outcome)
+            elif self.catalogue.claim(entry, self.worker, since=self.since, is_there=bool).answer == "ours":
+                self._fail(entry.source, self.worker, outcome)
         except (OSError, DossrError):  # the file or the catalogue cannot be used: the outcome says why
             pass
         return outcome
@@ -128,7 +128,6 @@ class FileWork:
             mark.modified,
             mark.sample,
             self.settings.digest(),
-            time.time(),
         )
 
     def tidy(self, source: Path) -> None:
@@ -147,39 +146,74 @@ class FileWork:
         cancelled: Callable[[], bool],
         on_measured: Callable[[Measured], None],
     ) -> Outcome:
-        entry, catalogue = self.entry(source), Catalogue(self.library.results)
-        before = catalogue.get(entry.source)
-        if before is not None and before.covers(entry) and exists(target):
+        """Do the file if nobody else has it."""
+        entry, catalogue, worker = self.entry(source), self.catalogue, self.worker
+        claim = catalogue.claim(entry, worker, since=self.since, is_there=lambda: exists(target))
+        if claim.answer == "done":
             _remove_leftover(target)
             return Outcome(source, target, "unchanged")
-        self._check_owner(catalogue, entry, target)
+        if claim.answer != "ours":
+            return _others(source, target, catalogue.get(entry.source))
+        lease = Lease(catalogue, entry.source, worker)
+        record = _CatalogueRecord(catalogue, entry.source, worker, target, on_progress, on_measured, self.premis)
+        failures = _Failures(source, target)
+        try:
+            with lease, failures:
+                failures.outcome = self._run(
+                    entry, claim.before, source, target, record, on_progress, lambda: lease.lost or cancelled()
+                )
+        except Interrupted as error:
+            if not lease.lost:
+                raise
+            return Outcome(source, target, "busy", error=f"{source}: another worker has taken it", hint=error.hint)
+        finally:  # after Ctrl-C too; what is finished is not the worker's any more
+            with contextlib.suppress(TargetError):  # then the lease runs out
+                if failures.outcome.verdict == "failed":
+                    self._fail(entry.source, worker, failures.outcome)
+                else:
+                    catalogue.give_back(entry.source, worker)
+        return failures.outcome
+
+    def _fail(self, name: str, worker: Worker, outcome: Outcome) -> None:
+        state: Literal["failed", "crashed"] = "crashed" if outcome.verdict == "crashed" else "failed"
+        self.catalogue.fail(name, worker, state, shown(outcome.error or ""), shown(outcome.hint or ""))
+
+    def _run(
+        self,
+        entry: Entry,
+        before: Entry | None,
+        source: Path,
+        target: Path,
+        record: Record,
+        on_progress: OnProgress,
+        cancelled: Callable[[], bool],
+    ) -> Outcome:
+        """Do a file that is ours."""
+        self._check_owner(entry, target)
         ours = before is not None and exists(target) and self._is_ours(before, target, sha256(target))
         with write_errors(self.library.results):
             target.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            report = run_job(
-                source,
-                target,
-                self.settings,
-                force=self.force or ours,
-                restart=self.restart,
-                on_progress=on_progress,
-                record=_CatalogueRecord(catalogue, entry, target, on_progress, on_measured, self.premis),
-                cancelled=cancelled,
-                executor=self.executor,
-            )
-        except _DoneMeanwhile:
-            return Outcome(source, target, "unchanged")
+        report = run_job(
+            source,
+            target,
+            self.settings,
+            force=self.force or ours,
+            restart=self.restart,
+            on_progress=on_progress,
+            record=record,
+            cancelled=cancelled,
+            executor=self.executor,
+        )
         if report.damage:
             places = tuple(f"the source is damaged {place}" for place in report.damage)
             on_progress(Progress("reporting", report.frames, report.frames, warnings=places))
         return Outcome(source, target, "done", frames=report.frames)
 
-    def _check_owner(self, catalogue: Catalogue, entry: Entry, target: Path) -> None:
+    def _check_owner(self, entry: Entry, target: Path) -> None:
         """Two sources must not become the same file: `a.avi` and `a.avi.mkv` would. Nor may a source be overwritten."""
         if self.library.is_among_sources(target):
             raise TargetError(f"{target} lies among the sources", hint="choose a folder of results beside them")
-        others = [e.source for e in catalogue.of_target(entry.target) if e.source != entry.source]
+        others = [e.source for e in self.catalogue.of_target(entry.target) if e.source != entry.source]
         if others:
             raise TargetError(
                 f"{entry.target} is already the result of {others[0]}", hint=f"rename {others[0]} or {entry.source}"
@@ -197,8 +231,45 @@ class FileWork:
         raise TargetError(f"{target} was changed since it was made", hint="move it away, or overwrite it with --force")
 
 
-class _DoneMeanwhile(Exception):
-    """Another process has done the file before the job could begin."""
+class _Failures:
+    """What goes wrong with one file becomes its outcome, unless the run is to end."""
+
+    def __init__(self, source: Path, target: Path) -> None:
+        self._source, self._target = source, target
+        self.outcome = Outcome(source, target, "busy")
+
+    def __enter__(self) -> _Failures:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> bool:
+        if not isinstance(error, Exception) or isinstance(error, Interrupted):
+            return False
+        verdict: Verdict = "failed"
+        if isinstance(error, DossrError):
+            verdict = "busy" if isinstance(error, HeldError | LostError) else "failed"
+            message, hint = error.message, error.hint
+        elif isinstance(error, OSError):  # gone since it was listed, or not readable
+            message, hint = str(error), "check that the file is there and may be read"
+        else:
+            message, hint = f"{type(error).__name__}: {error}", "please report this defect of dossr-video"
+        self.outcome = Outcome(self._source, self._target, verdict, error=message, hint=hint)
+        return True
+
+
+def _others(source: Path, target: Path, known: Entry | None) -> Outcome:
+    """Of a file that is not ours."""
+    if known is not None and known.worker is None and known.error is not None:
+        verdict: Verdict = "crashed" if known.state == "crashed" else "failed"
+        return Outcome(source, target, verdict, error=known.error, hint=known.hint)
+    who = "another worker" if known is None or known.worker is None else str(Worker(known.worker))
+    return Outcome(
+        source,
+        target,
+        "busy",
+        error=f"{source} is being worked on by {who}",
+        hint=f"it is looked at again; where its worker has ended that takes up to {LEASE:.0f} s",
+        waits=True,
+    )
 
 
 @dataclass
@@ -206,7 +277,8 @@ class _CatalogueRecord(Record):
     """Notes a job in the catalogue while its folder is held: so the catalogue says "done" before others may begin."""
 
     catalogue: Catalogue
-    entry: Entry
+    source: str
+    worker: Worker
     target: Path
     on_progress: OnProgress
     on_measured: Callable[[Measured], None]
@@ -216,24 +288,13 @@ class _CatalogueRecord(Record):
     def is_measured(self, measured: Measured) -> None:
         self.on_measured(measured)
 
-    def begins(self) -> None:
-        before = self.catalogue.claim(self.entry, unless=self._is_done)
-        if before is not None and self._is_done(before):
-            raise _DoneMeanwhile
-        self.entry = self.entry.after(before)
-
-    def _is_done(self, known: Entry) -> bool:
-        return known.covers(self.entry) and exists(self.target)
-
     def is_whole(self, report: Report) -> None:
-        """Whoever finds the result after a crash knows it by this."""
-        self.catalogue.put(replace(self.entry, frames=report.frames, coming=report.target.sha256))
+        self.catalogue.promise(self.source, self.worker, frames=report.frames, sha256=report.target.sha256)
 
     def is_named(self, report: Report) -> None:
         write_report(report, self.target, self.on_progress, premis=self.premis)
         result = report.target
-        done = replace(self.entry, state="done", finished=time.time(), frames=report.frames, coming=None)
-        self.catalogue.put(replace(done, result_size=result.size, result_sha256=result.sha256))
+        self.catalogue.finish(self.source, self.worker, frames=report.frames, size=result.size, sha256=result.sha256)
 
 
 def _remove_leftover(target: Path) -> None:

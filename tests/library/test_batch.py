@@ -23,11 +23,12 @@ from dossr_video.jobs.folder import JobFolder
 from dossr_video.jobs.lock import locked
 from dossr_video.jobs.progress import Item, Progress
 from dossr_video.jobs.run import run_job
-from dossr_video.library import batch, catalogue
+from dossr_video.library import batch, sqlite
 from dossr_video.library import work as file_work
 from dossr_video.library.batch import Batch
-from dossr_video.library.catalogue import Catalogue, Entry
+from dossr_video.library.catalogue import Catalogue
 from dossr_video.library.files import Library
+from dossr_video.library.opening import open_catalogue
 from dossr_video.library.status import status
 from dossr_video.library.work import FileWork, Outcome
 from dossr_video.settings import Settings
@@ -152,18 +153,13 @@ def test_a_run_killed_when_a_result_had_its_name_is_done(
 ) -> None:
     library, target = Library(folder, tmp_path / "out", include=("a.*",)), tmp_path / "out" / "a.mp4"
 
-    def kill(jobs: JobFolder) -> None:
-        if killed == "cleared":
+    def kill(jobs: JobFolder | None) -> None:
+        if jobs is not None and killed == "cleared":
             jobs.clear()
         raise KeyboardInterrupt
 
-    def put(self: Catalogue, entry: Entry) -> None:
-        if killed == "named" and entry.state == "done":
-            raise KeyboardInterrupt
-        noted(self, entry)
-
-    noted = Catalogue.put
-    monkeypatch.setattr(Catalogue, "put", put)
+    if killed == "named":
+        monkeypatch.setattr(Catalogue, "finish", lambda *arguments, **values: kill(None))
     monkeypatch.setattr(JobFolder, "remove", kill)
     with pytest.raises(KeyboardInterrupt):
         Batch(library, tiny).run(executor=executor)
@@ -192,33 +188,19 @@ def test_a_file_that_crashes_the_libraries_is_an_outcome_and_the_others_are_done
     outcomes = Batch(Library(folder, tmp_path / "out"), tiny).run()
     assert verdicts(outcomes) == {"a.mp4": "done", "crash.mp4": "crashed", "z.mp4": "done"}
     assert "SIGABRT" in str(outcomes[1].error)
-    entry = Catalogue(tmp_path / "out").get("crash.mp4")
+    entry = open_catalogue(tmp_path / "out", None).get("crash.mp4")
     assert entry is not None
     assert (entry.state, entry.error) == ("crashed", outcomes[1].error)
     assert tree(tmp_path / "out") == ["a.mp4", "z.mp4"]
 
 
-def test_a_catalogue_of_an_older_version_is_read(
-    folder: Path, tiny: Settings, executor: LocalExecutor, tmp_path: Path
-) -> None:
-    work = Batch(Library(folder, tmp_path / "out", include=("a.*",)), tiny)
-    work.run(executor=executor)
-    with sqlite3.connect(tmp_path / "out" / ".dossr-video.sqlite") as connection:
-        for column in ("result_sha256", "coming"):
-            connection.execute(f"ALTER TABLE files DROP COLUMN {column}")
-    connection.close()
-    assert [outcome.verdict for outcome in work.run(executor=executor)] == ["unchanged"]
-    other = replace(work, settings=tiny.model_copy(update={"crf": 30.0}))
-    assert [outcome.verdict for outcome in other.run(executor=executor)] == ["done"]
-
-
 def test_a_locked_catalogue_costs_only_the_file(
     folder: Path, tiny: Settings, executor: LocalExecutor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(catalogue, "WAIT", 0.0)
+    monkeypatch.setattr(sqlite, "WAIT", 0.0)
     work = Batch(Library(folder, tmp_path / "out", include=("a.*", "b.*")), tiny)
     work.run(executor=executor)
-    lock = sqlite3.connect(tmp_path / "out" / ".dossr-video.sqlite", isolation_level=None)
+    lock = sqlite3.connect(tmp_path / "out" / sqlite.NAME, isolation_level=None)
 
     def hold(outcome: Outcome) -> None:
         lock.execute("ROLLBACK")
@@ -231,9 +213,10 @@ def test_a_locked_catalogue_costs_only_the_file(
         return do(self, source, **hooks)
 
     monkeypatch.setattr(FileWork, "do", do_locked)
-    first, second = work.run(executor=executor, on_outcome=lambda outcome: lock.in_transaction and hold(outcome))
+    again = replace(work, settings=tiny.model_copy(update={"crf": 30.0}))
+    first, second = again.run(executor=executor, on_outcome=lambda outcome: lock.in_transaction and hold(outcome))
     lock.close()
-    assert (first.verdict, second.verdict) == ("failed", "unchanged")
+    assert (first.verdict, second.verdict) == ("failed", "done")
     assert "locked" in str(first.error)
 
 
@@ -293,7 +276,7 @@ def test_names_of_any_kind_are_done_and_remembered(
     assert all((tmp_path / "out" / os.fsdecode(name)).exists() for name in names[:5])
     assert all((tmp_path / "out" / os.fsdecode(name + b".html")).exists() for name in names[:5])
     assert sorted(o.verdict for o in work.run(executor=executor)) == ["failed"] * 2 + ["unchanged"] * 5
-    stored = {entry.source for entry in Catalogue(tmp_path / "out").entries()}
+    stored = {entry.source for entry in open_catalogue(tmp_path / "out", None).entries()}
     assert {"caf\\xe9.mp4", "two\\nlines.mp4"} <= stored
 
 
@@ -337,7 +320,10 @@ def test_what_another_process_works_on_is_left_to_it(
     assert verdicts(outcomes) == {"a.mp4": "busy", "b.avi": "done", "bad.mov": "failed"}
 
 
-def test_two_processes_share_a_library(folder: Path, tiny: Settings, tmp_path: Path) -> None:
+def test_two_processes_share_a_library(
+    folder: Path, tiny: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(batch, "POLL", 0.2)
     work = Batch(Library(folder, tmp_path / "out", recursive=True, exclude=("bad*",)), tiny)
     results: list[list[Outcome]] = []
     threads = [threading.Thread(target=lambda: results.append(work.run())) for _ in range(2)]
@@ -348,9 +334,8 @@ def test_two_processes_share_a_library(folder: Path, tiny: Settings, tmp_path: P
     found = [verdicts(outcomes) for outcomes in results]
     assert len(found) == 2
     for name in ("a.mp4", "b.avi", "c.mkv"):
-        both = sorted(each[name] for each in found)
-        assert both in (["done", "unchanged"], ["busy", "done"]), name
-    assert {entry.state for entry in Catalogue(tmp_path / "out").entries()} == {"done"}
+        assert sorted(each[name] for each in found) == ["done", "unchanged"], name
+    assert {entry.state for entry in open_catalogue(tmp_path / "out", None).entries()} == {"done"}
 
 
 def test_a_folder_that_another_process_removes_at_this_moment_is_no_fault(
@@ -470,25 +455,6 @@ def test_tracks_of_one_film_are_refused(tmp_path: Path, tiny: Settings) -> None:
     settings = tiny.model_copy(update={"audio": ("tone.wav",)})
     with pytest.raises(SettingsError, match="--audio names the tracks of one film"):
         Batch(Library(tmp_path, tmp_path / "results"), settings)
-
-
-def test_a_catalogue_that_is_none_is_refused(tmp_path: Path) -> None:
-    (tmp_path / ".dossr-video.sqlite").write_bytes(b"not a database" * 100)
-    with pytest.raises(TargetError, match=r"catalogue .* cannot be used"):
-        Catalogue(tmp_path)
-
-
-def test_the_catalogue_gives_back_entries_and_keeps_the_size_of_a_result_while_it_is_made_anew(tmp_path: Path) -> None:
-    catalogue = Catalogue(tmp_path)
-    entry = Entry("a", "a.mkv", "done", 1, 2, "s", "t", 3.5, 4.5, 10, 1000)
-    catalogue.put(entry)
-    assert Catalogue(tmp_path).get("a") == entry
-    again = replace(entry, state="running", finished=None, result_size=None)
-    assert catalogue.claim(again, unless=lambda known: True) == entry
-    assert catalogue.get("a") == entry
-    assert catalogue.claim(again, unless=lambda known: False) == entry
-    assert catalogue.get("a") == replace(again, result_size=1000)
-    assert catalogue.of_target("a.mkv") == catalogue.entries() == [replace(again, result_size=1000)]
 
 
 def test_the_status_passes_by_a_folder_that_goes_away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
