@@ -134,7 +134,8 @@ class ModelSettings(BaseModel):
     model: str = Field(
         "auto",
         description="auto (large on an accelerator, compact on a CPU), compact, large, bicubic, or a file: a DoSSR "
-        "checkpoint, a folder made by `convert`, or another super-resolution network; a.pth+b.pth: one after the other",
+        "checkpoint, a folder made by `convert`, or another super-resolution network "
+        "(.pth, .safetensors, .onnx); a.pth+b.pth: one after the other",
     )
     steps: int | None = Field(None, ge=1, le=499, description="network calls; default: the model's own")
     order: Literal[1, 2, 3] | None = Field(None, description="order of the solver; default: the model's own")

@@ -78,6 +78,7 @@ HOMES = {
     "transformers": {"models.dossr"},
     "av": VIDEO | {"training", "quality"},
     "spandrel": {"models"},
+    "onnxruntime": {"models"},
     "ncnn": {"models"},
     "torchvision": {"models"},
     "decord": {"video.read"},

@@ -57,13 +57,14 @@ class NetworkInfo:
     architecture: str  # spandrel's name of it, or ONNX
     scale: int  # output side / input side
     channels: int  # 3: RGB; 1: the colours go through one after the other
-    parameters: int  # numbers that were trained
+    parameters: int | None  # numbers that were trained; None: not known
     size: int  # bytes of the file
     license: str | None  # as its metadata says; None: they do not
 
     def __str__(self) -> str:
         kind = "RGB" if self.channels == 3 else "one channel"
-        sizes = f"{self.parameters:,} parameters, {self.size / 1e6:.2f} MB"
+        size = f"{self.size / 1e6:.2f} MB"
+        sizes = size if self.parameters is None else f"{self.parameters:,} parameters, {size}"
         told = "no licence in the file" if self.license is None else f"licence {self.license}"
         return f"{self.architecture} x{self.scale}, {kind}, {sizes}, {told}"
 

@@ -68,7 +68,12 @@ def read_license(path: Path) -> str | None:
             content: Mapping[str, Any] = file.metadata() or {}
     else:
         content = _read_torch(path)
-    stated = (content.get(key) for key in LICENSE_KEYS)
+    return stated_license(content)
+
+
+def stated_license(metadata: Mapping[str, Any]) -> str | None:
+    """The licence that metadata state."""
+    stated = (metadata.get(key) for key in LICENSE_KEYS)
     return next((text.strip()[:LONGEST_LICENSE] for text in stated if isinstance(text, str) and text.strip()), None)
 
 

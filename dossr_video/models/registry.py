@@ -19,6 +19,7 @@ BUILT_IN = {
     "large": "dossr_video.models.large.model:load_large",
     "bicubic": "dossr_video.models.bicubic:Bicubic",
 }
+ONNX = ".onnx"
 BY_NCNN = frozenset({"compact", "large"})  # that ncnn runs too
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
@@ -36,8 +37,8 @@ def load_model(
     """A model of the package by its name, or one from a file; `auto` is `large` on an accelerator, `compact` on a CPU.
 
     A file is DoSSR from its checkpoint or from a folder made by `convert`, or any network for single pictures that
-    spandrel knows (Real-ESRGAN, SwinIR, SPAN, DAT, ...), which then is the restorer of the pipeline. Two that are
-    joined by a plus follow each other: `clean.pth+enlarge.pth`. `engine`: auto, torch or ncnn.
+    spandrel knows (Real-ESRGAN, SwinIR, SPAN, DAT, ...) or that is saved as .onnx, which then is the restorer of the
+    pipeline. Two that are joined by a plus follow each other: `clean.pth+enlarge.pth`. `engine`: auto, torch or ncnn.
 
     Prompts and guidance are for DoSSR alone. Raises ModelError for weights that cannot be read, SettingsError for a
     device that is not there or a prompt for a model without text.
@@ -61,7 +62,7 @@ def load_model(
                 hint="use --model compact, or give the path of a DoSSR checkpoint (from the release page of the "
                 "authors' GitHub project DoSSR, arXiv 2409.17778) or of another super-resolution network",
             )
-        if path.is_dir() or is_dossr(path):
+        if path.suffix.lower() != ONNX and (path.is_dir() or is_dossr(path)):
             from dossr_video.models.dossr.model import load_dossr  # diffusers takes seconds to import
 
             return load_dossr(
@@ -70,12 +71,21 @@ def load_model(
     if prompt is not None or negative_prompt is not None or cfg_scale != 1.0:
         raise _no_text(name)
     if name not in BUILT_IN:
-        from dossr_video.models.spandrel import load_network
-
-        return load_network(Path(name), device=place, dtype=kind)
+        return _of_others(Path(name), device=place, dtype=kind)
     options = {"engine": runner} if name in BY_NCNN else {}
     model: PictureModel = resolve_name(BUILT_IN[name])(device=place, dtype=kind, **options)
     return model
+
+
+def _of_others(path: Path, *, device: torch.device, dtype: torch.dtype) -> PictureModel:
+    """A network for single pictures from a file; what runs it is imported when it is asked for."""
+    if path.suffix.lower() == ONNX:
+        from dossr_video.models.onnx import load_onnx
+
+        return load_onnx(path, device=device)
+    from dossr_video.models.spandrel import load_network
+
+    return load_network(path, device=device, dtype=dtype)
 
 
 def _no_text(name: str) -> SettingsError:

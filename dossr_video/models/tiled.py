@@ -55,23 +55,38 @@ class TiledPictureModel(PictureModel):
 
         `block` is the number of the first tensor's pixels in a block; the others' sizes are in proportion to it.
         """
-        rows, columns = (side // block for side in tensors[0].shape[-2:])
         limit, overlap = max(self._tile // self.multiple, 1), -(-OVERLAP // self.multiple)
-        sums: list[Tensor] = []
-        weights: list[Tensor] = []
-        for top, bottom in _spans(rows, limit, overlap):
-            for left, right in _spans(columns, limit, overlap):
-                cuts = [_cut(tensor, (top, bottom), (left, right), (rows, columns)) for tensor in tensors]
-                for i, part in enumerate(function(*cuts)):
-                    unit = part.shape[-1] // (right - left)  # pixels of this result in a block
-                    if i == len(sums):
-                        sums.append(part.new_zeros(*part.shape[:-2], rows * unit, columns * unit))
-                        weights.append(part.new_zeros(rows * unit, columns * unit))
-                    ramps = (_ramp((top, bottom), rows, overlap, unit), _ramp((left, right), columns, overlap, unit))
-                    weight = torch.outer(*ramps).to(part)
-                    _cut(sums[i], (top, bottom), (left, right), (rows, columns)).add_(part * weight)
-                    _cut(weights[i], (top, bottom), (left, right), (rows, columns)).add_(weight)
-        return tuple(total.div_(weight) for total, weight in zip(sums, weights, strict=True))
+        return by_tiles(function, *tensors, block=block, most=(limit, limit), overlap=overlap)
+
+
+def by_tiles(
+    function: Callable[..., Tensors], *tensors: Tensor, block: int, most: tuple[int, int], overlap: int
+) -> Tensors:
+    """`function` on every tile of (..., h, w) tensors; results put together, each at its own size.
+
+    Args:
+        function: Called with the tensors, cut.
+        tensors: The sizes of the others are in proportion to that of the first.
+        block: Pixels of the first tensor a side, in which the tiles are counted.
+        most: Rows and columns of a tile in blocks, which it has exactly where the tensors are larger.
+        overlap: Blocks that neighbours share.
+    """
+    rows, columns = (side // block for side in tensors[0].shape[-2:])
+    sums: list[Tensor] = []
+    weights: list[Tensor] = []
+    for top, bottom in _spans(rows, most[0], overlap):
+        for left, right in _spans(columns, most[1], overlap):
+            cuts = [_cut(tensor, (top, bottom), (left, right), (rows, columns)) for tensor in tensors]
+            for i, part in enumerate(function(*cuts)):
+                unit = part.shape[-1] // (right - left)  # pixels of this result in a block
+                if i == len(sums):
+                    sums.append(part.new_zeros(*part.shape[:-2], rows * unit, columns * unit))
+                    weights.append(part.new_zeros(rows * unit, columns * unit))
+                ramps = (_ramp((top, bottom), rows, overlap, unit), _ramp((left, right), columns, overlap, unit))
+                weight = torch.outer(*ramps).to(part)
+                _cut(sums[i], (top, bottom), (left, right), (rows, columns)).add_(part * weight)
+                _cut(weights[i], (top, bottom), (left, right), (rows, columns)).add_(weight)
+    return tuple(total.div_(weight) for total, weight in zip(sums, weights, strict=True))
 
 
 class TiledModel(TiledPictureModel, DomainShiftModel):
