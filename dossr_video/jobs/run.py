@@ -10,7 +10,7 @@ from datetime import datetime, timezone
 from importlib.metadata import version
 from pathlib import Path
 
-from dossr_video.errors import Interrupted, SettingsError, SourceError, TargetError
+from dossr_video.errors import DossrError, Interrupted, SettingsError, SourceError, TargetError
 from dossr_video.jobs import durable
 from dossr_video.jobs.attempts import Attempt, Attempts
 from dossr_video.jobs.dirt import dust_by_shot
@@ -30,8 +30,9 @@ from dossr_video.jobs.resolve import resolve, worker_spec
 from dossr_video.jobs.resources import least_bytes, require_space, write_errors
 from dossr_video.jobs.resume import agreed_plan
 from dossr_video.jobs.source import source_of
+from dossr_video.jobs.upload import check_url, uploaded
 from dossr_video.jobs.upscaling import Upscaling
-from dossr_video.jobs.urls import cached, check_url, fetched, local, shown_url, uploaded
+from dossr_video.jobs.urls import cached, fetched, local, shown_url
 from dossr_video.names import shown
 from dossr_video.runspec import RunSpec
 from dossr_video.segments import Segment, SegmentResult
@@ -106,11 +107,22 @@ def run_job(
     request = _Request(
         here, there, settings, force, restart, on_progress, record, cancelled, executor, source_url, target_url
     )
-    report = request.run()
-    for url, path in ((source_url, here), (target_url, there)):
-        if url is not None:
-            shutil.rmtree(path.parent, ignore_errors=True)
+    copies = [path.parent for url, path in ((source_url, here), (target_url, there)) if url is not None]
+    try:
+        report = request.run()
+    except Interrupted:  # the next run goes on with them
+        raise
+    except DossrError:
+        if not JobFolder.beside(there, suffix="").path.exists():  # nor is there anything to go on with
+            _remove(copies)
+        raise
+    _remove(copies)
     return report
+
+
+def _remove(folders: Sequence[Path]) -> None:
+    for folder in folders:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 @dataclass(frozen=True)
@@ -176,7 +188,7 @@ class _Request:
     def _name(self, joined: Path) -> None:
         """Give the whole result its name."""
         if self.target_url is not None:
-            uploaded(joined, self.target_url)
+            uploaded(joined, self.target_url, force=self.force)
         else:
             give_name(joined, self.target, force=self.force)
 

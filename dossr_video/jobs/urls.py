@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import secrets
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -59,8 +60,11 @@ def fetched(url: str, told: Callable[[int, int | None], None] = lambda done, tot
     """
     copy = cached(url)
     mark = copy.with_name("mark")
-    with _errors(SourceError, url, "cannot be fetched"):
-        system, path = _store(url)
+    with url_errors(SourceError, url, "cannot be fetched"):
+        for left in copy.parent.glob("fetching.*"):  # by a run that was killed: what comes is written to
+            if time.time() - left.stat().st_mtime > 2 * SILENCE:
+                left.unlink(missing_ok=True)
+        system, path = store_of(url)
         now = str(system.ukey(path))
         if not (copy.exists() and mark.exists() and mark.read_text(encoding="utf-8") == now):
             temporary = copy.with_name(f"fetching.{secrets.token_hex(4)}")
@@ -77,33 +81,6 @@ def fetched(url: str, told: Callable[[int, int | None], None] = lambda done, tot
     return copy
 
 
-def uploaded(path: Path, url: str) -> None:
-    """Put a file behind a URL; TargetError when that is not possible, and then the name is not taken."""
-    with _errors(TargetError, url, "cannot be uploaded"):
-        system, name = _store(url)
-        temporary = name if _is_whole(system) else f"{name}.part"
-        system.put_file(str(path), temporary)
-        if temporary != name:
-            system.mv(temporary, name)
-
-
-def check_url(url: str, *, force: bool) -> None:
-    """TargetError when a result could not be put behind a URL, or must not be; before the work."""
-    if urlsplit(url).scheme in ("http", "https"):
-        raise TargetError(
-            f"{shown_url(url)}: a result cannot be put behind an http address",
-            hint="give a path, or an address of a store that takes files (s3://, gs://, sftp://, ...)",
-        )
-    with _errors(TargetError, url, "cannot be written"):
-        system, name = _store(url)
-        there = bool(system.exists(name))
-        if not _is_whole(system):
-            system.pipe_file(f"{name}.part", b"")
-            system.rm_file(f"{name}.part")
-    if there and not force:
-        raise TargetError(f"{shown_url(url)} exists", hint="choose another name, or overwrite it with --force")
-
-
 def cached(url: str) -> Path:
     """Where a file behind a URL is kept here."""
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
@@ -113,10 +90,10 @@ def cached(url: str) -> Path:
     return folder / (name.stem[:50] + name.suffix[:10])
 
 
-def _store(url: str) -> tuple[Any, str]:
-    """The file system behind a URL, and the name in it."""
+def store_of(url: str) -> tuple[Any, str]:
+    """The file system behind a URL, and the name in it. What it says is what is there now: others write there too."""
     if urlsplit(url).scheme not in ("http", "https"):
-        return fsspec.core.url_to_fs(url)
+        return fsspec.core.url_to_fs(url, use_listings_cache=False)
     import aiohttp
 
     # A film may take hours; only silence is an error.
@@ -124,13 +101,13 @@ def _store(url: str) -> tuple[Any, str]:
     return fsspec.core.url_to_fs(url, client_kwargs={"timeout": timeout})
 
 
-def _is_whole(system: Any) -> bool:
+def is_whole(system: Any) -> bool:
     kinds = {system.protocol} if isinstance(system.protocol, str) else set(system.protocol)
     return bool(kinds & WHOLE)
 
 
 @contextmanager
-def _errors(kind: type[SourceError | TargetError], url: str, problem: str) -> Iterator[None]:
+def url_errors(kind: type[SourceError | TargetError], url: str, problem: str) -> Iterator[None]:
     """Every kind of store has exceptions of its own: all of them become one of ours."""
     try:
         yield

@@ -38,7 +38,7 @@ TABLES = (
     "CREATE INDEX dossr_targets ON dossr_files (library, target)",
     "CREATE TABLE dossr_libraries (library TEXT PRIMARY KEY, results TEXT NOT NULL)",
     "CREATE TABLE dossr_version (version BIGINT NOT NULL)",
-    f"INSERT INTO dossr_version VALUES ({VERSION})",
+    f"INSERT INTO dossr_version VALUES ({VERSION})",  # nosec B608
 )
 
 Statement = tuple[str, Sequence[Sequence[Any]]]
