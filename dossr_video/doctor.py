@@ -18,7 +18,8 @@ from packaging.requirements import Requirement
 from dossr_video.api import load_model, upscale_frames
 from dossr_video.jobs.resources import readable
 from dossr_video.video.read.probe import ffmpeg_version
-from dossr_video.video.write.encoders import ENCODERS, writable_formats
+from dossr_video.video.write.encoders import ENCODERS
+from dossr_video.video.write.formats import writable_formats
 
 PACKAGE = "dossr-video"
 FRAME = 240, 320  # lines and columns of the frames that are timed

@@ -31,11 +31,6 @@ from dossr_video.errors import SettingsError
 MODELS = ("auto", "compact", "large", "bicubic")
 """Names of the models in the package."""
 
-Encoder = Literal[
-    "libx264", "libx265", "libsvtav1", "libvpx-vp9", "ffv1", "prores_ks", "dnxhd", "v210", "png", "tiff", "dpx", "exr",
-    "jpeg2000",
-]  # fmt: skip
-
 
 def _device_name(value: str) -> str:
     kind, _, index = value.partition(":")
@@ -271,7 +266,12 @@ class TargetSettings(BaseModel):
     )
     width: int | None = Field(None, ge=2, le=32768, description="pixels; with one side alone the aspect is kept")
     height: int | None = Field(None, ge=2, le=32768, description="pixels")
-    encoder: Encoder | None = Field(None, description="default: libx264")
+    encoder: str | None = Field(
+        None, description="any that `dossr-video encoders` lists; default: libx264, of pictures by their extension"
+    )
+    encoder_options: str | None = Field(
+        None, description="the encoder's own options, such as profile=lt,bits_per_mb=400; they overrule all others"
+    )
     crf: float | None = Field(None, ge=0.0, le=63.0, description="constant quality; default: 16, of libsvtav1 20")
     speed: str | None = Field(None, description="the encoder's own preset; default: medium, of libsvtav1 6")
     colorspace: Literal["source", "bt709"] = Field("source", description="matrix of the result; bt709 for HD players")

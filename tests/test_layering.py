@@ -64,7 +64,7 @@ ALLOWED = {
     "api": {"arrays", "jobs.execute", "jobs", "models", "pipeline", "progress_bar", "restoration", "temporal"}
     | {"runspec"},
     "cli": {"heap", "jobs", "jobs.execute", "library", "models", "models.dossr", "presets", "preview", "report", "ui"}
-    | {"doctor", "pipe", "progress_bar", "runspec", "temporal", "video", "video.inspect", "video.read"},
+    | {"doctor", "pipe", "progress_bar", "runspec", "temporal", "video", "video.inspect", "video.read", "video.write"},
     "ui": {"html", "jobs", "library", "presets", "video", "video.write"},
     "preview": {"api", "jobs", "jobs.execute", "models", "report", "temporal", "video", "video.inspect", "video.read"},
     "diffusers": {"api", "models", "models.dossr"},

@@ -20,7 +20,6 @@ from dossr_video.settings import GROUPS, Settings
         ({"steps": 501}, "--steps 501"),
         ({"device": "banana"}, "--device banana must be auto, cpu, mps, xpu, cuda or cuda:N"),
         ({"device": "cuda:x"}, "--device cuda:x"),
-        ({"encoder": "mpeg9"}, "--encoder mpeg9 must be 'libx264'"),
         ({"order": 4}, "--order 4"),
         ({"scale": 17}, "--scale 17 must be less than or equal to 16"),
         ({"duration": 0.0}, "--duration 0"),

@@ -21,6 +21,7 @@ from click.shell_completion import get_completion_class
 from dossr_video.cli.compare import compare, preview
 from dossr_video.cli.console import failures, progress_display, say, warn
 from dossr_video.cli.doctor import doctor
+from dossr_video.cli.encoders import encoders
 from dossr_video.cli.library import batch, status
 from dossr_video.cli.options import (
     PATH,
@@ -280,6 +281,7 @@ app.add_command(compare)
 app.add_command(preview)
 app.add_command(verify)
 app.add_command(doctor)
+app.add_command(encoders)
 app.add_command(ui)
 
 

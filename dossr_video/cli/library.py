@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from dossr_video.library.work import Outcome
 
 
-KINDS = ("mkv", "mp4", "m4v", "mov", "webm", "png", "tif", "tiff", "dpx", "exr", "jp2", "j2k")
+KINDS = ("mkv", "mp4", "m4v", "mov", "mxf", "webm", "png", "tif", "tiff", "dpx", "exr", "jp2", "j2k")
 """Extensions of all results that there are; loading what writes them would take too long here."""
 
 catalogue_option = click.option(

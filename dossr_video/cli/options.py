@@ -165,6 +165,10 @@ class SettingOption(click.Option):
         items = super().shell_complete(ctx, incomplete)
         if self.setting == "model":
             return _or_file([CompletionItem(name) for name in MODELS if name.startswith(incomplete)], incomplete)
+        if self.setting == "encoder":
+            from dossr_video.video.write.encoders import encoder_names
+
+            return [CompletionItem(name) for name in encoder_names() if name.startswith(incomplete)]
         return items
 
 

@@ -18,7 +18,7 @@ from dossr_video.video.mux.picture import SegmentFile
 from dossr_video.video.mux.proof import Proof
 from dossr_video.video.mux.remux import Cut, JoinReport, join
 from dossr_video.video.mux.streams import provenance_entry
-from dossr_video.video.write.containers import container_of
+from dossr_video.video.write.containers import container_named, container_of
 
 
 def join_segments(
@@ -43,7 +43,8 @@ def join_segments(
         on_progress(Progress(stage, 0, total))
         return lambda frames: on_progress(Progress(stage, frames, total))
 
-    added = provenance_entry(source, spec.provenance)
+    provenance = spec.provenance if container.tagged else None
+    added = provenance_entry(source, provenance)
     give_back_memory()  # what the pictures took, for the index of the result
     report = join(
         segments,
@@ -56,8 +57,8 @@ def join_segments(
         added=added,
         first_number=spec.start_number or 0,
     )
-    if spec.provenance is not None and not added:
-        unwritten = f"no metadata entry is free for the note: {spec.provenance}"
+    if provenance is not None and not added:
+        unwritten = f"no metadata entry is free for the note: {provenance}"
         report = replace(report, warnings=(*report.warnings, unwritten))
     if report.warnings:
         on_progress(Progress("joining", plan.frames, plan.frames, warnings=report.warnings))
@@ -74,9 +75,13 @@ def join_segments(
 
 
 def _cut(plan: Plan, spec: RunSpec) -> Cut | None:
-    """The part of the source between --start and --duration; None when they were not given."""
-    if not spec.read.is_cut:
+    """The part of the source between --start and --duration, or of the pictures, where sound must not be longer.
+
+    None: all of it.
+    """
+    if not (spec.read.is_cut or container_named(spec.container).sample_rate):
         return None
     video = spec.video
     first, last = plan.segments[0].first_pts, plan.segments[-1].pts[-1]
-    return Cut(Fraction(first * video.time_base), last * video.time_base + 1 / video.frame_rate)
+    end = last * video.time_base + 1 / video.frame_rate
+    return Cut(Fraction(first * video.time_base), end, whole=not spec.read.is_cut)

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from dossr_video.errors import TargetError
-from dossr_video.video.write.encoders import ENCODERS
+from dossr_video.video.write.encoders import encoder_named
 from dossr_video.video.write.writer import VideoSpec
 
 FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
@@ -17,7 +17,7 @@ FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 def least_bytes(video: VideoSpec, frames: int) -> int:
     """A lower bound of the size of a result of so many frames; a job that does not fit twice need not begin."""
-    return round(video.width * video.height * frames * ENCODERS[video.encoding.encoder].least_bits / 8)
+    return round(video.width * video.height * frames * encoder_named(video.encoding.encoder).least_bits / 8)
 
 
 def require_space(folder: Path, needed: int, *, what: str) -> None:

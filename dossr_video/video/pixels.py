@@ -37,9 +37,9 @@ STRIP = 256  # rows, even, that are converted at a time
 _PACKED = {
     "bgr0": "gbrp", "bgra": "gbrap", "rgb24": "gbrp", "rgba": "gbrap", "rgb48le": "gbrp16le", "rgb48be": "gbrp16le",
     "rgba64le": "gbrap16le", "rgba64be": "gbrap16le", "gbrp10be": "gbrp10le", "gbrp12be": "gbrp12le",
-    "gray16be": "gray16le",
+    "gray16be": "gray16le", "nv12": "yuv420p", "p010le": "yuv420p10le",
 }  # fmt: skip
-"""Formats that encoders of pictures and FFV1 want, and the planar one that holds the same samples."""
+"""Formats that encoders of pictures, of hardware and FFV1 want, and the planar one that holds the same samples."""
 
 
 def bit_depth(pix_fmt: str) -> int:
@@ -192,6 +192,11 @@ def can_make(pix_fmt: str) -> bool:
         return True
     planar = re.fullmatch(r"(yuva?4\d\dp|gray|gbra?p)(f32le|\d+le)?", pix_fmt)
     return planar is not None and chroma_shift(pix_fmt)[0] < 2
+
+
+def is_packed(pix_fmt: str) -> bool:
+    """Whether a format holds the samples of a planar one in another order, for encoders that want that."""
+    return pix_fmt in _PACKED
 
 
 def from_rgb(picture: Tensor, pix_fmt: str, color: ColorInfo, *, alpha: Tensor | None = None) -> av.VideoFrame:

@@ -10,7 +10,8 @@ import torch
 from dossr_video.video import pixels
 from dossr_video.video.read.pyav import PyavReader
 from dossr_video.video.tags import LUMA_WEIGHTS, ColorInfo
-from dossr_video.video.write.encoders import ENCODERS, choose_pix_fmt
+from dossr_video.video.write.encoders import ENCODERS
+from dossr_video.video.write.formats import choose_pix_fmt
 
 WHOLE = [
     "yuv444p",

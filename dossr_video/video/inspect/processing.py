@@ -24,7 +24,7 @@ from dossr_video.video.read.reader import ReadSpec, open_reader
 from dossr_video.video.read.timeline import parts_of
 from dossr_video.video.tags import ColorInfo, in_words
 from dossr_video.video.write.containers import Container, container_of
-from dossr_video.video.write.encoders import picture_losses
+from dossr_video.video.write.formats import picture_losses
 from dossr_video.video.write.players import refused_by_players
 from dossr_video.video.write.writer import VideoSpec, make_spec
 

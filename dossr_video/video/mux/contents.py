@@ -13,6 +13,7 @@ import av
 
 from dossr_video.video.info import SourceInfo
 from dossr_video.video.mux.packets import Clock, has_adts, has_start_codes, with_lengths, without_adts
+from dossr_video.video.mux.pcm import PcmWindow
 from dossr_video.video.mux.remux import JoinReport
 from dossr_video.video.mux.streams import describe
 from dossr_video.video.mux.times import PacketTimes
@@ -73,8 +74,13 @@ def read_streams(
     *,
     selects: Callable[[Any], bool] = lambda packet: True,
     clock: Clock = WHOLE,
+    windows: Mapping[int, PcmWindow] | None = None,
 ) -> dict[int, StreamContent]:
-    """The content of some streams of a file, by their index in it; of the selected packets, with times by the clock."""
+    """The content of some streams of a file, by their index in it.
+
+    Of the selected packets, with times by the clock; of those with a window what it leaves of them.
+    """
+    windows = windows or {}
     times = {index: PacketTimes() for index in streams}
     states = {index: hashlib.blake2b(digest_size=32) for index in times}
     counts, flows = dict.fromkeys(times, 0), dict.fromkeys(times, False)
@@ -91,8 +97,15 @@ def read_streams(
                 continue
             index = packet.stream.index
             times[index].add(packet, clock, flows=flows[index])
+            if index in windows:
+                unit, stamp = packet.stream.time_base, packet.pts if packet.pts is not None else packet.dts
+                content = windows[index].take((stamp - clock.ticks(unit)) * unit, content)
             states[index].update(content if flows[index] else len(content).to_bytes(4, "little") + content)
             counts[index] += len(content) if flows[index] else 1
+    for index, window in windows.items():
+        silence = window.rest()
+        states[index].update(silence)
+        counts[index] += len(silence)
     return {
         index: StreamContent(counts[index], state.hexdigest(), times[index], flows[index])
         for index, state in states.items()

@@ -14,10 +14,12 @@ from av.stream import Disposition
 from dossr_video.video.files import path_of
 from dossr_video.video.info import SourceInfo, StreamInfo, TrackFile
 from dossr_video.video.mux.languages import written_in_quicktime
+from dossr_video.video.mux.pcm import PcmTrack, PcmWindow
 from dossr_video.video.mux.streams import COVER_TYPES, StreamMapping, is_cover, is_muxed
 from dossr_video.video.read.damage import Damage, note
 from dossr_video.video.read.opening import open_source
 from dossr_video.video.read.timeline import Rebaser, parts_of
+from dossr_video.video.write.containers import Container
 
 if TYPE_CHECKING:
     from av.container import OutputContainer
@@ -46,6 +48,7 @@ class Clock:
     start: Fraction  # seconds in the source: zero in the result
     stop: Fraction | None  # seconds in the source; None: to its end
     cut: bool  # whether what ends before the start is left out
+    whole: bool = False  # whether nothing is left out after the stop either; see PcmWindow
 
     def ticks(self, unit: Fraction) -> int:
         """The start in ticks of a time base."""
@@ -63,7 +66,8 @@ class Clock:
             return False
         begin = packet.pts - (self.ticks(unit) if self.cut else 0)
         end = begin + (packet.duration or 0)
-        if self.stop is not None and (begin + (self.ticks(unit) if self.cut else 0)) * unit >= self.stop:
+        time = (begin + (self.ticks(unit) if self.cut else 0)) * unit
+        if self.stop is not None and time >= self.stop and not self.whole:
             return False
         return end >= 0 if self.cut or packet.is_discard else True
 
@@ -95,7 +99,8 @@ class PacketSelector:
 class PacketWriter(Protocol):
     """Turns the packets of one source stream into packets of the result."""
 
-    warnings: list[str]
+    @property
+    def warnings(self) -> list[str]: ...
 
     def write(self, packet: Packet[Any]) -> Iterator[TimedPacket]: ...
 
@@ -114,12 +119,30 @@ def add_output_stream(mapping: StreamMapping, stream: Any, made: OutputContainer
         name = stream.metadata.get("filename", f"cover.{suffix}")
         _attach(made, stream, name, mimetype, _first_packet(stream))
         return None
+    writer: Any
     if mapping.action == "copy":
         out = made.add_stream_from_template(stream, opaque=True)
-        return _StreamCopier(stream, _describe(made, out, mapping.stream), clock)
-    if mapping.stream.kind == "subtitle":
+        writer = _StreamCopier(stream, _describe(made, out, mapping.stream), clock)
+    elif mapping.stream.kind == "subtitle":
         return _SubtitleTranscoder(mapping, stream, made, clock)
-    return _AudioTranscoder(mapping, stream, made, clock)
+    else:
+        writer = _AudioTranscoder(mapping, stream, made, clock)
+    if made.format.name == "mxf":
+        return PcmTrack(writer, writer.out, window_of(mapping, clock), told=clock.whole)
+    packets: PacketWriter = writer
+    return packets
+
+
+def in_window(mapping: StreamMapping, container: Container) -> bool:
+    """Whether a stream is copied as PCM that is as long as the pictures."""
+    return container.sample_rate is not None and mapping.action == "copy" and mapping.stream.kind == "audio"
+
+
+def window_of(mapping: StreamMapping, clock: Clock) -> PcmWindow:
+    """What of a stream's sound MXF gets."""
+    assert clock.stop is not None
+    codec = str(mapping.codec or mapping.stream.codec)
+    return PcmWindow(codec, mapping.stream.channels or 1, clock.stop - clock.start)
 
 
 def has_start_codes(stream: Any) -> bool:
@@ -177,7 +200,7 @@ class _StreamCopier:
     def __init__(self, stream: Any, out: Any, clock: Clock) -> None:
         self.warnings: list[str] = []
         self._stream = stream
-        self._out = out
+        self.out = out
         self._clock = clock
         self._broken: list[Damage] = []
         self._cover = bool(stream.disposition & Disposition.attached_pic)
@@ -195,7 +218,7 @@ class _StreamCopier:
             seconds = (packet.pts or 0) * unit - self._clock.start
             self._note(seconds, f"damaged audio packets of stream {self._stream.index} are left out")
             return
-        final = self._out.time_base
+        final = self.out.time_base
         shift = 0 if self._cover else self._clock.ticks(unit)
         stamp = packet.pts if packet.pts is not None else packet.dts
         if stamp is None:
@@ -213,7 +236,7 @@ class _StreamCopier:
         packet.duration = round((packet.duration or 0) * unit / final)
         packet.pts, packet.dts = max(pts, dts), dts
         packet.time_base = final
-        packet.stream = self._out
+        packet.stream = self.out
         yield float(dts * final), packet
 
     def _note(self, seconds: Fraction, what: str) -> None:
@@ -285,14 +308,15 @@ class _AudioTranscoder:
         self.warnings: list[str] = []
         self._stream = stream
         self._clock = clock
-        rate = 48000 if mapping.codec == "libopus" else stream.codec_context.sample_rate
-        self._out: Any = _describe(made, made.add_stream(str(mapping.codec), rate=rate), mapping.stream)
-        encoder = self._out.codec_context
+        fixed = mapping.codec == "libopus" or made.format.name == "mxf"
+        rate = 48000 if fixed else stream.codec_context.sample_rate
+        self.out: Any = _describe(made, made.add_stream(str(mapping.codec), rate=rate), mapping.stream)
+        encoder = self.out.codec_context
         plain = LAYOUTS[(mapping.stream.channels or 1) - 1]  # Opus supports only these
         encoder.layout = plain if mapping.codec == "libopus" else mapping.stream.layout or plain
         if mapping.codec == "flac" and (mapping.stream.sample_bits or 16) > 16:
             encoder.format = "s32"  # 24 bits of it; the default is 16
-        encoder.time_base = self._out.time_base = Fraction(1, rate)
+        encoder.time_base = self.out.time_base = Fraction(1, rate)
         if mapping.codec == "libopus":
             encoder.bit_rate = 96000 * max(1, mapping.stream.channels or 1)
         encoder.open()
@@ -328,5 +352,5 @@ class _AudioTranscoder:
         yield from self._encode(None)
 
     def _encode(self, frame: Any) -> Iterator[TimedPacket]:
-        for packet in self._out.encode(frame):
+        for packet in self.out.encode(frame):
             yield float((packet.dts or 0) * packet.time_base), packet

@@ -22,7 +22,7 @@ from dossr_video.video.pixels import has_alpha
 from dossr_video.video.read.side_data import RIGHT_FIRST
 from dossr_video.video.tags import MATRICES, PRIMARIES, RANGES, TRANSFERS, code_point
 from dossr_video.video.write.containers import Container
-from dossr_video.video.write.encoders import ENCODERS
+from dossr_video.video.write.encoders import encoder_named
 from dossr_video.video.write.writer import VideoSpec
 
 if TYPE_CHECKING:
@@ -75,9 +75,12 @@ class Picture:
         context.color_trc = code_point(TRANSFERS, spec.color.transfer)
         context.colorspace = code_point(MATRICES, spec.color.matrix)
         context.color_range = code_point(RANGES, spec.color.range) if spec.color.range else 0
-        fourcc = ENCODERS[spec.encoding.encoder].fourcc
-        if fourcc is not None and self._container.format in ("mp4", "mov"):
-            context.codec_tag = fourcc
+        fourcc = encoder_named(spec.encoding.encoder).fourcc
+        if self._container.format in ("mp4", "mov"):
+            own = first.streams.video[0].codec_context.codec_tag  # tells the flavours of ProRes apart
+            tag = fourcc or (own if self._segments[0].path.suffix == ".mov" else None)
+            if tag is not None:
+                context.codec_tag = tag
         if spec.display_matrix is not None:
             stream.set_display_matrix(spec.display_matrix)
         about = self._source.video.stream
@@ -127,7 +130,9 @@ class Picture:
         assert stream.time_base is not None
         begin = segment.first_pts * unit
         shift = begin - self._clock.ticks(unit) * unit
-        scale = stream.time_base * (unit / ENCODERS[self._spec.encoding.encoder].segment_unit(unit))
+        scale = stream.time_base * (
+            unit / encoder_named(self._spec.encoding.encoder).segment_unit(unit, self._spec.frame_rate)
+        )
         packets = [packet for packet in part.demux(stream) if packet.pts is not None]
         if sei is not None:
             packets = sei(packets, [(packet.pts or 0) * scale + begin for packet in packets])

@@ -21,7 +21,7 @@ from dossr_video.video.mux.contents import StreamContent, StreamRecord, read_res
 from dossr_video.video.mux.languages import same_language, written_in_quicktime
 from dossr_video.video.mux.likeness import Likeness, small_size
 from dossr_video.video.mux.others import place_of
-from dossr_video.video.mux.packets import Clock, PacketSelector
+from dossr_video.video.mux.packets import Clock, PacketSelector, in_window, window_of
 from dossr_video.video.mux.remux import Cut, JoinReport, clock_of
 from dossr_video.video.mux.streams import (
     GPMD,
@@ -130,8 +130,8 @@ def prove(
         _tags(result, spec, container),
         _description(planned, result, container.others),
         _chapters(joined, result, container),
-        _metadata(source, result, lost_keys(source, container), joined.added),
-        *_packets(source, contents, planned, result, joined.cut),
+        _metadata(source, result, lost_keys(source, container), joined.added, tagged=container.tagged),
+        *_packets(source, contents, planned, result, joined.cut, container),
     ]
     return Proof(tuple(checks), joined.kept, records_of(result, contents))
 
@@ -167,6 +167,8 @@ def _pictures(
                 continue
             damaged += result.corrupt
             meant = float(last * spec.time_base - clock.start)
+            if container.one_rate:
+                meant = (wanted - 1) / float(spec.frame_rate)
             due = max(meant, due + float(tick))  # frames that Matroska gives one time are read a tick apart
             moved = max(moved, due - meant)
             late = max(late, abs(float(result.pts * made.time_base) - due))
@@ -227,6 +229,8 @@ def _description(planned: Sequence[StreamMapping], result: SourceInfo, container
         given = mapping.stream
         if given.kind != found.kind:
             wrong.append(f"{describe(given)} became {found.kind}")
+        if not container.tagged:
+            continue
         if not _same_language(given.language, found.language, container):
             wrong.append(f"language of {describe(given)} is {found.language}")
         if given.title not in (found.title, found.title or found.metadata.get("handler_name")):
@@ -258,7 +262,11 @@ def _chapters(joined: JoinReport, result: SourceInfo, container: Container) -> C
     return Check("chapters", not wrong and len(found) == len(wanted), f"{len(found)} of {len(wanted)}{first}")
 
 
-def _metadata(source: SourceInfo, result: SourceInfo, lost: frozenset[str], added: Mapping[str, str]) -> Check:
+def _metadata(
+    source: SourceInfo, result: SourceInfo, lost: frozenset[str], added: Mapping[str, str], *, tagged: bool
+) -> Check:
+    """`tagged`: whether the container holds metadata; else what is there is its own."""
+
     def plain(metadata: Any) -> dict[str, str]:
         return {key.lower(): value for key, value in metadata.items() if not is_technical(key)}
 
@@ -266,7 +274,7 @@ def _metadata(source: SourceInfo, result: SourceInfo, lost: frozenset[str], adde
     wanted = plain({key: value for key, value in source.metadata.items() if key not in lost}) | dict(added)
     found = {key: value for key, value in found.items() if key != CREATOR or key in wanted}
     missing = [f"{key} is missing" for key, value in wanted.items() if not _alike(key, value, found.get(key))]
-    more = [f"{key} was not there" for key in found if key not in wanted]
+    more = [f"{key} was not there" for key in found if key not in wanted and tagged]
     return Check("metadata", not missing + more, ", ".join(missing + more) or "all entries")
 
 
@@ -285,6 +293,7 @@ def _packets(
     planned: Sequence[StreamMapping],
     result: SourceInfo,
     cut: Cut | None,
+    container: Container,
 ) -> Iterator[Check]:
     """Every packet of every copied stream, by hash; the count of subtitles where they were converted."""
     made = [stream for stream in result.streams if stream.kind != "data" or stream.codec == GPMD]
@@ -293,12 +302,13 @@ def _packets(
         clock = clock_of(source, cut, file=file)
         places = [place_of(mapping) for mapping in planned if mapping.file == file]
         path, selects = source.path if file is None else file.path, PacketSelector(source, clock, file=file)
-        before[file] = read_streams(path, places, selects=selects, clock=clock)
+        windows = {place_of(m): window_of(m, clock) for m in planned if m.file == file and in_window(m, container)}
+        before[file] = read_streams(path, places, selects=selects, clock=clock, windows=windows)
     for mapping, stream in zip(planned, made, strict=False):
         wanted = before[mapping.file][place_of(mapping)]
         found, name = after[stream.index], describe(mapping.stream)
         late = wanted.times.difference(found.times, every=mapping.action == "copy" or mapping.stream.kind == "subtitle")
-        if late is not None:
+        if late is not None and container.sample_rate is None:
             yield Check(f"times of {name}", False, late)
         if mapping.action == "copy":
             same = wanted.digest == found.digest

@@ -41,7 +41,7 @@ from dossr_video.video.mux.streams import (
 from dossr_video.video.mux.timecode import first_timecode
 from dossr_video.video.read.opening import open_source
 from dossr_video.video.write.containers import Container
-from dossr_video.video.write.encoders import picture_losses
+from dossr_video.video.write.formats import picture_losses
 from dossr_video.video.write.pictures import write_pictures
 from dossr_video.video.write.writer import VideoSpec
 
@@ -58,6 +58,7 @@ class Cut:
 
     start: Fraction  # seconds in the source's clock: of its first frame, zero in the result
     stop: Fraction  # seconds: when its last frame ends
+    whole: bool = False  # whether that are all its frames: only sound is cut, where it must be as long
 
 
 @dataclass(frozen=True)
@@ -174,7 +175,7 @@ def clock_of(source: SourceInfo, cut: Cut | None, *, file: TrackFile | None = No
     shift = Fraction(0) if file is None else file.start - source.zero
     if cut is None:
         return Clock(source.start + shift, None, cut=False)
-    return Clock(cut.start + shift, cut.stop + shift, cut=True)
+    return Clock(cut.start + shift, cut.stop + shift, cut=not cut.whole, whole=cut.whole)
 
 
 class _Join:
@@ -271,7 +272,7 @@ class _Join:
         # With a picture it is the picture's own.
         code = None if self._segments else first_timecode(self._source, self._clock, self._spec.frame_rate)
         made.metadata.update({**kept, **self._added, **({} if code is None else {"timecode": code})})
-        self._chapters = moved_chapters(given.chapters(), self._clock)
+        self._chapters = moved_chapters(given.chapters(), self._clock) if self._container.tagged else []
         if self._container.format in ("mp4", "mov"):
             self._chapters, changes = fitted_to_mp4(self._chapters)
             self._warnings += changes

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Literal
-
-import av
 
 from dossr_video.names import shown
 from dossr_video.video.info import SourceInfo, StreamInfo, TrackFile
@@ -16,7 +13,7 @@ from dossr_video.video.mux.timecode import breaks, timecode_of
 from dossr_video.video.read.dpx import TEXTS
 from dossr_video.video.read.probe import CHAPTER_TEXT
 from dossr_video.video.sequence import sequence_around
-from dossr_video.video.write.containers import TEXT_SUBTITLES, Container
+from dossr_video.video.write.containers import TEXT_SUBTITLES, Container, muxable
 
 # Keys that mp4 and mov store in boxes of their own; others are kept as free-form (mdta) tags only.
 MP4_KEYS = frozenset(
@@ -94,16 +91,20 @@ def _metadata_losses(source: SourceInfo, container: Container) -> list[str]:
     lost, keys = [], lost_keys(source, container)
     if container.format != "dpx" and (count := breaks(source)):
         lost.append(f"timecode: {count} pictures do not go on from the one before; only .dpx keeps that")
-    if container.beside is None:
+    if container.beside is None and container.tagged:
         why = "an mp4 with cover art stores standard keys only; .mkv stores all"
         return [*lost, f"metadata {', '.join(sorted(keys))}: {why}"] if keys else lost
-    name = container.format
+    name = f"{container.format} pictures hold" if container.beside else f"{container.format} holds"
     if keys:
-        lost.append(f"metadata {', '.join(sorted(keys))}: {name} pictures hold none; .mkv does")
+        lost.append(f"metadata {', '.join(sorted(keys))}: {name} none; .mkv does")
     if source.chapters and not has_file_beside(source, container):
-        lost.append(f"{len(source.chapters)} chapters: {name} pictures hold none; .mkv does")
-    if name != "dpx" and (code := timecode_of(source)) is not None and not has_file_beside(source, container):
-        lost.append(f"timecode {code}: {name} pictures hold none; .dpx and .mkv do")
+        lost.append(f"{len(source.chapters)} chapters: {name} none; .mkv does")
+    named = [stream for stream in source.of_kind("audio") if stream.title or stream.language not in (None, "und")]
+    if named and not container.tagged:
+        lost.append(f"languages and titles of {len(named)} audio streams: {name} none; .mkv and .mov do")
+    pictures = container.beside is not None and container.format != "dpx"
+    if pictures and (code := timecode_of(source)) is not None and not has_file_beside(source, container):
+        lost.append(f"timecode {code}: {name} none; .dpx and .mkv do")
     return lost
 
 
@@ -131,6 +132,8 @@ def lost_keys(source: SourceInfo, container: Container) -> frozenset[str]:
     )
     if container.beside is not None:
         return _not_in_pictures(source, container)
+    if not container.tagged:
+        return frozenset(key for key in source.metadata if not is_technical(key))
     if container.format != "mp4" or not covered:
         return frozenset()
     return frozenset(key for key in source.metadata if not is_technical(key) and key.lower() not in MP4_KEYS)
@@ -187,7 +190,7 @@ def _audio(stream: StreamInfo, container: Container) -> StreamMapping:
         return StreamMapping(stream, "drop", reason="its codec is not known")
     if not stream.sample_rate or not stream.channels:
         return StreamMapping(stream, "drop", reason="it is declared, but empty: no packets were found")
-    if _holds(container, stream.codec) and not (container.format == "mp4" and _misread_in_mp4(stream)):
+    if _holds(container, stream) and not (container.format == "mp4" and _misread_in_mp4(stream)):
         return StreamMapping(stream, "copy")
     if not stream.decodable:
         reason = f"{container.format} does not support {stream.codec} with unused channels, and it cannot be decoded"
@@ -203,7 +206,12 @@ def _audio(stream: StreamInfo, container: Container) -> StreamMapping:
             stream, "convert", codec=encoder, reason="WebM supports Opus and Vorbis only: converted to Opus"
         )
     bits = 16 if (stream.sample_bits or 16) <= 16 else 24
-    reason = f"{container.format} does not support {stream.codec} audio: converted to {bits}-bit {encoder.upper()}"
+    why = f"{container.format} does not support {stream.codec} audio"
+    if container.sample_rate not in (None, stream.sample_rate):
+        why = f"{container.format} holds sound of {container.sample_rate} Hz, not of {stream.sample_rate}"
+    reason = f"{why}: converted to {bits}-bit {encoder.upper()}"
+    if container.format == "mxf":
+        reason += "; .mov and .mkv keep it"
     return StreamMapping(stream, "convert", codec=f"pcm_s{bits}le" if encoder == "pcm" else encoder, reason=reason)
 
 
@@ -238,7 +246,7 @@ def _further_video(stream: StreamInfo, container: Container, *, cut: bool) -> St
         if stream.codec in COVER_TYPES:
             return StreamMapping(stream, "copy")
         return StreamMapping(stream, "drop", reason=f"{container.format} does not support {stream.codec} cover art")
-    if stream.codec is not None and _holds(container, stream.codec) and (container.covers or not cover):
+    if stream.codec is not None and _holds(container, stream) and (container.covers or not cover):
         if cut and not cover:
             return StreamMapping(stream, "drop", reason="a second video stream is not cut: that would need encoding")
         return StreamMapping(stream, "copy", reason="" if cover else "a second video stream is copied, not upscaled")
@@ -261,21 +269,11 @@ def is_muxed(mapping: StreamMapping) -> bool:
     return mapping.action != "drop" and (mapping.stream.kind != "data" or mapping.stream.codec == GPMD)
 
 
-def _holds(container: Container, codec: str) -> bool:
+def _holds(container: Container, stream: StreamInfo) -> bool:
+    """Whether a stream can be copied."""
+    codec = str(stream.codec)
+    if container.sample_rate is not None and stream.kind == "audio" and stream.sample_rate != container.sample_rate:
+        return False
     if container.audio is not None and codec not in ("av1", "vp9", "vp8"):
         return codec in container.audio
-    return codec in _muxable(container.format) - container.refused
-
-
-@lru_cache
-def _muxable(muxer: str) -> frozenset[str]:
-    with av.open("/dev/null", "w", format=muxer) as output:
-        names = output.supported_codecs
-    codecs = set()
-    for name in names:
-        for mode in ("r", "w"):
-            try:
-                codecs.add(av.Codec(name, mode).canonical_name)
-            except ValueError:
-                continue
-    return frozenset(codecs)
+    return codec in muxable(container.format) - container.refused

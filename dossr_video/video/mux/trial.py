@@ -44,6 +44,8 @@ def trial(source: SourceInfo, spec: VideoSpec, container: Container, *, cut: boo
         result = Path(folder) / f"result{extension_of(container)}"
         segments = [SegmentFile(part, round(begin / spec.time_base))]
         whole = Cut(begin, begin + PACKETS) if cut else None
+        if container.sample_rate is not None:  # its sound is as long as the picture
+            whole = Cut(begin, begin + 1 / spec.frame_rate)
         try:
             joined = join(segments, source, result, spec=spec, container=container, cut=whole, packets=PACKETS)
         except (TargetError, ValueError) as error:

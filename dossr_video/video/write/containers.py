@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
+
+import av
 
 from dossr_video.errors import SettingsError
 from dossr_video.video.sequence import is_numbered
@@ -27,7 +30,9 @@ class Container:
     pixel_aspect: frozenset[str] = frozenset()  # encoders whose sample aspect ratio is written
     refused: frozenset[str] = frozenset()  # codecs that the muxer lists but cannot write
     beside: Container | None = None  # of the file beside numbered pictures, which holds all else; None: a film
-    one_rate: bool = False  # whether frames have no times of their own
+    one_rate: bool = False  # whether frames have no times of their own, and all streams begin together
+    tagged: bool = True  # whether it holds metadata, chapters, and languages and titles of streams
+    sample_rate: int | None = None  # of all sound; None: any
     options: Mapping[str, str] = field(default_factory=dict)  # of the encoder, by its own names
 
     @property
@@ -38,7 +43,7 @@ class Container:
 
 _MATROSKA = Container(
     format="matroska",
-    encoders=("libx264", "libx265", "libsvtav1", "libvpx-vp9", "ffv1", "prores_ks"),
+    encoders=("libx264", "libx265", "libsvtav1", "libvpx-vp9", "ffv1", "prores_ks", "jpeg2000"),
     audio=None,
     other_audio="flac",
     subtitles=frozenset(
@@ -63,16 +68,29 @@ CONTAINERS: Mapping[str, Container] = {
     ".m4v": _MP4,
     ".mov": Container(
         format="mov",
-        encoders=("libx264", "libx265", "prores_ks", "dnxhd", "v210"),
+        encoders=("libx264", "libx265", "prores_ks", "dnxhd", "v210", "jpeg2000"),
         audio=None,
         other_audio="pcm",
         subtitles=frozenset({"mov_text", "eia_608"}),
         text_subtitle="mov_text",
         covers=False,
-        pixel_aspect=frozenset({"libx264", "libx265", "prores_ks", "dnxhd", "v210"}),
+        pixel_aspect=frozenset({"libx264", "libx265", "prores_ks", "dnxhd", "v210", "jpeg2000"}),
         refused=frozenset({"opus", "vorbis", "flac", "wavpack", "truehd", "mlp"}),
     ),
     ".mkv": _MATROSKA,
+    ".mxf": Container(  # OP1a
+        format="mxf",
+        encoders=("prores_ks", "dnxhd", "jpeg2000", "mpeg2video"),
+        audio=frozenset({"pcm_s16le", "pcm_s24le"}),
+        other_audio="pcm",
+        subtitles=frozenset(),
+        text_subtitle="",
+        covers=False,
+        pixel_aspect=frozenset({"prores_ks", "dnxhd", "jpeg2000", "mpeg2video"}),
+        one_rate=True,
+        tagged=False,
+        sample_rate=48000,
+    ),
     ".webm": Container(
         format="webm",
         encoders=("libsvtav1", "libvpx-vp9"),
@@ -143,3 +161,18 @@ def container_of(target: Path) -> Container:
             hint="rename the target, for example to .mp4, to .mkv to keep attachments too, or to out_%06d.png",
         )
     return CONTAINERS[suffix]
+
+
+@lru_cache
+def muxable(muxer: str) -> frozenset[str]:
+    """Codecs that FFmpeg's muxer takes."""
+    with av.open("/dev/null", "w", format=muxer) as output:
+        names = output.supported_codecs
+    codecs = set()
+    for name in names:
+        for mode in ("r", "w"):
+            try:
+                codecs.add(av.Codec(name, mode).canonical_name)
+            except ValueError:
+                continue
+    return frozenset(codecs)

@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
+import difflib
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import lru_cache
+from typing import Any
 
 import av
 
 from dossr_video.errors import SettingsError
 from dossr_video.video import pixels
-from dossr_video.video.info import HdrInfo, VideoInfo
+from dossr_video.video.info import HdrInfo
 from dossr_video.video.tags import ColorInfo
+from dossr_video.video.write.containers import Container, muxable
 
 # SVT-AV1 writes its configuration to stderr, through no one's log; only its errors are wanted.
 os.environ.setdefault("SVT_LOG", "1")
 
 Options = dict[str, str]
-DEEP = 10  # bits of a picture that is worked on, at least
 HIGHEST_RATE = 300_000  # kbit/s of H.264's level 5.2, High profile
 
 
@@ -52,10 +55,13 @@ class Encoder:
     least_bits: float = 0.01  # bits per pixel of the result below which hardly any picture gets
     hdr: bool = False  # whether it writes mastering display and content light level metadata
     threads: int = 8
+    by_frame: bool = False  # whether it takes a time base of one frame only
     formats: tuple[str, ...] = ()  # pixel formats that are written; empty: all that it takes and `pixels` makes
 
-    def segment_unit(self, time_base: Fraction) -> Fraction:
-        """Time base of a segment file: the source's, or milliseconds in Matroska."""
+    def segment_unit(self, time_base: Fraction, rate: Fraction) -> Fraction:
+        """What a tick of `time_base` counts for in a segment file: milliseconds in Matroska, frames for some codecs."""
+        if self.by_frame:
+            return 1 / rate
         return Fraction(1, 1000) if self.muxer == "matroska" else time_base
 
 
@@ -196,81 +202,77 @@ def _mastering(values: tuple[object, ...], *, scale: int) -> str:
     return f"{points}L({number(high, light)},{number(low, light)})"
 
 
-def choose_pix_fmt(encoder: str, source: str, *, width: int, height: int, pictures: bool = False) -> str:
-    """The pixel format of the encoder that is closest to the source's: bit depth, chroma subsampling, alpha.
+_BY_FRAME = frozenset({"dvvideo", "mpeg1video", "mpeg2video"})
+# Containers that hold segments of other encoders, the most exact first.
+_HOLDERS = (("mp4", ".mp4"), ("mov", ".mov"), ("nut", ".nut"), ("matroska", ".mkv"))
 
-    For odd sides 4:4:4 is taken where subsampled formats need even sides. `pictures`: of files of their own, which are
-    RGB or grey, and have more than 8 bits where the format can: they are made to be worked on.
+
+@lru_cache
+def encoder_named(name: str) -> Encoder:
+    """An encoder of the table, or any other that this FFmpeg has; SettingsError where there is none.
+
+    Of those outside the table nothing is known but what FFmpeg says: they have neither --crf nor --speed here.
     """
-
-    def distance(candidate: str) -> tuple[bool | int | str, ...]:
-        depth, wanted = pixels.bit_depth(candidate), pixels.bit_depth(source)
-        wanted = max(wanted, DEEP) if pictures else wanted
-        shift, wanted_shift = pixels.chroma_shift(candidate), pixels.chroma_shift(source)
-        return (
-            pixels.is_grey(candidate) and not pixels.is_grey(source),
-            _odd(candidate, width=width, height=height) and not ENCODERS[encoder].odd_sides,
-            pixels.has_alpha(source) and not pixels.has_alpha(candidate),
-            depth < wanted,
-            sum(a > b for a, b in zip(shift, wanted_shift, strict=True)),
-            abs(depth - wanted),
-            sum(abs(a - b) for a, b in zip(shift, wanted_shift, strict=True)),
-            pixels.is_rgb(candidate) != pixels.is_rgb(source),
-            pixels.has_alpha(candidate) != pixels.has_alpha(source),
-            candidate,
-        )
-
-    formats = writable_formats(encoder)
-    if pictures:
-        formats = [name for name in formats if pixels.is_rgb(name) or pixels.is_grey(name)]
-    return min(formats, key=distance)
-
-
-def picture_losses(source: VideoInfo, encoding: EncoderSettings) -> tuple[str, ...]:
-    """What an encoding cannot keep of the video stream, one line each."""
-    lost = []
-    if source.alpha and not pixels.has_alpha(encoding.pix_fmt):
-        lost.append(f"transparency: {encoding.pix_fmt} has none; ffv1 (.mkv) and prores_ks (.mov) keep it")
-    if source.bit_depth > pixels.bit_depth(encoding.pix_fmt):
-        lost.append(f"{source.bit_depth} bits: {encoding.encoder} writes {encoding.pix_fmt}")
-    if (source.hdr.mastering or source.hdr.light_level) and not ENCODERS[encoding.encoder].hdr:
-        lost.append(f"mastering display and content light level: {encoding.encoder} does not write them; libx265 does")
-    return tuple(lost)
-
-
-def writable_formats(encoder: str) -> list[str]:
-    """Pixel formats that both the encoder takes and `pixels.from_rgb` makes."""
-    formats = [f.name for f in av.Codec(encoder, "w").video_formats or () if pixels.can_make(f.name)]
-    if ENCODERS[encoder].formats:
-        return [name for name in formats if name in ENCODERS[encoder].formats]
-    if encoder == "libx265":  # its alpha is a second layer that few decoders support
-        formats = [name for name in formats if not pixels.has_alpha(name)]
-    return formats
-
-
-def _odd(pix_fmt: str, *, width: int, height: int) -> bool:
-    across, down = pixels.chroma_shift(pix_fmt)
-    return bool(across and width % 2) or bool(down and height % 2)
-
-
-def check_settings(settings: EncoderSettings, *, width: int, height: int) -> None:
-    """SettingsError for a pixel format, quality or preset that the encoder does not take."""
-    encoder = ENCODERS[settings.encoder]
-    formats = writable_formats(settings.encoder)
-    if settings.pix_fmt not in formats:
+    if name in ENCODERS and name in encoder_names():
+        return ENCODERS[name]
+    if name not in encoder_names():
+        near = difflib.get_close_matches(name, encoder_names(), n=3, cutoff=0.6)
+        ask = f"did you mean {' or '.join(near)}? " if near else ""
         raise SettingsError(
-            f"{settings.encoder} does not take the pixel format {settings.pix_fmt}",
-            hint=f"one of {' '.join(formats[:12])}",
+            f"this FFmpeg has no video encoder {name!r}", hint=f"{ask}`dossr-video encoders` lists all that it has"
         )
-    if not encoder.odd_sides and _odd(settings.pix_fmt, width=width, height=height):
-        raise SettingsError(
-            f"{settings.pix_fmt} needs even sides; the result is {width}x{height}",
-            hint="choose --pix-fmt yuv444p, --encoder ffv1, or --width and --height that are even",
-        )
-    if settings.crf is not None and (encoder.crf is None or settings.crf > encoder.crf_limit):
-        limit = f"crf goes from 0 to {encoder.crf_limit:g}" if encoder.crf is not None else "it has no crf"
-        raise SettingsError(
-            f"crf {settings.crf:g} does not suit {settings.encoder}: {limit}", hint="change or leave --crf"
-        )
-    if settings.speed is not None and encoder.speed is None:
-        raise SettingsError(f"{settings.encoder} has no presets; got {settings.speed}", hint="leave out --speed")
+    codec = av.Codec(name, "w").canonical_name
+    for muxer, suffix in _HOLDERS:
+        if codec in muxable(muxer):
+            return Encoder(suffix, muxer, None, None, 0.0, None, _no_options, by_frame=codec in _BY_FRAME)
+    raise SettingsError(f"no container that is written here holds {codec}", hint="choose another encoder")
+
+
+@lru_cache
+def encoder_names() -> tuple[str, ...]:
+    """Of all video encoders that this FFmpeg has."""
+    return tuple(name for name in sorted(av.codecs_available) if _encodes_video(name))
+
+
+def is_held(name: str, container: Container) -> bool:
+    """Whether a container holds what an encoder makes: of those in the table by its list, else as FFmpeg says.
+
+    SettingsError where there is no such encoder.
+    """
+    encoder_named(name)
+    if name in ENCODERS or name in container.encoders:
+        return name in container.encoders
+    return container.beside is None and av.Codec(name, "w").canonical_name in muxable(container.format)
+
+
+def _encodes_video(name: str) -> bool:
+    try:
+        codec = av.Codec(name, "w")
+        return codec.type == "video" and codec.name == name  # a codec's name stands for one of its encoders
+    except ValueError:  # it decodes only
+        return False
+
+
+def parsed_options(text: str | None) -> tuple[tuple[str, str], ...]:
+    """`preset=slow,tune=film` as pairs; SettingsError where a part is none."""
+    pairs = [part.partition("=") for part in (text or "").split(",") if part.strip()]
+    for name, sign, value in pairs:
+        if not (name.strip() and sign and value.strip()):
+            raise SettingsError(
+                f"--encoder-options {text!r}: {name!r} must be NAME=VALUE",
+                hint="for example profile=lt,bits_per_mb=400",
+            )
+    return tuple((name.strip(), value.strip()) for name, _, value in pairs)
+
+
+def check_options(encoder: str, text: str | None) -> None:
+    """SettingsError for options that the encoder does not have. Their values are tried before the work."""
+    options: Any = getattr(av.CodecContext.create(encoder, "w"), "supported_options", None)  # PyAV 18 and later
+    if options is None:
+        return
+    known = [option.name for option in (*options.private, *options.generic)]
+    for name, _ in parsed_options(text):
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
+            hint = f"did you mean {' or '.join(near)}?" if near else f"see `ffmpeg -h encoder={encoder}`"
+            raise SettingsError(f"{encoder} has no option {name!r}", hint=hint)

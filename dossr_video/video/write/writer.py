@@ -28,9 +28,12 @@ from dossr_video.video.write.encoders import (
     FRAME_PACKING,
     Encoder,
     EncoderSettings,
-    check_settings,
-    choose_pix_fmt,
+    check_options,
+    encoder_named,
+    is_held,
+    parsed_options,
 )
+from dossr_video.video.write.formats import check_settings, choose_pix_fmt
 from dossr_video.video.write.kept import from_bytes
 from dossr_video.video.write.players import compatible_encoding
 
@@ -61,7 +64,7 @@ class VideoSpec:
     @property
     def segment_suffix(self) -> str:
         """The extension of segment files, with its dot."""
-        return ENCODERS[self.encoding.encoder].suffix
+        return encoder_named(self.encoding.encoder).suffix
 
     @property
     def resolved_color(self) -> ColorInfo:
@@ -88,7 +91,7 @@ def make_spec(
     time_base, frame_rate = clock_of(fields, source)
     container = container_of(target)
     encoding = make_encoding(source, settings, container, width=width, height=height, rate=frame_rate)
-    encoder = ENCODERS[encoding.encoder]
+    encoder = encoder_named(encoding.encoder)
     check_rate(frame_rate, container, encoder)
     color = target_color(source, encoding.pix_fmt, settings.colorspace, width=width, height=height)
     if container.beside is not None and pixels.is_grey(encoding.pix_fmt):
@@ -131,9 +134,9 @@ def make_encoding(
         encoder=name,
         pix_fmt=settings.pix_fmt
         or choose_pix_fmt(name, source.pix_fmt, width=width, height=height, pictures=container.beside is not None),
-        crf=ENCODERS[name].crf if settings.crf is None else settings.crf,
-        speed=settings.speed or ENCODERS[name].speed,
-        options=tuple(container.options.items()),
+        crf=encoder_named(name).crf if settings.crf is None else settings.crf,
+        speed=settings.speed or encoder_named(name).speed,
+        options=(*container.options.items(), *parsed_options(settings.encoder_options)),
     )
     check_settings(encoding, width=width, height=height)
     return encoding
@@ -141,9 +144,7 @@ def make_encoding(
 
 def check_encoder(name: str, container: Container) -> None:
     """SettingsError when the encoder is not known or the container does not hold what it makes."""
-    if name not in ENCODERS:
-        raise SettingsError(f"encoder {name!r} is not known", hint=f"one of {' '.join(ENCODERS)}")
-    if name not in container.encoders:
+    if not is_held(name, container):
         raise SettingsError(
             f"{container.format} files do not hold what {name} makes; they hold {' '.join(container.encoders)}",
             hint="choose one of these encoders, or name the target .mkv",
@@ -180,7 +181,8 @@ def _aspect(source: VideoInfo, *, width: int, height: int) -> Fraction | None:
 def check_target(target: Path, settings: TargetSettings, *, source: Path | None = None, force: bool = False) -> None:
     """Checks that need no reading: TargetError, or SettingsError for extension and encoder."""
     container = container_of(target)
-    check_encoder(settings.encoder or container.encoders[0], container)
+    check_encoder(name := settings.encoder or container.encoders[0], container)
+    check_options(name, settings.encoder_options)
     if len(os.fsencode(target.name)) > LONGEST_NAME:
         raise TargetError(
             f"the name of {target} has {len(os.fsencode(target.name))} bytes; {LONGEST_NAME} are allowed",
@@ -201,12 +203,12 @@ class VideoWriter:
         self._path = path
         self.spec = spec
         self._color = spec.resolved_color
-        encoder = ENCODERS[spec.encoding.encoder]
+        encoder = encoder_named(spec.encoding.encoder)
         self._half = spec.encoding.encoder == "exr" and options_of(spec)["format"] == "half"
         self._container = open_output(path, encoder.muxer)
         self._stream: Any = self._container.add_stream(spec.encoding.encoder, rate=spec.frame_rate)
         self._written = 0
-        self._unit = encoder.segment_unit(spec.time_base)
+        self._unit = encoder.segment_unit(spec.time_base, spec.frame_rate)
         self._stream.time_base = self._unit
         if pixels.has_alpha(spec.encoding.pix_fmt):
             self._stream.metadata["alpha_mode"] = "1"
@@ -216,10 +218,14 @@ class VideoWriter:
             context.open()
         except (av.FFmpegError, ValueError) as error:
             self._discard()
+            encoding = spec.encoding
+            ways = {"crf": encoding.crf, "preset": encoding.speed, **dict(encoding.options)}
+            with_them = ", ".join(f"{name}={value}" for name, value in ways.items() if value is not None)
             raise SettingsError(
-                f"{spec.encoding.encoder} refuses {spec.encoding.pix_fmt} {spec.width}x{spec.height}"
-                f" at crf {spec.encoding.crf}, preset {spec.encoding.speed}: {getattr(error, 'strerror', error)}",
-                hint="leave out --speed, --crf and --pix-fmt, or give values that this encoder knows",
+                f"{encoding.encoder} refuses {encoding.pix_fmt} {spec.width}x{spec.height}"
+                f"{f' with {with_them}' if with_them else ''}: {getattr(error, 'strerror', error)}",
+                hint="leave out --speed, --crf, --pix-fmt and --encoder-options, or give values that it knows: "
+                f"`ffmpeg -h encoder={encoding.encoder}` lists them",
             ) from error
 
     def __enter__(self) -> Self:
@@ -292,7 +298,7 @@ class VideoWriter:
 
 def configure(context: VideoCodecContext, spec: VideoSpec, time_base: Fraction) -> None:
     """Set size, colour tags and options of an encoder; `time_base`: seconds per tick of its frames."""
-    encoder = ENCODERS[spec.encoding.encoder]
+    encoder = encoder_named(spec.encoding.encoder)
     context.width, context.height = spec.width, spec.height
     context.pix_fmt = spec.encoding.pix_fmt
     context.time_base = time_base
@@ -309,11 +315,11 @@ def configure(context: VideoCodecContext, spec: VideoSpec, time_base: Fraction) 
 
 def options_of(spec: VideoSpec) -> dict[str, str]:
     """All options of the encoder, by its own names."""
-    encoder = ENCODERS[spec.encoding.encoder]
+    encoder = encoder_named(spec.encoding.encoder)
     options = {**encoder.options(spec.encoding, spec.color, spec.hdr), **dict(spec.encoding.options)}
     if spec.stereo in FRAME_PACKING and spec.encoding.encoder == "libx264":
         packing = f"frame-packing={FRAME_PACKING[spec.stereo]}"
         options["x264-params"] = ":".join(filter(None, (options["x264-params"], packing)))
-    if spec.color.chroma_location:
+    if spec.color.chroma_location and spec.encoding.encoder in ENCODERS:  # others refuse some
         options["chroma_sample_location"] = spec.color.chroma_location
     return options
