@@ -96,6 +96,7 @@ class TemporalSpec:
     deflicker: bool
     flow: str  # name or path of the optical flow
     dedupe: bool
+    warm_start: int | None = None  # network calls of a frame that goes on from the one before; None: as all others
 
 
 @dataclass(frozen=True)

@@ -159,6 +159,13 @@ class TimeSettings(BaseModel):
     blend_strength: float = Field(
         0.7, ge=0.0, le=1.0, description="weight of the frame before, where the flow is reliable"
     )
+    warm_start: int | None = Field(
+        None,
+        ge=1,
+        le=498,
+        description="network calls of a frame after the first of a shot, which goes on from what was found for the "
+        "frame before, moved to its place; 3 of 5 look like 5; default: as many as --steps",
+    )
     deflicker: bool = Field(False, description="even out flickering exposure; fades and changes of light stay")
     flow: str = Field(
         "fine",

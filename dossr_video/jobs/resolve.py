@@ -139,15 +139,17 @@ def resolve_sampling(settings: Settings, defaults: SamplerDefaults | None, *, mo
     Raises SettingsError for options of the sampler and of latents where the model has neither.
     """
     if defaults is not None:
+        steps = settings.steps or defaults.steps
+        _check_warm_start(settings, steps)
         return SamplingSpec(
-            steps=settings.steps or defaults.steps,
+            steps=steps,
             order=settings.order or defaults.order,
             corrected_third_order=settings.corrected_third_order,
             final=settings.final or defaults.final,
             posterior=settings.posterior,
             color_fix=settings.color_fix or defaults.color_fix,
         )
-    for option in ("steps", "order", "final", "color_fix"):
+    for option in ("steps", "order", "final", "color_fix", "warm_start"):
         if (value := getattr(settings, option)) is not None:
             name = option.replace("_", "-")
             raise SettingsError(
@@ -162,6 +164,20 @@ def resolve_sampling(settings: Settings, defaults: SamplerDefaults | None, *, mo
     return None
 
 
+def _check_warm_start(settings: Settings, steps: int) -> None:
+    warm = settings.warm_start
+    if warm is not None and warm >= steps:
+        raise SettingsError(
+            f"--warm-start {warm} must be less than the {steps} network calls of a whole frame",
+            hint="leave --warm-start away, or raise --steps",
+        )
+    if warm is not None and settings.blend == "latent" and settings.blend_calls == "first":
+        raise SettingsError(
+            f"--warm-start {warm} leaves out the first network call, whose latents --blend latent would blend",
+            hint="use --blend-calls last or all, or --blend pixel",
+        )
+
+
 def resolve_temporal(settings: TimeSettings, *, seed: int) -> TemporalSpec:
     """What keeps the frames of a shot alike."""
     return TemporalSpec(
@@ -173,6 +189,7 @@ def resolve_temporal(settings: TimeSettings, *, seed: int) -> TemporalSpec:
         deflicker=settings.deflicker,
         flow=settings.flow,
         dedupe=settings.dedupe,
+        warm_start=settings.warm_start,
     )
 
 

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 
 from dossr_video.diffusion.noise import NoiseState
-from dossr_video.pipeline.shot import ShotState
+from dossr_video.pipeline.latents import ShotState
 from dossr_video.restoration.dust import DustState
 from dossr_video.segments import Dirt
 from dossr_video.temporal.blend import BlendState

@@ -23,9 +23,10 @@ from dossr_video.models.base import PictureModel
 from dossr_video.pipeline.chunks import DisplayTimes, Read, Uncropped, read_chunks
 from dossr_video.pipeline.dust import without_dust
 from dossr_video.pipeline.keeping import Done, Keeper, LightState
+from dossr_video.pipeline.latents import ShotState
 from dossr_video.pipeline.memory import CHUNK, MemoryBudget, is_out_of_memory
 from dossr_video.pipeline.quality import QualityWatch
-from dossr_video.pipeline.shot import ShotState, letterboxed, needs_motion, resize, upscale_chunk
+from dossr_video.pipeline.shot import letterboxed, needs_motion, resize, upscale_chunk
 from dossr_video.restoration.dust import DustState
 from dossr_video.restoration.grain import add_grain
 from dossr_video.restoration.native import to_native

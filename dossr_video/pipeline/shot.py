@@ -8,36 +8,26 @@ that failed for want of memory is simply done again smaller.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from dossr_video.color import color_fix, match_mean
-from dossr_video.diffusion.noise import POSTERIOR, ChunkNoise, NoiseState, make_noise
-from dossr_video.diffusion.sampler import sample
-from dossr_video.diffusion.schedule import make_schedule
 from dossr_video.frames import Area, Chunk, Motion
-from dossr_video.models.base import Condition, DomainShiftModel, HiddenState, PictureModel, Restored
+from dossr_video.models.base import DomainShiftModel, PictureModel
+from dossr_video.pipeline.latents import ShotState, sampled, start_of
 from dossr_video.runspec import SamplingSpec, TemporalSpec
-from dossr_video.temporal.blend import BlendState, Guide, blend_pictures, blend_weights
-
-
-@dataclass(frozen=True, eq=False)
-class ShotState:
-    """What is passed on from chunk to chunk of a shot; a fresh one begins a shot."""
-
-    hidden: HiddenState = None
-    noise: NoiseState = field(default_factory=NoiseState)
-    blend: BlendState = field(default_factory=BlendState)
+from dossr_video.temporal.blend import blend_pictures
 
 
 def needs_motion(model: PictureModel, temporal: TemporalSpec) -> bool:
     """Whether anything that is done with the frames looks at the motion between them."""
     blended = model.blended and temporal.blend != "off"
     warped = isinstance(model, DomainShiftModel) and temporal.noise == "warped"
-    return temporal.deflicker or model.recurrent or blended or warped
+    warm = temporal.warm_start is not None
+    return temporal.deflicker or model.recurrent or blended or warped or warm
 
 
 @torch.inference_mode()
@@ -67,10 +57,10 @@ def upscale_chunk(
     plain = pictures if strength < 1 else None
     if isinstance(model, DomainShiftModel) and strength > 0:
         assert sampling is not None, "resolved for a model without latents"
-        start = _start(model, restored, motion, chunk.indices, state, sampling, temporal, shot)
+        start = start_of(model, restored, motion, chunk.indices, state, sampling, temporal, shot)
         colors = None if sampling.color_fix == "none" else pictures
         del restored, pictures  # pictures that nothing needs are let go of: they are what fills the memory
-        latents, state = _sample(model, start, motion, state, sampling, temporal)
+        latents, state = sampled(model, start, motion, state, sampling, temporal)
         del start
         pictures = model.decode(latents)
         del latents
@@ -90,63 +80,6 @@ def upscale_chunk(
     if sampling is not None and sampling.color_fix != "none":
         pictures = match_mean(pictures, chunk.frames.to(model.device))
     return pictures, state
-
-
-@dataclass(frozen=True, eq=False)
-class _Start:
-    """What sampling begins from."""
-
-    degraded: Tensor  # latents (T, C, h, w)
-    condition: Condition
-    noise: ChunkNoise
-
-
-def _start(
-    model: DomainShiftModel,
-    restored: Restored,
-    motion: Motion,
-    indices: tuple[int, ...],
-    state: ShotState,
-    sampling: SamplingSpec,
-    temporal: TemporalSpec,
-    shot: int,
-) -> _Start:
-    """Of the restorer output, its pictures in [0, 1]."""
-    degraded, deviation = model.posterior(restored.pictures)
-    channels, height, width = degraded.shape[1:]
-    noise = make_noise(
-        state.noise, motion, indices, (channels, height, width), kind=temporal.noise, seed=temporal.seed, shot=shot
-    )
-    condition = model.condition(restored, degraded)  # of the posterior's mean: the hint is never a sample
-    if sampling.posterior == "sample" and deviation is not None:
-        degraded = degraded + deviation * noise(POSTERIOR).to(model.device)
-    return _Start(degraded, condition, noise)
-
-
-def _sample(
-    model: DomainShiftModel,
-    start: _Start,
-    motion: Motion,
-    state: ShotState,
-    sampling: SamplingSpec,
-    temporal: TemporalSpec,
-) -> tuple[Tensor, ShotState]:
-    """The clean latents, and the state after them."""
-    weights: dict[int, float] = {}
-    if temporal.blend == "latent":
-        weights = blend_weights(temporal.blend_strength, sampling.steps, temporal.blend_calls)
-    guide = Guide(state.blend.latents, motion, weights, move=model.warp)
-    latents = sample(
-        lambda x, t: model.denoise(x, t, start.condition),
-        make_schedule(sampling.steps),
-        start.degraded,
-        noise=lambda call: start.noise(call).to(model.device),
-        order=sampling.order,
-        final=sampling.final,
-        corrected_third_order=sampling.corrected_third_order,
-        guide=guide,
-    )
-    return latents, replace(state, noise=start.noise.state(), blend=replace(state.blend, latents=guide.latents))
 
 
 def pad(images: Tensor, multiple: int) -> Tensor:

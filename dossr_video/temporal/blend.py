@@ -92,7 +92,7 @@ def _blend(
         frame = frames[i : i + 1]
         if previous is not None:
             flow, confidence = motion.flow[i : i + 1].to(frame.device), motion.confidence[i : i + 1].to(frame.device)
-            weight = strength * _weight(confidence, frame.shape[-2:])
+            weight = strength * trust(confidence, frame.shape[-2:])
             frame = _blended(frame, move(previous, flow), weight, cell, per_channel=per_channel)
         blended.append(frame)
         previous = frame
@@ -119,7 +119,7 @@ def _blended(frame: Tensor, moved: Tensor, weight: Tensor, cell: int, *, per_cha
     return result
 
 
-def _weight(confidence: Tensor, size: torch.Size) -> Tensor:
+def trust(confidence: Tensor, size: torch.Size) -> Tensor:
     """Confidence (1, 1, H, W) at a frame's size, nowhere above what it was, and without hard edges."""
     # The least of 3 x 3 pixels, then their mean: where flow breaks off, its pictures do too, and an edge would show.
     least = -F.max_pool2d(-confidence, 3, stride=1, padding=1)

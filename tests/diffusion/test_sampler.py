@@ -8,6 +8,7 @@ import torch
 
 from dossr_video.diffusion.sampler import sample
 from dossr_video.diffusion.schedule import make_point, make_schedule
+from dossr_video.diffusion.solver import Estimate
 
 RUNS = ["o1_s1", "o1_s5", "o2_s5", "o3_s5", "o3_s3_cfg", "o2_s5_b2"]
 DEGRADED = torch.linspace(-2, 2, 32, dtype=torch.float64).reshape(2, 4, 2, 2)
@@ -118,3 +119,30 @@ def test_the_solver_goes_on_with_what_the_guide_returns():
     assert calls == [1, 2, 3]
     counted = iter([1.0, 2.0, 3.0])
     torch.testing.assert_close(guided, landing(lambda x, t: torch.full_like(x, next(counted))))
+
+
+def test_a_warm_start_keeps_the_spread_that_fewer_calls_lose():
+    """Clean latents of known mean and deviation, and the best estimate of them for a network."""
+    mean, variance, size = 0.3, 0.4, (1, 1, 128, 128)
+    degraded = torch.full(size, 0.1, dtype=torch.float64)
+
+    def denoise(x, t):
+        point = make_point(t)
+        seen = x / point.A - point.h * degraded
+        return (mean / variance + seen / point.lam**2) / (1 / variance + 1 / point.lam**2)
+
+    def spread(calls, **options):
+        generator = torch.Generator().manual_seed(0)
+        draws = [torch.randn(size, generator=generator, dtype=torch.float64) for _ in range(calls + 1)]
+        result = sample(
+            denoise, make_schedule(calls), degraded, noise=draws.__getitem__, order=3, final="landing", **options
+        )
+        return result.var().item() / variance
+
+    schedule = make_schedule(5)
+    whole = spread(5)
+    assert 0.7 < whole < 1
+    for left in (2, 3):
+        warm = Estimate(schedule[left + 1], torch.full(size, mean, dtype=torch.float64))
+        assert spread(5, warm=warm) == pytest.approx(whole, rel=0.1)
+        assert spread(left) < 0.6 * whole

@@ -20,6 +20,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "dust": {"dust": 0.7, "deflicker": True, "chunk": 3},
     "compact": {"model": "compact", "deflicker": True, "chunk": 2},
     "DoSSR": {"model": str(DOSSR), "steps": 2, "blend": "latent", "noise": "warped"},
+    "warm start": {"model": str(DOSSR), "steps": 3, "warm_start": 1, "noise": "warped", "chunk": 2, "proof": "warn"},
     "ten bits": {"pix_fmt": "yuv422p10le"},
     "ffv1": {"encoder": "ffv1", "speed": None},
 }

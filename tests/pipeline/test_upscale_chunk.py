@@ -120,7 +120,9 @@ def test_no_optical_flow_where_nothing_looks_at_it(compact: PictureModel) -> Non
             upscale_frames(frames, model=model, flow=no_flow, settings=Settings(**options))
 
 
-@pytest.mark.parametrize("options", [{"steps": 5}, {"order": 1}, {"final": "x0"}, {"color_fix": "none"}])
+@pytest.mark.parametrize(
+    "options", [{"steps": 5}, {"order": 1}, {"final": "x0"}, {"color_fix": "none"}, {"warm_start": 3}]
+)
 def test_options_of_the_sampler_need_a_model_that_samples(options: dict[str, Any]) -> None:
     with pytest.raises(SettingsError, match="bicubic samples nothing, so --") as refusal:
         upscale_frames(grainy(8, 1), settings=Settings(model="bicubic", **options))
