@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from dossr_video.diffusion.schedule import make_point
-from dossr_video.frames import Motion
+from dossr_video.frames import Motion, concatenated
 from dossr_video.models.base import (
     DEFAULT_PROMPT,
     EMPTY_PROMPT,
@@ -29,8 +29,9 @@ LATENT_SCALE = 0.18215
 
 
 class DoSSR(DomainShiftModel):
-    """See DomainShiftModel; frames go through `networks` one at a time, so no result depends on the batch.
+    """See DomainShiftModel; on a CPU frames go through `networks` one at a time, so no result depends on the batch.
 
+    On an accelerator all that are given go through at once, for one frame does not fill it; `batch` says how many do.
     `contexts` holds one text context (1, 77, D), or two with guidance, positive and negative:
     eps = negative + cfg_scale (positive - negative).
     """
@@ -49,6 +50,8 @@ class DoSSR(DomainShiftModel):
         self.dtype: torch.dtype = weight.dtype
         self.contexts = contexts.to(self.device, self.dtype)
         self.cfg_scale = cfg_scale
+        self.batch: int | None = 1 if self.device.type == "cpu" else None  # frames at once; None: all
+        self._repeated: dict[int, Tensor] = {}  # contexts by frames: the same tensors again, so that layers know them
         self.latent_stride: int = 2 ** (len(networks.vae.config.block_out_channels) - 1)
         unet_stride = 2 ** (len(networks.unet.config.block_out_channels) - 1)
         self.multiple: int = self.latent_stride * unet_stride // self.scale
@@ -78,14 +81,18 @@ class DoSSR(DomainShiftModel):
 
     def denoise(self, x: Tensor, t: int, condition: Condition) -> Tensor:
         point = make_point(t)
-        eps = [self._guided(x[i : i + 1], t, condition.hint[i : i + 1]) for i in range(len(x))]
-        return (x - point.s * torch.cat(eps)) / point.a
+        parts = zip(self._cut(x), self._cut(condition.hint), strict=True)
+        eps = concatenated([self._guided(part, t, hint) for part, hint in parts])
+        return (x - point.s * eps) / point.a
 
     def _guided(self, x: Tensor, t: int, hint: Tensor) -> Tensor:
-        """eps (1, C, h, w); with guidance, both contexts in one call."""
-        count = len(self.contexts)
-        eps = self.predict_noise(x.expand(count, -1, -1, -1), t, hint.expand(count, -1, -1, -1), self.contexts)
-        return eps if count == 1 else eps[1:] + self.cfg_scale * (eps[:1] - eps[1:])
+        """eps (T, C, h, w); with guidance, both contexts in one call."""
+        count, frames = len(self.contexts), len(x)
+        if frames not in self._repeated:
+            self._repeated[frames] = self.contexts.repeat_interleave(frames, 0)
+        contexts = self._repeated[frames]
+        eps = self.predict_noise(x.repeat(count, 1, 1, 1), t, hint.repeat(count, 1, 1, 1), contexts)
+        return eps if count == 1 else eps[frames:] + self.cfg_scale * (eps[:frames] - eps[frames:])
 
     def predict_noise(
         self, x: Tensor, t: int | Tensor, hint: Tensor, contexts: Tensor, *, control: float = 1.0
@@ -125,8 +132,11 @@ class DoSSR(DomainShiftModel):
     def warp(self, latents: Tensor, flow: Tensor) -> Tensor:
         return warp(latents, flow)
 
-    def _each(self, network: Callable[[Tensor], Tensor], batch: Tensor) -> Tensor:
-        return torch.cat([network(batch[i : i + 1].to(self.device, self.dtype)).float() for i in range(len(batch))])
+    def _each(self, network: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:
+        return concatenated([network(part.to(self.device, self.dtype)).float() for part in self._cut(images)])
+
+    def _cut(self, images: Tensor) -> tuple[Tensor, ...]:
+        return torch.split(images, self.batch or len(images))
 
 
 def load_dossr(

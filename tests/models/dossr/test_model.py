@@ -77,6 +77,31 @@ def test_a_batch_gives_what_its_frames_give(tiny, networks, still):
         assert torch.equal(tiny.decode(x0[one]), decoded[one])
 
 
+@pytest.mark.parametrize("cfg_scale", [1.0, 3.0])
+def test_frames_at_once_give_what_they_give_one_by_one(load, checkpoint, networks, still, cfg_scale):
+    """As on an accelerator."""
+    model = load(checkpoint, cfg_scale=cfg_scale)
+    frames = networks["lq_u8"].permute(0, 3, 1, 2).float() / 255
+    calls = []
+    model.networks.unet.register_forward_hook(lambda *call: calls.append(1))
+
+    def passed():
+        with torch.inference_mode():
+            restored = model.restore(frames, still, None)
+            restored.pictures.clamp_(0, 1)
+            latents = model.encode(restored.pictures)
+            x0 = model.denoise(latents, 300, model.condition(restored, latents))
+            return restored.pictures, latents, x0, model.decode(x0)
+
+    one_by_one = passed()
+    model.batch = None
+    at_once = passed()
+    assert len(calls) == 2 + 1
+    for ours, expected in zip(at_once, one_by_one, strict=True):
+        torch.testing.assert_close(ours, expected, rtol=0, atol=1e-4)
+    assert torch.equal(passed()[2], at_once[2])
+
+
 def test_denoise_inverts_the_forward_process(tiny, networks):
     x, t, hint = networks["unet_x"][:1], int(networks["unet_t"][0]), networks["unet_hint"][:1]
     point = make_point(t)
@@ -126,6 +151,9 @@ def test_runs_on_the_accelerator(checkpoint, tiny, networks, dtype):
     exact = tiny.denoise(x, 250, Condition(hint))
     allowed = {torch.float32: 1e-2, torch.float16: 2e-2, torch.bfloat16: 1e-1}[dtype]
     assert (ours - exact).abs().mean() < allowed * exact.abs().mean()
+    twice = model.denoise(x.cuda().repeat(2, 1, 1, 1), 250, Condition(hint.cuda().repeat(2, 1, 1, 1))).cpu()
+    assert model.batch is None
+    assert (twice - ours).abs().mean() < allowed * exact.abs().mean()
 
 
 def test_a_sample_of_the_posterior_takes_one_encoding(tiny, moving):
