@@ -16,7 +16,9 @@ import torch
 from packaging.requirements import Requirement
 
 from dossr_video.api import load_model, upscale_frames
+from dossr_video.jobs.memory import available
 from dossr_video.jobs.resources import readable
+from dossr_video.system import memory_of_machine
 from dossr_video.video.read.probe import ffmpeg_version
 from dossr_video.video.write.encoders import ENCODERS
 from dossr_video.video.write.formats import writable_formats
@@ -102,10 +104,10 @@ def _is_built_in(encoder: str) -> bool:
 
 
 def _memory() -> list[Finding]:
-    try:
-        return [Finding("memory", readable(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")))]
-    except (AttributeError, ValueError, OSError):  # Windows
+    machine, free = memory_of_machine(), available()
+    if machine is None:
         return []
+    return [Finding("memory", readable(machine[0]) + ("" if free is None else f", {readable(free)} free"))]
 
 
 def _disks() -> list[Finding]:

@@ -1,11 +1,25 @@
-"""Paths as text: file names are bytes, and those of old disks are often not UTF-8."""
+"""Paths as text: file names are bytes, often not UTF-8 on old disks; and Windows has rules of its own for them."""
 
 from __future__ import annotations
 
 import os
+
+_DEVICES = frozenset({"con", "prn", "aux", "nul", "conin$", "conout$"}) | {
+    f"{name}{number}" for name in ("com", "lpt") for number in "123456789\u00b9\u00b2\u00b3"
+}
+_REFUSED = frozenset('<>:"/\\|?*')
 
 
 def shown(path: str | os.PathLike[str]) -> str:
     r"""A path, or a line with paths, fit for a terminal, JSON and SQLite: `caf\xe9.mp4`, `two\nlines.mp4`."""
     text = os.fspath(path).encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
     return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+
+
+def problem_on_windows(name: str) -> str | None:
+    """Why Windows does not make a file of this name, but opens a device or changes the name; None: it does."""
+    if name.split(".")[0].rstrip(" ").lower() in _DEVICES:
+        return f"{name.split('.')[0]} is a device of Windows"
+    if odd := [c for c in name if c in _REFUSED or ord(c) < 32]:
+        return f"Windows takes no {shown(odd[0])} in names"
+    return "Windows drops a dot or space at the end of a name" if name[-1:] in (".", " ") else None

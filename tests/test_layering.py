@@ -20,6 +20,7 @@ ALLOWED = {
     "arrays": set(),
     "settings": set(),
     "heap": set(),
+    "system": set(),
     "html": set(),
     "segments": set(),
     "presets": set(),
@@ -31,7 +32,7 @@ ALLOWED = {
     "models.compact": {"models", "temporal"},
     "models.large": {"models", "color", "diffusion", "temporal"},
     "models.dossr": {"models", "temporal", "diffusion"},
-    "video": {"heap"},
+    "video": {"heap", "system"},
     "video.read": {"heap", "video"},
     "video.write": {"video", "video.read"},
     "video.mux": {"heap", "video", "video.read", "video.write"},
@@ -52,9 +53,10 @@ ALLOWED = {
         "video.write",
     },
     # Of jobs it takes what knows nothing of executors; see BELOW_EXECUTORS.
-    "jobs.execute": {"heap", "jobs", "models", "pipeline", "runspec", "segments", "temporal"}
+    "jobs.execute": {"heap", "system", "jobs", "models", "pipeline", "runspec", "segments", "temporal"}
     | {"video", "video.read", "video.write"},
-    "jobs": {"heap", "jobs.execute", "models", "pipeline", "quality", "runspec", "segments", "temporal"} | VIDEO,
+    "jobs": {"heap", "system", "jobs.execute", "models", "pipeline", "quality", "runspec", "segments", "temporal"}
+    | VIDEO,
     "library": {"jobs", "jobs.execute", "quality", "report"} | VIDEO,
     "report": {"html", "jobs", "quality", "temporal", "video", "video.inspect", "video.read", "video.write"},
     "quality": {"segments", "temporal", "video.write"},
@@ -64,14 +66,15 @@ ALLOWED = {
     "api": {"arrays", "jobs.execute", "jobs", "models", "pipeline", "progress_bar", "restoration", "temporal"}
     | {"runspec"},
     "cli": {"heap", "jobs", "jobs.execute", "library", "models", "models.dossr", "presets", "preview", "report", "ui"}
-    | {"doctor", "pipe", "progress_bar", "runspec", "temporal", "video", "video.inspect", "video.read", "video.write"},
-    "ui": {"html", "jobs", "library", "presets", "video", "video.write"},
+    | {"doctor", "pipe", "progress_bar", "runspec", "system", "temporal", "video", "video.inspect", "video.read"}
+    | {"video.write"},
+    "ui": {"html", "system", "jobs", "library", "presets", "video", "video.write"},
     "preview": {"api", "jobs", "jobs.execute", "models", "report", "temporal", "video", "video.inspect", "video.read"},
     "diffusers": {"api", "models", "models.dossr"},
     "__init__": {"api", "diffusers", "jobs", "models.dossr"},
     "__main__": {"cli"},
     "pipe": {"api", "video"},
-    "doctor": {"api", "jobs", "video.read", "video.write"},
+    "doctor": {"api", "jobs", "system", "video.read", "video.write"},
 }
 HOMES = {
     "diffusers": {"diffusers", "models.dossr", "training"},
@@ -84,6 +87,8 @@ HOMES = {
     "decord": {"video.read"},
     "ray": {"jobs.execute"},
     "click": {"cli"},
+    "psutil": {"system"},
+    "fcntl": {"system"},
     "rich": {"cli", "progress_bar"},
     "jinja2": {"html", "ui"},
     "starlette": {"ui"},

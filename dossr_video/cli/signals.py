@@ -10,8 +10,7 @@ from contextlib import contextmanager
 from types import FrameType
 
 from dossr_video.cli.console import say
-
-STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+from dossr_video.system import HANGUP, PAUSE, STOPS
 
 
 @contextmanager
@@ -19,13 +18,13 @@ def interruptible() -> Iterator[Callable[[], bool]]:
     """Whether the user has asked to stop. While a run is paused, the answer is not given.
 
     Ctrl-C, SIGTERM and SIGHUP (a terminal that is closed) are alike: the first lets what runs be finished or kept, the
-    second ends at once. SIGUSR1 pauses, and again goes on.
+    second ends at once. SIGUSR1 pauses, and again goes on. On Windows they are Ctrl-C and Ctrl-Break.
     """
     asked = paused = False
 
     def ask(number: int, frame: FrameType | None) -> None:
         nonlocal asked
-        if number == signal.SIGHUP:
+        if number == HANGUP:
             _leave_terminal()
         if asked:
             raise KeyboardInterrupt
@@ -43,10 +42,10 @@ def interruptible() -> Iterator[Callable[[], bool]]:
         return asked
 
     # Under nohup SIGHUP is ignored, and stays so.
-    kept = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
-    stops = [number for number in STOPS if not (kept and number == signal.SIGHUP)]
+    stops = [number for number in STOPS if number != HANGUP or signal.getsignal(number) is not signal.SIG_IGN]
     before = {number: signal.signal(number, ask) for number in stops}
-    before[signal.SIGUSR1] = signal.signal(signal.SIGUSR1, pause)
+    if PAUSE is not None:
+        before[PAUSE] = signal.signal(PAUSE, pause)
     try:
         yield stopping
     finally:

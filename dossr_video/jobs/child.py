@@ -19,9 +19,10 @@ from typing import IO, Any
 
 from dossr_video.errors import JobError
 from dossr_video.heap import keep_one_heap
-from dossr_video.jobs.memory import available, held_by
+from dossr_video.jobs.memory import available
 from dossr_video.jobs.progress import OnProgress, Progress, no_progress
 from dossr_video.jobs.resources import readable
+from dossr_video.system import NEW_GROUP, memory_of
 
 LOOKING = 300.0  # seconds without a sign of life while a file is looked at, after which the process is ended
 FILES = frozenset({"probing", "analysing"})  # stages in which it has nothing in memory but the file
@@ -109,7 +110,7 @@ class Child:
             return
         process, connection, log = self._running
         self._running = None
-        process.send_signal(signal.SIGINT)
+        process.send_signal(getattr(signal, "CTRL_BREAK_EVENT", signal.SIGINT))
         connection.close()
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(GRACE)
@@ -142,7 +143,7 @@ class Child:
         said = log.read().decode(errors="replace").strip().splitlines()
         self.close()
         how = f"by {signal.Signals(-code).name}" if code < 0 else f"with exit code {code}"
-        if code == -signal.SIGKILL:
+        if how.endswith("SIGKILL"):
             how += ", often because the memory ran out"
         last = f": {said[-1]}" if said else ""
         return CrashError(
@@ -156,13 +157,13 @@ class _MemoryWatch:
 
     def __init__(self, pid: int) -> None:
         self._pid = pid
-        self._before = held_by(pid) or 0
+        self._before = memory_of(pid) or 0
         free = available()
         self._most = None if free is None else round(MOST * free)
 
     def beyond(self) -> int | None:
         """The bytes that it took, where they are too many."""
-        taken = (held_by(self._pid) or 0) - self._before
+        taken = (memory_of(self._pid) or 0) - self._before
         return taken if self._most is not None and taken > self._most else None
 
 
@@ -170,23 +171,35 @@ def _start(make: Callable[[], Any]) -> tuple[subprocess.Popen[bytes], Connection
     mine, other = socket.socketpair()
     log = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the process
     paths = [str(Path(__file__).parents[2]), *filter(None, [os.environ.get("PYTHONPATH")])]
+    inherits = not hasattr(other, "share")  # Windows hands sockets over in another way, see `serve`
     with other:
         process = subprocess.Popen(
-            [sys.executable, "-c", f"from dossr_video.jobs.child import serve; serve({other.fileno()})"],
-            pass_fds=[other.fileno()],
-            stdin=subprocess.DEVNULL,
+            [sys.executable, "-c", f"from dossr_video.jobs.child import serve; serve({other.fileno() * inherits})"],
+            pass_fds=[other.fileno()] * inherits,
+            stdin=subprocess.DEVNULL if inherits else subprocess.PIPE,
             stderr=log,
             env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
             start_new_session=True,  # Ctrl-C is for the process that the user sees
+            creationflags=NEW_GROUP,
         )
+        if process.stdin is not None:
+            process.stdin.write(other.share(process.pid))  # type: ignore[attr-defined]
+            process.stdin.close()
     connection = Connection(mine.detach())
     connection.send_bytes(pickle.dumps(make))
     return process, connection, log
 
 
 def serve(descriptor: int) -> None:
-    """The other process: makes the object and answers calls until nobody is there any more."""
+    """The other process: makes the object and answers calls until nobody is there any more.
+
+    Args:
+        descriptor: Of the socket on which the calls come; 0: standard input says which socket it is (Windows).
+    """
     keep_one_heap()
+    if not descriptor:
+        fromshare: Any = getattr(socket, "fromshare")  # noqa: B009 - mypy knows it on Windows alone
+        descriptor = fromshare(sys.stdin.buffer.read()).detach()
     connection, lock = Connection(descriptor), threading.Lock()
 
     def on_progress(event: Progress) -> None:

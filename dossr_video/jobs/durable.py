@@ -5,13 +5,18 @@ from __future__ import annotations
 import errno
 import os
 import secrets
+import time
 from pathlib import Path
+
+from dossr_video.system import WINDOWS
+
+PAUSES = 0.05, 0.2, 0.5  # seconds before a file is replaced again
 
 
 def settle(temporary: Path, final: Path) -> None:
     """Give a finished file its name: content first, then the name, then the folder that holds it."""
     _sync(temporary)
-    temporary.replace(final)
+    _replace(temporary, final)
     _sync(final.parent)
 
 
@@ -25,7 +30,7 @@ def settle_new(temporary: Path, final: Path) -> None:
     except OSError:  # a file system without hard links: nobody can look and take the name in one step
         if os.path.lexists(final):
             raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(final)) from None
-        temporary.replace(final)
+        _replace(temporary, final)
     temporary.unlink(missing_ok=True)
     _sync(final.parent)
 
@@ -42,8 +47,22 @@ def write(path: Path, content: bytes) -> None:
         raise
 
 
+def _replace(temporary: Path, final: Path) -> None:
+    """Windows refuses while somebody reads the file that goes, such as `status` or a virus scanner."""
+    for pause in PAUSES if WINDOWS else ():
+        try:
+            temporary.replace(final)
+            return
+        except PermissionError:
+            time.sleep(pause)
+    temporary.replace(final)
+
+
 def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
+    """Windows opens no folder, writes names with their files, and flushes only what is open for writing."""
+    if WINDOWS and path.is_dir():
+        return
+    descriptor = os.open(path, os.O_RDWR if WINDOWS else os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:

@@ -13,6 +13,7 @@ from dossr_video.errors import JobError
 from dossr_video.jobs.ledger import Ledger
 from dossr_video.jobs.lock import is_lock, locked
 from dossr_video.segments import SegmentResult
+from dossr_video.system import WINDOWS
 from dossr_video.video.sequence import is_numbered, plain_name
 
 NAMES = (
@@ -99,8 +100,9 @@ class JobFolder:
                 self._sweep()
                 yield
             finally:
-                if self.path.exists() and not self.has_work():
+                if self.segments.exists() and not self.has_work():
                     self.remove()
+        self._remove_rest()
 
     def clear(self) -> None:
         """Forget everything but who holds the folder; last that the result is complete, if it is."""
@@ -115,8 +117,17 @@ class JobFolder:
         """The lock goes last, so that nobody else begins in a folder that is going."""
         self.clear()
         self.segments.rmdir()
+        if WINDOWS:  # it removes nothing that is open: see `held`
+            return
         self.lock.unlink()
         with suppress(OSError):  # somebody else has begun again here
+            self.path.rmdir()
+
+    def _remove_rest(self) -> None:
+        """Of a folder that is going, what is left once its lock is free; nothing where anything else lies in it."""
+        with suppress(OSError):
+            if WINDOWS and [*self.path.iterdir()] == [self.lock]:  # refused while somebody else holds it
+                self.lock.unlink()
             self.path.rmdir()
 
     def _require_ours(self) -> None:

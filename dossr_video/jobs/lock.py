@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import errno
-import fcntl
 import json
 import os
 import socket
@@ -14,9 +12,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from dossr_video.errors import JobError
+from dossr_video.system import lock_now, started_at
 
 BEAT = 20.0  # seconds between two updates of the lock file
-LEASE = 120.0  # seconds without an update after which a holder on another machine counts as gone
+LEASE = 120.0  # seconds without an update after which a holder counts as gone, where nobody can say more
+SLACK = 2.0  # seconds that the start time of one process is told apart, as the system's clock is set
+FLAGS = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
 FREE = b"the lock of a job of dossr-video; nobody holds it\n"  # in the file between two holders
 
 
@@ -31,7 +32,7 @@ class Owner:
     host: str
     boot: str  # the kernel's id of this start of the machine; "" where there is none
     pid: int
-    started: int  # clock ticks after boot; 0 where unknown
+    started: float  # seconds since 1970; 0: not known
 
     @classmethod
     def current(cls) -> Owner:
@@ -40,7 +41,7 @@ class Owner:
     @classmethod
     def of(cls, pid: int) -> Owner:
         """A process of this machine."""
-        return cls(socket.gethostname(), _boot_id(), pid, _started(pid) or 0)
+        return cls(socket.gethostname(), _boot_id(), pid, started_at(pid) or 0.0)
 
     @property
     def is_here(self) -> bool:
@@ -51,13 +52,14 @@ class Owner:
         """True only when certain: the machine was rebooted, the pid is another process, or the lease ran out."""
         if not self.is_here:
             return _age(path) > LEASE
-        return self.boot != _boot_id() or self.has_ended()
+        return self.boot != _boot_id() or self.has_ended() or (not self.started and _age(path) > LEASE)
 
     def has_ended(self) -> bool:
         """Whether a process of this machine, since it was started, is no more; False where that is not known."""
-        if _started(self.pid) != (self.started or None):
+        started = started_at(self.pid)
+        if started is None:
             return True
-        return _state(self.pid) == "Z"  # it has ended, and nobody has waited for it
+        return bool(started and self.started) and abs(started - self.started) > SLACK
 
 
 @contextmanager
@@ -70,10 +72,10 @@ def locked(path: Path) -> Iterator[None]:
     """
     descriptor = _take(path)
     done = threading.Event()
-    beat = threading.Thread(target=_beat, args=(descriptor, done), name="lease", daemon=True)
+    owner = json.dumps(asdict(Owner.current())).encode()
+    beat = threading.Thread(target=_beat, args=(descriptor, owner, done), name="lease", daemon=True)
     try:
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, json.dumps(asdict(Owner.current())).encode(), 0)
+        _put(descriptor, owner)
         os.fsync(descriptor)
         beat.start()
         yield
@@ -81,8 +83,7 @@ def locked(path: Path) -> Iterator[None]:
         done.set()
         if beat.ident is not None:
             beat.join()
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, FREE, 0)
+        _put(descriptor, FREE)
         os.close(descriptor)
 
 
@@ -108,16 +109,17 @@ def _take(path: Path) -> int:
     while True:
         path.parent.mkdir(exist_ok=True)
         try:
-            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644)
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | FLAGS, 0o644)
         except FileNotFoundError:  # its last holder removed the folder since the line above
             continue
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
+            taken = lock_now(descriptor)
+        except OSError:
             os.close(descriptor)
-            if error.errno not in (errno.EAGAIN, errno.EACCES):
-                raise
-            raise _refusal(path, holder(path)) from error
+            raise
+        if not taken:
+            os.close(descriptor)
+            raise _refusal(path, holder(path))
         if not _is_still(descriptor, path):  # removed since it was opened
             os.close(descriptor)
             continue
@@ -128,9 +130,16 @@ def _take(path: Path) -> int:
         return descriptor
 
 
-def _beat(descriptor: int, done: threading.Event) -> None:
+def _put(descriptor: int, content: bytes) -> None:
+    os.lseek(descriptor, 0, os.SEEK_SET)
+    os.write(descriptor, content)
+    os.ftruncate(descriptor, len(content))
+
+
+def _beat(descriptor: int, owner: bytes, done: threading.Event) -> None:
+    """Write the same again: the date of the file is the sign of life."""
     while not done.wait(BEAT):
-        os.utime(descriptor)
+        _put(descriptor, owner)
 
 
 def _age(path: Path) -> float:
@@ -159,26 +168,8 @@ def _refusal(path: Path, owner: Owner | None) -> HeldError:
 
 
 def _boot_id() -> str:
+    """Containers on one machine share it. Linux alone has it; elsewhere start times are enough."""
     try:
         return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
     except OSError:
         return ""
-
-
-def _started(pid: int) -> int | None:
-    """Start time of a process; None when there is no such process, or no way to know."""
-    fields = _fields(pid)
-    return int(fields[19]) if fields else None  # field 22 of proc(5)
-
-
-def _state(pid: int) -> str:
-    """The letter of proc(5); "" when there is no such process, or no way to know."""
-    return (_fields(pid) or [""])[0]
-
-
-def _fields(pid: int) -> list[str]:
-    """Those of proc(5) after the name, which stands in brackets and may hold spaces."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except OSError:
-        return []

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import shutil
 import tempfile
 from pathlib import Path
 
+from dossr_video.system import lock_now
+
 PREFIX = "dossr-video-"
+LOCKED = b"the lock of a process of dossr-video\n"
 
 
 class Scratch:
@@ -17,22 +19,22 @@ class Scratch:
     def __init__(self) -> None:
         sweep()
         self.path = Path(tempfile.mkdtemp(prefix=PREFIX))
-        # Locked before it has the name that is looked for: nobody finds it free.
-        self._descriptor = os.open(self.path / "locking", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        fcntl.flock(self._descriptor, fcntl.LOCK_EX)
-        (self.path / "locking").rename(self.path / "lock")
+        self._descriptor = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+        lock_now(self._descriptor)
+        os.write(self._descriptor, LOCKED)  # until now nobody takes it for one that is left
 
     def remove(self) -> None:
+        os.close(self._descriptor)  # Windows removes no file that is open
         shutil.rmtree(self.path, ignore_errors=True)
-        os.close(self._descriptor)
 
 
 def sweep() -> None:
     """Remove the folders of processes that are gone."""
     for lock in Path(tempfile.gettempdir()).glob(f"{PREFIX}*/lock"):
         try:
-            with lock.open("rb") as file:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                shutil.rmtree(lock.parent, ignore_errors=True)
-        except OSError:  # its process lives, it is another user's, or somebody else sweeps it
+            with lock.open("r+b") as file:
+                left = file.read(1) and lock_now(file.fileno())
+        except OSError:  # it is another user's, or somebody else sweeps it
             continue
+        if left:
+            shutil.rmtree(lock.parent, ignore_errors=True)

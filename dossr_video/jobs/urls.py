@@ -10,9 +10,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote, urlsplit, urlunsplit
+from urllib.parse import urlsplit, urlunsplit
+from urllib.request import url2pathname
 
 import fsspec
+import platformdirs
 
 from dossr_video.errors import DossrError, SourceError, TargetError
 
@@ -33,7 +35,9 @@ def local(name: str | Path) -> Path | None:
     text = str(name)
     if is_url(text):
         return None
-    return Path(unquote(text.removeprefix(FILE).removeprefix("localhost"))) if text.startswith(FILE) else Path(name)
+    return (
+        Path(url2pathname(text.removeprefix(FILE).removeprefix("localhost"))) if text.startswith(FILE) else Path(name)
+    )
 
 
 def shown_url(url: str) -> str:
@@ -83,8 +87,9 @@ def fetched(url: str, told: Callable[[int, int | None], None] = lambda done, tot
 
 def cached(url: str) -> Path:
     """Where a file behind a URL is kept here."""
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    folder = cache / "dossr-video" / hashlib.sha256(url.encode()).hexdigest()[:16]
+    folder = (
+        platformdirs.user_cache_path("dossr-video", appauthor=False) / hashlib.sha256(url.encode()).hexdigest()[:16]
+    )
     folder.mkdir(parents=True, exist_ok=True)
     name = Path(urlsplit(url).path if url.startswith("http") else url)
     return folder / (name.stem[:50] + name.suffix[:10])

@@ -10,7 +10,8 @@ from urllib.parse import quote, unquote_to_bytes
 
 from dossr_video.errors import SourceError, TargetError
 from dossr_video.library.files import VIDEO_SUFFIXES
-from dossr_video.names import shown
+from dossr_video.names import problem_on_windows, shown
+from dossr_video.system import WINDOWS
 from dossr_video.video.sequence import is_pattern, patterns_in
 
 
@@ -110,6 +111,8 @@ def is_video(name: str) -> bool:
 
 def plain_name(name: str) -> str:
     """A file name as a person typed or dropped it; TargetError when it is a path, hidden, empty, odd or too long."""
+    if WINDOWS and (problem := problem_on_windows(name)) is not None:
+        raise TargetError(f"{shown(name)!r} cannot be written: {problem}", hint="choose another name")
     if not name.isprintable() or not name or name[0] == "." or "/" in name or len(os.fsencode(name)) > 200:
         raise TargetError(f"{shown(name)!r} is no plain file name", hint="use a short name without /, such as film.mp4")
     return name

@@ -10,12 +10,14 @@ import threading
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
 from dossr_video.errors import JobError, TargetError
 from dossr_video.jobs.lock import Owner
 from dossr_video.names import shown
+from dossr_video.system import NEW_GROUP, PAUSE, ask_to_stop, end_at_once, suspend
 from dossr_video.ui.said import Listener, Said, lines_of
 from dossr_video.ui.store import Job, Kind, Store
 
@@ -59,7 +61,8 @@ class Queue:
 
     def start(self) -> None:
         # What a new process inherits: before it knows the signal that pauses, and after its last event, it ignores it.
-        signal.signal(signal.SIGUSR1, signal.SIG_IGN)
+        if PAUSE is not None:
+            signal.signal(PAUSE, signal.SIG_IGN)
         self._thread.start()
 
     def close(self) -> None:
@@ -123,7 +126,7 @@ class Queue:
             seen = self.get(number)
             if seen.state not in ENDED:
                 self._store.put(replace(seen.job, wanted="stop"))
-                _signal(seen.job, signal.SIGTERM)
+                _if_there(seen.job, ask_to_stop)
 
     def remove(self, number: str) -> None:
         """Take a job that does not run out of the list. Its files stay."""
@@ -156,7 +159,13 @@ class Queue:
         with job.output.open("wb") as out, job.errors.open("wb") as err:
             # A session of its own: what ends this process, or the terminal, does not end it.
             process = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=out, stderr=err, cwd=job.folder, start_new_session=True
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=err,
+                cwd=job.folder,
+                start_new_session=True,
+                creationflags=NEW_GROUP,
             )
         self._processes[job.id] = process
         try:
@@ -198,9 +207,12 @@ class Queue:
         return (job.sheet if job.kind == "preview" else job.report).exists()
 
     def _toggle(self, job: Job) -> None:
-        """SIGUSR1 pauses, and again goes on."""
+        """A signal pauses, and again goes on. Windows has none: there the process stands still wherever it is."""
         self._store.put(job)
-        _signal(job, signal.SIGUSR1)
+        if (number := PAUSE) is not None:
+            _if_there(job, lambda pid: os.kill(pid, number))
+        else:
+            _if_there(job, partial(suspend, on=job.wanted == "pause"))
 
     def _require_free(self, target: Path | None) -> None:
         assert target is not None
@@ -212,7 +224,7 @@ class Queue:
     def _end(self, job: Job) -> None:
         """Of a probe or a preview, which has nothing to keep."""
         if job.owner is not None and self._runs(job, job.owner):
-            _signal(job, signal.SIGKILL)
+            _if_there(job, end_at_once)
         self._forget(job)
 
     def _forget(self, job: Job) -> None:
@@ -220,6 +232,7 @@ class Queue:
         self._store.remove(job)
 
 
-def _signal(job: Job, number: signal.Signals) -> None:
+def _if_there(job: Job, act: Callable[[int], None]) -> None:
+    """Do something to a job's process, by its number, while it runs."""
     if job.owner is not None and not job.owner.is_gone(job.output):
-        os.kill(job.owner.pid, number)
+        act(job.owner.pid)

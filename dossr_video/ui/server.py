@@ -16,13 +16,12 @@ from starlette.applications import Starlette
 from dossr_video.errors import JobError, TargetError
 from dossr_video.jobs import durable
 from dossr_video.jobs.lock import HeldError, locked
+from dossr_video.system import STOPS
 from dossr_video.ui.folders import Folders
 from dossr_video.ui.guard import Access, Guard, session_secret
 from dossr_video.ui.pages import Pages
 from dossr_video.ui.queue import Queue
 from dossr_video.ui.store import Store, state_folder
-
-STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def serve(given: Sequence[Path], *, port: int, limit: int, browser: bool, say: Callable[[str], None]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import shutil
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -48,8 +49,7 @@ def check_upload(folder: Path, name: str, size: int, *, limit: int) -> Path:
             f"{shown(name)} is larger than the {readable(limit)} that may be dropped here",
             hint="copy it into the folder with the file manager, then choose it in the list",
         )
-    disk = os.statvfs(folder)
-    if size > disk.f_bavail * disk.f_frsize - RESERVE:
+    if size > shutil.disk_usage(folder).free - RESERVE:
         raise TooLargeError(f"{shown(name)} does not fit on the disk of {shown(folder)}", hint="free some space")
     if os.path.lexists(target):
         raise TargetError(f"{shown(name)} is there already", hint="choose it in the list, or rename the new one")

@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any
 import av
 
 from dossr_video.errors import SourceError, TargetError
+from dossr_video.names import problem_on_windows
+from dossr_video.system import WINDOWS
 from dossr_video.video.sequence import PictureSequence, is_numbered, pictures_of
 
 if TYPE_CHECKING:
@@ -153,6 +155,8 @@ def require_place(path: Path, *, option: str = "", force: bool) -> None:
 
     `option` is put before the path in messages.
     """
+    if WINDOWS and (problem := problem_on_windows(path.name)) is not None:
+        raise TargetError(f"{option}{path} cannot be written: {problem}", hint="choose another name")
     if path.is_dir():
         raise TargetError(f"{option}{path} is a folder; a file is written", hint="name a file in it")
     if not path.parent.is_dir():

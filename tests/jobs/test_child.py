@@ -9,9 +9,11 @@ from pathlib import Path
 import pytest
 
 from dossr_video.errors import SourceError
-from dossr_video.jobs import child, memory
+from dossr_video.jobs import child
 from dossr_video.jobs.child import Child, CrashError
+from dossr_video.jobs.memory import available
 from dossr_video.jobs.progress import Progress
+from dossr_video.system import memory_of
 
 
 @pytest.fixture
@@ -51,7 +53,7 @@ def test_no_sign_of_life_ends_it(other: Child, monkeypatch: pytest.MonkeyPatch) 
         other.call("hang")
 
 
-@pytest.mark.skipif(memory.held_by(os.getpid()) is None, reason="the system does not tell the memory of a process")
+@pytest.mark.skipif(memory_of(os.getpid()) is None, reason="the system does not tell the memory of a process")
 def test_a_file_that_takes_most_of_the_memory_ends_it(other: Child, monkeypatch: pytest.MonkeyPatch) -> None:
     _, pid = other.call("add", 5)
     monkeypatch.setattr(child, "available", lambda: 100 << 20)
@@ -64,7 +66,7 @@ def test_a_file_that_takes_most_of_the_memory_ends_it(other: Child, monkeypatch:
 
 
 def test_memory_is_told_where_the_system_does() -> None:
-    held, free = memory.held_by(os.getpid()), memory.available()
+    held, free = memory_of(os.getpid()), available()
     assert held is None or 1 << 20 < held < 1 << 40
     assert free is None or free >= 0
-    assert memory.held_by(2**22 + 1) is None
+    assert memory_of(2**22 + 1) is None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -166,7 +167,7 @@ def container_of(target: Path) -> Container:
 @lru_cache
 def muxable(muxer: str) -> frozenset[str]:
     """Codecs that FFmpeg's muxer takes."""
-    with av.open("/dev/null", "w", format=muxer) as output:
+    with av.open(io.BytesIO(), "w", format=muxer) as output:
         names = output.supported_codecs
     codecs = set()
     for name in names:
