@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 from contextlib import suppress
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +20,9 @@ from click.testing import CliRunner
 from dossr_video import upscale_frames
 from dossr_video.cli.commands import app
 from dossr_video.errors import DossrError, Interrupted, SettingsError, SourceError, TargetError
-from dossr_video.pipe import unused_options, upscale_pipe
+from dossr_video.pipe import raw_shape, unused_options, upscale_pipe
 from dossr_video.settings import Settings
+from dossr_video.video.pipe import Shape
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes on this system")
 FFMPEG = imageio_ffmpeg.get_ffmpeg_exe()
@@ -36,6 +38,13 @@ def y4m(*options: str, frames: int = 6) -> bytes:
 def feed(pipe: Path, content: bytes) -> None:
     with suppress(BrokenPipeError):  # nobody reads to the end where something is wrong
         pipe.write_bytes(content)
+
+
+def rawvideo(*options: str, frames: int = 6) -> bytes:
+    """Frames of 48x32 of FFmpeg's test pattern."""
+    source = ["-f", "lavfi", "-i", "testsrc2=s=48x32:r=24000/1001", "-frames:v", str(frames)]
+    command = [FFMPEG, "-v", "error", *source, *options, "-f", "rawvideo", "-"]
+    return subprocess.run(command, capture_output=True, check=True).stdout
 
 
 def through(content: bytes, settings: Settings, tmp_path: Path, **hooks: Any) -> bytes:
@@ -137,6 +146,138 @@ def test_what_y4m_cannot_hold_is_refused_before_the_work(tiny: Settings, tmp_pat
 
 def test_options_of_files_are_named_as_without_effect() -> None:
     assert unused_options(Settings(crf=18, start=1, scale=2, strength=0.5)) == ["--crf", "--start"]
+
+
+@pytest.mark.parametrize("pix_fmt", ["gray", "yuv420p", "yuv422p10le", "yuv444p16le", "rgb24", "gbrp12le", "nv12"])
+def test_rawvideo_is_the_same_as_y4m_without_its_headers(pix_fmt: str, tiny: Settings, tmp_path: Path) -> None:
+    """Of RGB, which y4m does not have: the same as frames of the Python interface."""
+    raw = raw_shape("48x32", pix_fmt, Settings(fps="23.976"))
+    given = rawvideo("-pix_fmt", pix_fmt)
+    made = through(given, tiny, tmp_path, raw=raw)
+    assert len(made) == 4 * len(given)
+    if pix_fmt in ("gray", "yuv422p10le", "yuv444p16le"):  # FFmpeg's y4m of yuv420p has its chroma elsewhere
+        (tmp_path / "y4m").mkdir()
+        whole = through(y4m("-pix_fmt", pix_fmt), tiny, tmp_path / "y4m")
+        assert b"".join(part for part in whole.split(b"FRAME\n")[1:]) == made
+    if pix_fmt == "rgb24":
+        frames = np.frombuffer(given, np.uint8).reshape(-1, 32, 48, 3)
+        assert np.array_equal(
+            np.frombuffer(made, np.uint8).reshape(-1, 64, 96, 3), np.stack(upscale_frames([*frames], settings=tiny))
+        )
+
+
+def test_one_kind_comes_in_and_another_goes_out(tiny: Settings, tmp_path: Path) -> None:
+    raw = Shape(48, 32, "yuv420p10le", Fraction(24000, 1001))
+    for name, content, options in (
+        ("a", rawvideo("-pix_fmt", "yuv420p10le"), {"raw": raw, "kind": "y4m"}),
+        ("b", y4m("-pix_fmt", "yuv420p10le"), {}),
+    ):
+        (tmp_path / name).mkdir()
+        (tmp_path / f"{name}.y4m").write_bytes(through(content, tiny, tmp_path / name, **options))
+    rate, frames = read((tmp_path / "a.y4m").read_bytes(), tmp_path / "c.y4m")
+    _, wanted = read((tmp_path / "b.y4m").read_bytes(), tmp_path / "d.y4m")
+    assert rate == Fraction(24000, 1001)
+    assert [frame.to_ndarray().tobytes() for frame in frames] == [frame.to_ndarray().tobytes() for frame in wanted]
+
+
+def test_little_is_read_ahead_of_what_is_written(tiny: Settings, tmp_path: Path) -> None:
+    """So that memory is bounded whatever the length: the program before waits."""
+    given, made = tmp_path / "given", tmp_path / "made"
+    os.mkfifo(given)
+    os.mkfifo(made)
+    frame, sent, ahead = bytes(48 * 32 * 2), [0], [0]
+
+    def send() -> None:
+        with given.open("wb", 0) as pipe, suppress(BrokenPipeError):
+            for _ in range(300):
+                pipe.write(frame)
+                sent[0] += 1
+
+    ends = [threading.Thread(target=send, daemon=True), threading.Thread(target=made.read_bytes, daemon=True)]
+    for end in ends:
+        end.start()
+    raw = Shape(48, 32, "gray16le")
+    upscale_pipe(
+        str(given),
+        str(made),
+        tiny,
+        raw=raw,
+        on_frame=lambda count: ahead.append(sent[0] - count),
+    )
+    assert sent[0] == 300
+    assert max(ahead) < 60  # 21 frames are in the pipe itself
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--input-format", "rawvideo"], "--input-size and --input-pix-fmt and --fps are missing"),
+        (["--input-format", "rawvideo", "--fps", "25", "--input-size", "48x32"], "--input-pix-fmt is missing"),
+        (
+            ["--input-format", "rawvideo", "--fps", "25", "--input-size", "48", "--input-pix-fmt", "gray"],
+            "--input-size 48 must be width and height",
+        ),
+        (
+            ["--input-format", "rawvideo", "--fps", "25", "--input-size", "48x32", "--input-pix-fmt", "x"],
+            "--input-pix-fmt x is no pixel format of FFmpeg",
+        ),
+        (["--input-size", "48x32"], "are for rawvideo; y4m says them itself"),
+    ],
+)
+def test_what_rawvideo_needs_is_asked_for(arguments: list[str], said: str) -> None:
+    error = CliRunner().invoke(app, ["-", "-", *arguments]).exception
+    assert isinstance(error, SettingsError)
+    assert said in error.message
+
+
+def test_options_of_pipes_are_refused_for_files() -> None:
+    error = CliRunner().invoke(app, ["i.mp4", "o.mp4", "--output-format", "y4m"]).exception
+    assert isinstance(error, SettingsError)
+    assert error.message == "--output-format is for pipes"
+
+
+def test_rawvideo_of_another_size_or_format_is_said(tiny: Settings, tmp_path: Path) -> None:
+    for name, pix_fmt, said in (("a", "yuv444p", "broke off"), ("b", "yuva420p", "is not read")):
+        (tmp_path / name).mkdir()
+        with pytest.raises(SourceError, match=said):
+            through(rawvideo("-pix_fmt", "yuv420p", frames=3), tiny, tmp_path / name, raw=Shape(48, 32, pix_fmt))
+    (tmp_path / "d").mkdir()
+    with pytest.raises(SettingsError, match="rawvideo is not made of the pixel format yuyv422"):
+        through(rawvideo("-pix_fmt", "yuyv422"), tiny, tmp_path / "d", raw=Shape(48, 32, "yuyv422", Fraction(25)))
+
+
+def test_three_programs_in_a_pipe() -> None:
+    """As a shell starts them; the exit codes are those of the programs, progress goes to standard error."""
+    source = ["-f", "lavfi", "-i", "testsrc2=s=48x32:r=25", "-frames:v", "6"]
+    first = [FFMPEG, "-v", "error", *source, "-pix_fmt", "yuv422p10le", "-f", "rawvideo", "-"]
+    shape = ["--input-format", "rawvideo", "--input-size", "48x32", "--input-pix-fmt", "yuv422p10le", "--fps", "25"]
+    second = [sys.executable, "-m", "dossr_video", "-", "-", "--model", "bicubic", "--scale", "2", *shape]
+    third = [FFMPEG, "-v", "error", "-f", "rawvideo", "-s", "96x64", "-pix_fmt", "yuv422p10le", "-i", "-"]
+    third += ["-f", "framemd5", "-"]
+    one = subprocess.Popen(first, stdout=subprocess.PIPE)
+    two = subprocess.Popen(second, stdin=one.stdout, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    three = subprocess.Popen(third, stdin=two.stdout, stdout=subprocess.PIPE)
+    assert one.stdout is not None and two.stdout is not None and two.stderr is not None  # noqa: PT018
+    one.stdout.close()
+    two.stdout.close()
+    lines = three.communicate()[0].decode().splitlines()
+    with two.stderr:
+        said = two.stderr.read().decode()
+    assert (one.wait(), two.wait(), three.wait()) == (0, 0, 0), said
+    assert len([line for line in lines if not line.startswith("#")]) == 6
+    assert "6 frames" in said
+
+
+def test_a_program_that_ends_early_gives_one_line_and_exit_code_1() -> None:
+    shape = ["--input-format", "rawvideo", "--input-size", "48x32", "--input-pix-fmt", "gray16le", "--fps", "25"]
+    command = [sys.executable, "-m", "dossr_video", "-", "-", "--model", "bicubic", "--scale", "4", *shape, "--quiet"]
+    two = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert two.stdout is not None
+    two.stdout.close()
+    with suppress(BrokenPipeError):
+        _, said = two.communicate(bytes(48 * 32 * 2 * 40))
+    assert two.returncode == 1
+    assert [line.partition(":")[0] for line in said.decode().splitlines()] == ["error", "hint"]
 
 
 def test_standard_input_and_output() -> None:

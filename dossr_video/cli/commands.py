@@ -34,7 +34,7 @@ from dossr_video.cli.options import (
     make_executor,
     with_settings,
 )
-from dossr_video.cli.pipe import run_pipe
+from dossr_video.cli.pipe import PipeOptions, pipe_options, run_pipe
 from dossr_video.cli.presets import presets
 from dossr_video.cli.probe import probe
 from dossr_video.cli.signals import interruptible
@@ -67,6 +67,7 @@ def app() -> None:
 @click.argument("target", shell_complete=complete_files)
 @with_settings
 @job_options
+@pipe_options
 @click.option("--json-report", type=PATH, metavar="FILE", help="write what was done and found as JSON")
 @click.option("--premis", type=PATH, metavar="XML", help="write what was done and found as PREMIS 3, for archives")
 @click.option("--report", "page", type=PATH, metavar="HTML", help="write a page with pictures, figures and the proof")
@@ -93,11 +94,13 @@ def upscale(
     page: Path | None,
     before_after: Path | None,
     captions: tuple[Path, ...],
+    pipes: PipeOptions,
 ) -> None:
     """Restore and enlarge SOURCE into TARGET (.mp4, .mkv, .mov), sound and all other streams kept. Either may be a URL.
 
     An interrupted run goes on where it stopped when the same command is given again. `-` for both, or named pipes,
-    takes y4m frames from one program and gives them to another.
+    takes frames (y4m or rawvideo) from one program and gives them to another. TARGET may be numbered pictures:
+    out_%06d.png.
     """
     from dossr_video.jobs.record import FiguresRecord, Record
     from dossr_video.jobs.run import run_job
@@ -114,8 +117,9 @@ def upscale(
             "--premis": premis,
         }
         refused |= {"--report": page, "--before-after": before_after, "--captions": captions}
-        run_pipe(source, target, settings, refused, quiet=quiet, progress=progress)
+        run_pipe(source, target, settings, pipes, refused, quiet=quiet, progress=progress)
         return
+    pipes.require_none()
     outputs = [
         ("--report", page),
         ("--json-report", json_report),

@@ -1,12 +1,16 @@
-"""Frames through pipes as YUV4MPEG2 (y4m), which FFmpeg, mpv and VapourSynth read and write."""
+"""Frames through pipes: YUV4MPEG2 (y4m), which FFmpeg, mpv and VapourSynth read and write, or plain samples (rawvideo).
+
+y4m says size, rate and pixel format; of rawvideo they must be told.
+"""
 
 from __future__ import annotations
 
 import errno
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from fractions import Fraction
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 
 import av
 
@@ -18,87 +22,132 @@ if TYPE_CHECKING:
     from torch import Tensor
     from typing_extensions import Self
 
-FORMAT = "yuv4mpegpipe"  # FFmpeg's name
+Kind = Literal["y4m", "rawvideo"]
+MUXERS: dict[Kind, str] = {"y4m": "yuv4mpegpipe", "rawvideo": "rawvideo"}  # FFmpeg's names
 LONGEST = 4096  # bytes of a header line
 _WRITABLE = re.compile(r"gray(9le|10le|12le|16le)?|yuv(420|422|444)p((9|10|12|14|16)le)?")
 _LOCATIONS = {"": "center", "jpeg": "center", "mpeg2": "left", "paldv": "topleft"}  # of chroma samples in 4:2:0
 _HINT = "feed it with y4m: ffmpeg -i in.mp4 -f yuv4mpegpipe - | dossr-video - - | ffmpeg -i - out.mkv"
 
 
-class PipeReader:
-    """The frames of a y4m stream, in order, read once. It says no matrix: that of its size is taken, as players do."""
+@dataclass(frozen=True)
+class Shape:
+    """What the frames of a stream are."""
 
-    def __init__(self, file: BinaryIO, *, max_pixels: int) -> None:
-        """Raises SourceError where the stream is not y4m, is interlaced, or its frames exceed `max_pixels`."""
+    width: int
+    height: int
+    pix_fmt: str
+    rate: Fraction = Fraction(25)  # frames per second
+    aspect: Fraction = Fraction(1)  # width / height of a pixel
+    color: ColorInfo = field(default_factory=lambda: ColorInfo(range="tv", chroma_location="left"))
+
+
+class PipeReader:
+    """The frames of a stream, in order, read once. It says no matrix: that of its size is taken, as players do."""
+
+    def __init__(self, file: BinaryIO, *, max_pixels: int, raw: Shape | None = None) -> None:
+        """`raw`: what the frames of rawvideo are; None: the stream is y4m.
+
+        Raises SourceError where the stream is not y4m, is interlaced, or its frames exceed `max_pixels`; and for a
+        pixel format that is not read.
+        """
         self._file = file
-        words = file.readline(LONGEST).decode("ascii", "replace").split()
-        tags = {word[0]: word[1:] for word in words[1:] if word[0] != "X"}
-        extra = {word[1:].partition("=")[0]: word.partition("=")[2] for word in words[1:] if word[0] == "X"}
-        space = re.fullmatch(r"(420|422|444|411|mono)p?(\d*)(jpeg|mpeg2|paldv|)", tags.get("C", "420jpeg"))
-        try:
-            if words[0] != "YUV4MPEG2" or space is None:
-                raise ValueError
-            self.width, self.height = int(tags["W"]), int(tags["H"])
-            self.rate = Fraction(tags.get("F", "25:1").replace(":", "/"))
-            self.aspect = _ratio(tags.get("A", "0:0"))
-            if min(self.width, self.height) < 1 or self.rate <= 0:
-                raise ValueError
-        except (ValueError, LookupError, ZeroDivisionError) as error:
-            raise SourceError("the input is not y4m, or of a kind that is not read", hint=_HINT) from error
-        if tags.get("I", "p") not in ("p", "?"):
-            raise SourceError("the input is interlaced", hint="let ffmpeg deinterlace it: -vf bwdif")
-        if self.width * self.height > max_pixels:
+        self._y4m = raw is None
+        self.shape = shape = _header(file) if raw is None else raw
+        if shape.width * shape.height > max_pixels:
             raise SourceError(
-                f"the input has frames of {self.width}x{self.height}; at most {max_pixels} pixels are read",
+                f"the input has frames of {shape.width}x{shape.height}; at most {max_pixels} pixels are read",
                 hint="raise --max-pixels if the memory suffices",
             )
-        name = "gray" if space[1] == "mono" else f"yuv{space[1]}p"
-        self.pix_fmt = f"{name}{space[2]}le" if space[2] else name
-        span = "pc" if extra.get("COLORRANGE") == "FULL" else "tv"
-        self.color = ColorInfo(range=span, chroma_location=_LOCATIONS[space[3]] if not space[2] else "left")
-        self._to_rgb = pixels.ToRgb(self.color.resolved(width=self.width, height=self.height))
+        self._decoder: Any = av.CodecContext.create("rawvideo", "r")
+        try:
+            if pixels.has_alpha(shape.pix_fmt):
+                raise ValueError
+            self._size = _bytes_of(shape)
+            self._decoder.width, self._decoder.height, self._decoder.pix_fmt = shape.width, shape.height, shape.pix_fmt
+        except (ValueError, av.FFmpegError) as error:
+            kind = "y4m" if raw is None else "rawvideo"
+            raise SourceError(
+                f"{kind} of the pixel format {shape.pix_fmt} is not read",
+                hint=_HINT if raw is None else "use one without transparency, such as yuv420p10le, rgb24 or gbrp16le",
+            ) from error
+        self._to_rgb = pixels.ToRgb(shape.color.resolved(width=shape.width, height=shape.height))
 
     def frames(self) -> Iterator[Tensor]:
         """(3, H, W) RGB float32 in [0, 1]. Raises SourceError where the stream ends within a frame."""
-        try:
-            decoder: Any = av.CodecContext.create("rawvideo", "r")
-            decoder.width, decoder.height, decoder.pix_fmt = self.width, self.height, self.pix_fmt
-        except ValueError as error:
-            raise SourceError(f"y4m of the pixel format {self.pix_fmt} is not read", hint=_HINT) from error
-        size = self._size()
-        while line := self._file.readline(LONGEST):
-            content = self._file.read(size)
-            if not line.startswith(b"FRAME") or len(content) < size:
-                raise SourceError(
-                    "the input broke off within a frame", hint="look at what the program before the pipe said"
-                )
-            for frame in decoder.decode(av.Packet(content)):
+        while (content := self._next()) is not None:
+            for frame in self._decoder.decode(av.Packet(content)):
                 yield self._to_rgb(frame)
 
-    def _size(self) -> int:
-        """Bytes of a frame: its planes without padding."""
-        sample = 1 if pixels.bit_depth(self.pix_fmt) == 8 else 2
-        across, down = pixels.chroma_shift(self.pix_fmt)
-        chroma = 0 if pixels.is_grey(self.pix_fmt) else 2 * -(-self.width >> across) * -(-self.height >> down)
-        return sample * (self.width * self.height + chroma)
+    def _next(self) -> bytes | None:
+        """The bytes of a frame; None at the end."""
+        line = self._file.readline(LONGEST) if self._y4m else b""
+        content = self._file.read(self._size)
+        if not (line or content):
+            return None
+        if len(content) < self._size or (self._y4m and not line.startswith(b"FRAME")):
+            raise SourceError(
+                "the input broke off within a frame",
+                hint="look at what the program before the pipe said"
+                + ("" if self._y4m else "; or --input-size or --input-pix-fmt is another than it wrote"),
+            )
+        return content
+
+
+def _bytes_of(shape: Shape) -> int:
+    """Bytes of a frame without padding, as FFmpeg counts them."""
+    encoder: Any = av.CodecContext.create("rawvideo", "w")
+    encoder.width, encoder.height, encoder.pix_fmt = shape.width, shape.height, shape.pix_fmt
+    encoder.time_base = 1 / shape.rate
+    (packet,) = encoder.encode(av.VideoFrame(shape.width, shape.height, shape.pix_fmt))
+    return int(packet.size)
+
+
+def _header(file: BinaryIO) -> Shape:
+    """Of a y4m stream; SourceError as PipeReader."""
+    words = file.readline(LONGEST).decode("ascii", "replace").split()
+    tags = {word[0]: word[1:] for word in words[1:] if word[0] != "X"}
+    extra = {word[1:].partition("=")[0]: word.partition("=")[2] for word in words[1:] if word[0] == "X"}
+    space = re.fullmatch(r"(420|422|444|411|mono)p?(\d*)(jpeg|mpeg2|paldv|)", tags.get("C", "420jpeg"))
+    try:
+        if words[0] != "YUV4MPEG2" or space is None:
+            raise ValueError
+        width, height = int(tags["W"]), int(tags["H"])
+        rate, aspect = Fraction(tags.get("F", "25:1").replace(":", "/")), _ratio(tags.get("A", "0:0"))
+        if min(width, height) < 1 or rate <= 0:
+            raise ValueError
+    except (ValueError, LookupError, ZeroDivisionError) as error:
+        raise SourceError("the input is not y4m, or of a kind that is not read", hint=_HINT) from error
+    if tags.get("I", "p") not in ("p", "?"):
+        raise SourceError("the input is interlaced", hint="let ffmpeg deinterlace it: -vf bwdif")
+    name = "gray" if space[1] == "mono" else f"yuv{space[1]}p"
+    span = "pc" if extra.get("COLORRANGE") == "FULL" else "tv"
+    color = ColorInfo(range=span, chroma_location=_LOCATIONS[space[3]] if not space[2] else "left")
+    return Shape(width, height, f"{name}{space[2]}le" if space[2] else name, rate, aspect, color)
 
 
 class PipeWriter:
-    """Writes frames as a y4m stream."""
+    """Writes frames as a stream."""
 
-    def __init__(self, file: BinaryIO, source: PipeReader, *, width: int, height: int, pix_fmt: str | None) -> None:
-        """`pix_fmt`: None: the source's. Raises SettingsError for one that y4m does not have."""
+    def __init__(
+        self, file: BinaryIO, source: Shape, *, kind: Kind, width: int, height: int, pix_fmt: str | None
+    ) -> None:
+        """`pix_fmt`: None: the source's. Raises SettingsError for one that y4m does not have, or that is not made."""
         self._pix_fmt: str = pix_fmt or source.pix_fmt
-        if not _WRITABLE.fullmatch(self._pix_fmt):
+        if not (_WRITABLE.fullmatch(self._pix_fmt) if kind == "y4m" else _is_made(self._pix_fmt)):
             raise SettingsError(
-                f"y4m has no pixel format {self._pix_fmt}", hint="choose --pix-fmt yuv420p, yuv444p or yuv444p16le"
+                f"{'y4m has no' if kind == 'y4m' else 'rawvideo is not made of the'} pixel format {self._pix_fmt}",
+                hint="choose --pix-fmt yuv420p, yuv444p or yuv444p16le"
+                + ("" if kind == "y4m" else ", rgb24 or gbrp16le; an order of bytes of its own needs another program"),
             )
         if (width % 2, height % 2) > (0, 0) and any(pixels.chroma_shift(self._pix_fmt)):
             raise SettingsError(
                 f"{self._pix_fmt} needs even sides; the result is {width}x{height}", hint="choose --pix-fmt yuv444p"
             )
         self._color = source.color.resolved(width=width, height=height)
-        self._container: Any = av.open(file, "w", format=FORMAT, options={"strict": "-1"})
+        self._container: Any = av.open(
+            file, "w", format=MUXERS[kind], options={"strict": "-1"} if kind == "y4m" else {}
+        )
         self._stream: Any = self._container.add_stream("rawvideo", rate=source.rate)
         self._stream.width, self._stream.height, self._stream.pix_fmt = width, height, self._pix_fmt
         context = self._stream.codec_context
@@ -131,6 +180,14 @@ class PipeWriter:
                     hint="look at what it said",
                 ) from error
             raise TargetError(f"the output cannot be written: {error.strerror}", hint="check the disk") from error
+
+
+def _is_made(pix_fmt: str) -> bool:
+    """Whether frames are made in a pixel format."""
+    try:
+        return pixels.can_make(pix_fmt) and not pixels.has_alpha(pix_fmt)
+    except ValueError:  # FFmpeg has no such format
+        return False
 
 
 def _ratio(text: str) -> Fraction:
