@@ -4,39 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import nullcontext
-from itertools import chain, count, islice
 from os import PathLike, fsdecode
 from typing import Any
 
-import numpy as np
-import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
-from dossr_video.arrays import FrameKind, Layout, as_frames, first_kind, together
+from dossr_video.arrays import Layout, as_frames, first_kind, together
 from dossr_video.errors import FramesError, SettingsError
-from dossr_video.frames import Chunk
 from dossr_video.jobs.execute.executor import Executor
 from dossr_video.jobs.execute.local import LocalExecutor
 from dossr_video.jobs.progress import OnProgress, Progress, no_progress
 from dossr_video.jobs.report import Report
-from dossr_video.jobs.resolve import resolve_sampling, resolve_temporal, worker_spec
+from dossr_video.jobs.resolve import worker_spec
 from dossr_video.jobs.run import run_job
-from dossr_video.models.base import DomainShiftModel, PictureModel
-from dossr_video.models.raft import load_flow
+from dossr_video.models.base import PictureModel
 from dossr_video.models.registry import load_model
-from dossr_video.pipeline.chunks import Read
-from dossr_video.pipeline.memory import MemoryBudget
-from dossr_video.pipeline.segment import chunk_length, upscaled, with_motion
 from dossr_video.progress_bar import progress_display
-from dossr_video.restoration.detail import measure_detail
-from dossr_video.restoration.dirt import RUN, measure_dust
-from dossr_video.restoration.grain_profile import measure_grain
-from dossr_video.restoration.spec import resolve_restoration
-from dossr_video.runspec import SamplingSpec
-from dossr_video.settings import SIZES, Settings
-from dossr_video.temporal.flow import FlowEstimator, luma
-from dossr_video.temporal.shots import SIZE, split_shots
+from dossr_video.settings import Settings
+from dossr_video.streaming import Recipe, streamed
+from dossr_video.temporal.flow import FlowEstimator
 
 __all__ = ["Progress", "load_model", "upscale", "upscale_frames", "upscale_stream"]
 
@@ -162,71 +148,22 @@ def upscale_stream(
     Returns:
         An iterator of the enlarged frames, each of the kind that came.
     """
-    wanted, given = _settings(settings, options, model)
-    loaded = given or model_of(wanted)
-    defaults = loaded.defaults if isinstance(loaded, DomainShiftModel) else None
-    sampling = resolve_sampling(wanted, defaults, model=loaded.name)  # what does not fit is refused at once
+    wanted, loaded = settings_and_model(settings, options, model)
+    recipe = Recipe.of(wanted, loaded, flow)
     if not isinstance(frames, Iterable):
         raise FramesError(
             f"frames of type {type(frames).__name__} must be an iterable", hint="give a list or generator"
         )
     kind, all_frames = first_kind(iter(frames), layout)
-    if kind is None:
-        return iter(())
-    flow = flow or load_flow(wanted.flow, device=loaded.device)
-    return _streamed(kind, all_frames, loaded, flow, wanted, sampling)
+    return iter(()) if kind is None else streamed(kind, all_frames, recipe)
 
 
-def _streamed(
-    kind: FrameKind,
-    frames: Iterator[Any],
-    model: PictureModel,
-    flow: FlowEstimator,
-    settings: Settings,
-    sampling: SamplingSpec | None,
-) -> Iterator[Any]:
-    pictures = _read(kind, frames)
-    ahead = list(islice(pictures, RUN if settings.dust == "auto" else 1))
-    first = ahead[0]
-    height, width = first[0].shape[-2:]
-    size = target_size(width, height, settings, model.scale)
-    temporal = resolve_temporal(settings, seed=settings.seed)
-    restoration = resolve_restoration(
-        settings,
-        detail=measure_detail([first[0]]),
-        grain=measure_grain([first[0]]),
-        dust=measure_dust([[_codes(picture) for picture, _ in ahead]]) if settings.dust == "auto" else None,
-    )  # the others are not here yet
-    length = settings.chunk or chunk_length(width, height, scale=model.scale, device=model.device.type)
-    budget = MemoryBudget(model, flow, frames=length, tile=settings.tile)
-    indices = count()
-    for shot, inside in enumerate(split_shots(chain(ahead, pictures), _small_luma)):
-        work = with_motion(_chunks(inside, indices, length), budget, _ignore, temporal, restoration)
-        for result in upscaled(work, budget, _ignore, sampling, temporal, restoration, size, shot=shot):
-            for i, picture in enumerate(result.pictures):
-                yield kind.write(picture, None if result.alpha is None else result.alpha[i])
-
-
-def _read(kind: FrameKind, frames: Iterator[Any]) -> Iterator[Picture]:
-    """The frames on the CPU, where the pipeline takes them from. FramesError when their size changes."""
-    size: torch.Size | None = None
-    for frame in frames:
-        picture, alpha = kind.read(frame)
-        size = size or picture.shape
-        if picture.shape != size:
-            raise FramesError(
-                f"a frame of {picture.shape[2]}x{picture.shape[1]} follows one of {size[2]}x{size[1]}",
-                hint="give frames of one size",
-            )
-        yield picture.cpu(), None if alpha is None else alpha.cpu()
-
-
-def _chunks(pictures: Iterator[Picture], indices: Iterator[int], length: int) -> Iterator[Read]:
-    while batch := list(islice(pictures, length)):
-        numbers = tuple(islice(indices, len(batch)))
-        alphas = [alpha for _, alpha in batch if alpha is not None]
-        chunk = Chunk(torch.stack([picture for picture, _ in batch]), numbers, numbers)
-        yield chunk, ((),) * len(batch), torch.stack(alphas) if alphas else None, None
+def settings_and_model(
+    settings: Settings | Mapping[str, Any] | None, options: Mapping[str, Any], model: PictureModel | str | None
+) -> tuple[Settings, PictureModel]:
+    """What is asked for, and the model. Raises SettingsError, and as `load_model`."""
+    wanted, given = _settings(settings, options, model)
+    return wanted, given or model_of(wanted)
 
 
 def _settings(
@@ -258,30 +195,3 @@ def model_of(settings: Settings) -> PictureModel:
         negative_prompt=settings.negative_prompt,
         cfg_scale=settings.cfg_scale,
     )
-
-
-def target_size(width: int, height: int, settings: Settings, model_scale: int) -> tuple[int, int]:
-    """Height and width of the result of width x height frames; a side that is not given keeps the aspect."""
-    if settings.size is not None:
-        factor = min(wide / side for wide, side in zip(SIZES[settings.size], (width, height), strict=True))
-        return round(height * factor / 2) * 2, round(width * factor / 2) * 2
-    if settings.width is not None or settings.height is not None:
-        new_width = settings.width or round(width * settings.height / height / 2) * 2  # type: ignore[operator]
-        new_height = settings.height or round(height * new_width / width / 2) * 2
-        return new_height, new_width
-    scale = settings.scale or model_scale
-    return height * scale, width * scale
-
-
-def _codes(picture: Tensor) -> NDArray[np.uint8]:
-    """Luma (H, W) in codes of 255."""
-    return luma(picture[None])[0, 0].mul(255).round().byte().numpy()
-
-
-def _small_luma(picture: Picture) -> NDArray[np.uint8]:
-    small = torch.nn.functional.interpolate(luma(picture[0][None]), SIZE, mode="area")
-    return small[0, 0].mul(255).round().byte().numpy()
-
-
-def _ignore(warning: str) -> None:
-    pass

@@ -10,9 +10,10 @@ from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
 
-from dossr_video.api import model_of, target_size, upscale_stream
+from dossr_video.api import model_of, upscale_stream
 from dossr_video.errors import Interrupted, SettingsError
 from dossr_video.settings import Settings, SourceSettings, TargetSettings
+from dossr_video.streaming import target_size
 from dossr_video.video import pixels
 from dossr_video.video.pipe import Kind, PipeReader, PipeWriter, Shape
 from dossr_video.video.tags import ColorInfo

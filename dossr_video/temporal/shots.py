@@ -41,7 +41,7 @@ def shot_starts(lumas: Iterable[Luma]) -> Iterator[bool]:
     for index, luma in enumerate(ahead, start=-LOOK_AHEAD):
         window.append(luma)
         if index >= 0:
-            yield index == 0 or _is_cut(list(window))
+            yield index == 0 or is_cut(list(window))
 
 
 def split_shots(frames: Iterable[T], luma: Callable[[T], Luma]) -> Iterator[Iterator[T]]:
@@ -52,7 +52,7 @@ def split_shots(frames: Iterable[T], luma: Callable[[T], Luma]) -> Iterator[Iter
         yield (frame for frame, _ in shot)
 
 
-def _is_cut(window: list[Luma | None]) -> bool:
+def is_cut(window: list[Luma | None]) -> bool:
     """Whether frame t starts a shot; window is t - LOOK_BACK ... t + LOOK_AHEAD, None where the file has no frame."""
     now = LOOK_BACK
     before, frame = window[now - 1], window[now]
