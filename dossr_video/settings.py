@@ -235,6 +235,11 @@ class SourceSettings(BaseModel):
     reader: Literal["pyav", "decord"] = Field(
         "pyav", description="decord: random access, with coarser chroma; refused where it loses frames or timestamps"
     )
+    hwaccel: Literal["off", "auto", "cuda", "videotoolbox", "d3d11va", "qsv", "vaapi"] = Field(
+        "off",
+        description="decode by hardware, as ffmpeg's -hwaccel; auto takes the first that is there; where none is, "
+        "the CPU decodes and a notice says so",
+    )
     deinterlace: Literal["auto", "off", "frame", "field"] = Field(
         "auto",
         description="auto analyses the content; one frame per frame, or per field, which keeps all motion",
@@ -259,6 +264,12 @@ class SourceSettings(BaseModel):
             raise ValueError("--end and --duration were both given; leave one away")
         if self.end is not None and self.end <= self.start:
             raise ValueError(f"--end {self.end:g} must be after --start {self.start:g}")
+        return self
+
+    @model_validator(mode="after")
+    def _one_decoder(self) -> SourceSettings:
+        if self.hwaccel != "off" and self.reader == "decord":
+            raise ValueError("--hwaccel and --reader decord were both given; leave one away")
         return self
 
 

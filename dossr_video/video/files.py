@@ -23,6 +23,7 @@ from dossr_video.video.sequence import PictureSequence, is_numbered, pictures_of
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from av.codec.hwaccel import HWAccel
     from av.container import InputContainer, OutputContainer
 
 LISTS = frozenset({"concat", "hls", "dash", "imf", "sdp", "rtsp", "webm_dash_manifest"})  # they name other files
@@ -126,15 +127,16 @@ def open_file(path: Path) -> SourceFile | JoinedFiles:
     return SourceFile(path) if sequence is None else JoinedFiles(sequence)
 
 
-def open_input(path: Path, options: Mapping[str, str]) -> InputContainer:
+def open_input(path: Path, options: Mapping[str, str], hwaccel: HWAccel | None = None) -> InputContainer:
     """Open a file for reading, and no other beside it; or the pictures of a sequence, one tick for each.
 
-    Raises what av raises, av.ArgumentError for a list of files; SourceError, then and later, where the disk fails.
+    `hwaccel` decodes its video where it can. Raises what av raises, av.ArgumentError for a list of files; SourceError,
+    then and later, where the disk fails.
     """
     if (sequence := PictureSequence.of(path)) is not None:
         return _open_pictures(sequence, options)
     allowed = {**_LOCAL, "format_whitelist": _formats(), **options}
-    return av.open(SourceFile(path), "r", metadata_errors="replace", options=allowed)
+    return av.open(SourceFile(path), "r", metadata_errors="replace", options=allowed, hwaccel=hwaccel)
 
 
 def close_input(container: InputContainer) -> None:

@@ -20,6 +20,7 @@ from dossr_video.video.mux.inventory import side_data_kept, side_data_losses
 from dossr_video.video.mux.streams import describe, losses, map_streams
 from dossr_video.video.mux.trial import trial
 from dossr_video.video.read.deinterlace import FieldSpan
+from dossr_video.video.read.hardware import decoding_device
 from dossr_video.video.read.reader import ReadSpec, open_reader
 from dossr_video.video.read.timeline import parts_of
 from dossr_video.video.tags import ColorInfo, in_words
@@ -28,8 +29,8 @@ from dossr_video.video.write.formats import picture_losses
 from dossr_video.video.write.players import refused_by_players
 from dossr_video.video.write.writer import VideoSpec, make_spec
 
-PLAYERS, TRACKS, LINEAR = "players", "tracks", "linear"
-TOLD = frozenset({PLAYERS, TRACKS, LINEAR})  # topics of findings that are also told when the run begins
+PLAYERS, TRACKS, LINEAR, DECODING = "players", "tracks", "linear", "decoding"
+TOLD = frozenset({PLAYERS, TRACKS, LINEAR, DECODING})  # topics of findings that are also told when the run begins
 FEW = 0.5  # specks a frame from which dust is spoken of
 GRAIN = 1.5  # codes of 255 from which grain is seen
 FLICKER = 0.007  # of exposure; steady clips measure up to 0.003, film that pumps 0.013 to 0.022, and so does fire
@@ -89,7 +90,8 @@ def analyse(
         _require_tracks(source, container)
     fields, (found, done) = field_spans(source, settings, on_frame)
     choice = Choice(source.video.stream.index, source.program, settings.frame_rate)
-    read = ReadSpec(settings.reader, fields, settings.start, settings.length, settings.max_pixels, choice)
+    device, why_not = decoding_device(settings.hwaccel, source.video.codec)
+    read = ReadSpec(settings.reader, fields, settings.start, settings.length, settings.max_pixels, choice, device)
     if read.reader == "decord":
         open_reader(source, read).close()  # SourceError before anything else is done
     _, shape = _shape(source.video, settings, container)
@@ -128,6 +130,7 @@ def analyse(
         *(() if video is None else _side_data(content, source.video, video)),
         *(() if container is None else _streams(source, container, cut=read.is_cut)),
         *_lengths(source, read),
+        *([Finding(DECODING, why_not, "the CPU decodes")] if why_not else []),
     )
     return ProcessingPlan(read, video, restoration, findings, lost)
 

@@ -14,6 +14,7 @@ from dossr_video.video.sequence import is_pattern
 from dossr_video.video.tags import UNSPECIFIED
 
 if TYPE_CHECKING:
+    from av.codec.hwaccel import HWAccel
     from av.container import InputContainer
     from av.video.stream import VideoStream
 
@@ -25,10 +26,12 @@ FIRST_PACKETS = 2000  # packets searched for the first decodable frame
 FREE_CLOCKS = frozenset({"mpegts", "mpeg", "dv", "h264", "hevc", "mpegvideo"})
 
 
-def open_source(path: Path, *, max_pixels: int = MAX_PIXELS, what: str = "a video") -> InputContainer:
+def open_source(
+    path: Path, *, max_pixels: int = MAX_PIXELS, what: str = "a video", hwaccel: HWAccel | None = None
+) -> InputContainer:
     """Open a file for reading; SourceError when that fails.
 
-    Frames above `max_pixels` are not decoded. `what` it should be is said in messages.
+    Frames above `max_pixels` are not decoded. `what` it should be is said in messages. `hwaccel` decodes where it can.
     """
     if not is_pattern(path):  # opening a sequence looks at its pictures
         if not path.exists():
@@ -38,7 +41,7 @@ def open_source(path: Path, *, max_pixels: int = MAX_PIXELS, what: str = "a vide
         if path.stat().st_size == 0:
             raise SourceError(f"{path} is empty", hint="copy or download the file again")
     try:
-        container = _open(path, _decoder_limit(max_pixels))
+        container = _open(path, _decoder_limit(max_pixels), hwaccel)
     except PermissionError as error:
         raise SourceError(f"{path} may not be read: {error.strerror}", hint="change its permissions") from error
     except MemoryError as error:
@@ -65,13 +68,13 @@ def open_source(path: Path, *, max_pixels: int = MAX_PIXELS, what: str = "a vide
     return container
 
 
-def _open(path: Path, options: dict[str, str]) -> InputContainer:
+def _open(path: Path, options: dict[str, str], hwaccel: HWAccel | None) -> InputContainer:
     """Open a file; where audio begins late, search farther for its parameters."""
-    container = open_input(path, options)
+    container = open_input(path, options, hwaccel)
     if all(stream.codec_context is None or stream.codec_context.sample_rate for stream in container.streams.audio):
         return container
     close_input(container)
-    return open_input(path, {**options, **FAR})
+    return open_input(path, {**options, **FAR}, hwaccel)
 
 
 def picture_stream(container: InputContainer, path: Path, index: int, *, max_pixels: int) -> VideoStream:

@@ -21,6 +21,7 @@ from dossr_video.video.read.damage import Damage
 from dossr_video.video.read.decoding import DecodingPass
 from dossr_video.video.read.deinterlace import WARM_UP, FieldSpan, clock_of
 from dossr_video.video.read.frame import Frame
+from dossr_video.video.read.hardware import accelerator_for
 from dossr_video.video.read.opening import MAX_PIXELS, open_source, picture_stream
 from dossr_video.video.read.probe import probe
 from dossr_video.video.read.timeline import parts_of
@@ -68,9 +69,14 @@ class PyavReader(VideoReader):
     """
 
     def __init__(
-        self, source: str | Path | SourceInfo, *, fields: Sequence[FieldSpan] = (), max_pixels: int = MAX_PIXELS
+        self,
+        source: str | Path | SourceInfo,
+        *,
+        fields: Sequence[FieldSpan] = (),
+        max_pixels: int = MAX_PIXELS,
+        hwaccel: str | None = None,
     ) -> None:
-        """`fields`: how each part is deinterlaced; empty: frames as they are.
+        """`fields`: how each part is deinterlaced; empty: frames as they are. `hwaccel`: a device of hardware.DEVICES.
 
         Raises SourceError as `probe`.
         """
@@ -80,6 +86,7 @@ class PyavReader(VideoReader):
         self.damage: list[Damage] = []
         self.side_data: set[str] = set()
         self.max_pixels = max_pixels
+        self.hwaccel = hwaccel
         self.parts = parts_of(self.info)
         self.converters: dict[ColorInfo, pixels.ToRgb] = {}
         self._pass: DecodingPass | None = None
@@ -169,7 +176,8 @@ class PyavReader(VideoReader):
         return start_pts - round(2 * WARM_UP / (self.frame_rate * self.time_base))
 
     def _open(self, *, seek_to: int | None = None) -> DecodingPass:
-        container = open_source(self.info.path, max_pixels=self.max_pixels)
+        accelerator = accelerator_for(self.hwaccel, self.info.video.codec)
+        container = open_source(self.info.path, max_pixels=self.max_pixels, hwaccel=accelerator)
         return DecodingPass(
             self,
             container,

@@ -27,6 +27,7 @@ class ReadSpec:
     duration: float | None = None  # seconds that are processed; None: to the end of the file
     max_pixels: int = MAX_PIXELS  # larger frames are refused
     choice: Choice = ANY  # which of its pictures are meant
+    hwaccel: str | None = None  # the device of hardware.DEVICES that decodes; None: the CPU
 
     @property
     def is_cut(self) -> bool:
@@ -42,7 +43,7 @@ def open_reader(source: str | Path | SourceInfo, spec: ReadSpec) -> VideoReader:
     if not isinstance(source, SourceInfo):
         source = probe(source, max_pixels=spec.max_pixels, choice=spec.choice)
     if spec.reader == "pyav":
-        return PyavReader(source, fields=spec.fields, max_pixels=spec.max_pixels)
+        return PyavReader(source, fields=spec.fields, max_pixels=spec.max_pixels, hwaccel=spec.hwaccel)
     if spec.fields:
         raise refused(source.path, "it must be deinterlaced")
     return DecordReader(source, max_pixels=spec.max_pixels)

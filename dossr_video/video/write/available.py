@@ -8,11 +8,10 @@ from fractions import Fraction
 from typing import Any
 
 import av
-from av.codec.codec import Capabilities
 
 from dossr_video.errors import SettingsError
 from dossr_video.video.write.containers import CONTAINERS, SEQUENCES
-from dossr_video.video.write.encoders import ENCODERS, encoder_names, is_held
+from dossr_video.video.write.encoders import ENCODERS, encoder_names, is_hardware, is_held
 from dossr_video.video.write.formats import writable_formats
 
 SIDES = 640, 480  # pixels of the frames that hardware is asked for: some takes no small ones
@@ -61,16 +60,15 @@ def options_of_encoder(name: str) -> list[OptionInfo]:
 
 def _info(name: str) -> EncoderInfo | None:
     """None for one that no result can be written with."""
-    codec = av.Codec(name, "w")
     try:
         formats, containers = tuple(writable_formats(name)), tuple(_containers(name))
     except SettingsError:  # no container holds what it makes
         return None
     if not (formats and containers):
         return None
-    hardware = bool(codec.capabilities & (Capabilities.hardware | Capabilities.hybrid))
+    hardware, about = is_hardware(name), av.Codec(name, "w").long_name
     missing = _missing(name, formats[0]) if hardware else None
-    return EncoderInfo(name, codec.long_name, formats, containers, name in ENCODERS, hardware, missing)
+    return EncoderInfo(name, about, formats, containers, name in ENCODERS, hardware, missing)
 
 
 def _containers(name: str) -> Iterator[str]:

@@ -11,6 +11,7 @@ from functools import lru_cache
 from typing import Any
 
 import av
+from av.codec.codec import Capabilities
 
 from dossr_video.errors import SettingsError
 from dossr_video.video import pixels
@@ -232,6 +233,18 @@ def encoder_named(name: str) -> Encoder:
 def encoder_names() -> tuple[str, ...]:
     """Of all video encoders that this FFmpeg has."""
     return tuple(name for name in sorted(av.codecs_available) if _encodes_video(name))
+
+
+def is_hardware(name: str) -> bool:
+    """Whether an encoder needs hardware, or may."""
+    return bool(av.Codec(name, "w").capabilities & (Capabilities.hardware | Capabilities.hybrid))
+
+
+def software_for(name: str) -> str | None:
+    """The encoder of the table that makes the same as one that needs hardware; None: there is none."""
+    codec = av.Codec(name, "w").canonical_name
+    known = (other for other in ENCODERS if other in encoder_names())
+    return next((other for other in known if av.Codec(other, "w").canonical_name == codec), None)
 
 
 def is_held(name: str, container: Container) -> bool:

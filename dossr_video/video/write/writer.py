@@ -30,8 +30,10 @@ from dossr_video.video.write.encoders import (
     EncoderSettings,
     check_options,
     encoder_named,
+    is_hardware,
     is_held,
     parsed_options,
+    software_for,
 )
 from dossr_video.video.write.formats import check_settings, choose_pix_fmt
 from dossr_video.video.write.kept import from_bytes
@@ -107,6 +109,18 @@ def make_spec(
         sample_aspect_ratio=_aspect(source, width=width, height=height),
         display_matrix=source.display_matrix,
         stereo=source.stereo,
+    )
+
+
+def _instead(encoder: str) -> str:
+    """What to do where an encoder does not open."""
+    software = software_for(encoder)
+    if is_hardware(encoder) and software != encoder:
+        other = "leave out --encoder" if software is None else f"use --encoder {software}, which makes the same without"
+        return f"it needs hardware and its driver: {other}; `dossr-video encoders` tells what opens here"
+    return (
+        "leave out --speed, --crf, --pix-fmt and --encoder-options, or give values that it knows: "
+        f"`ffmpeg -h encoder={encoder}` lists them"
     )
 
 
@@ -224,8 +238,7 @@ class VideoWriter:
             raise SettingsError(
                 f"{encoding.encoder} refuses {encoding.pix_fmt} {spec.width}x{spec.height}"
                 f"{f' with {with_them}' if with_them else ''}: {getattr(error, 'strerror', error)}",
-                hint="leave out --speed, --crf, --pix-fmt and --encoder-options, or give values that it knows: "
-                f"`ffmpeg -h encoder={encoding.encoder}` lists them",
+                hint=_instead(encoding.encoder),
             ) from error
 
     def __enter__(self) -> Self:
