@@ -1,0 +1,5 @@
+"""dossr-video for ComfyUI: put this folder into `custom_nodes`."""
+
+from .nodes import NODE_CLASS_MAPPINGS, NODE_DISPLAY_NAME_MAPPINGS
+
+__all__ = ["NODE_CLASS_MAPPINGS", "NODE_DISPLAY_NAME_MAPPINGS"]
