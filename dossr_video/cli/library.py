@@ -6,7 +6,6 @@ import json
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict
-from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import click
@@ -15,7 +14,14 @@ from rich.markup import escape
 from rich.table import Table
 
 from dossr_video.cli.console import duration_text, progress_display, put, say
-from dossr_video.cli.options import PATH, GroupedCommand, debug_option, job_options, make_executor, with_settings
+from dossr_video.cli.options import (
+    GroupedCommand,
+    complete_files,
+    debug_option,
+    job_options,
+    make_executor,
+    with_settings,
+)
 from dossr_video.cli.signals import interruptible
 from dossr_video.jobs.progress import Progress
 from dossr_video.names import shown
@@ -39,8 +45,8 @@ catalogue_option = click.option(
 
 
 @click.command(cls=GroupedCommand)
-@click.argument("sources", type=PATH)
-@click.argument("results", type=PATH)
+@click.argument("sources", shell_complete=complete_files)
+@click.argument("results", shell_complete=complete_files)
 @with_settings
 @click.option("--recursive", is_flag=True, help="folders below SOURCES too")
 @click.option("--include", multiple=True, metavar="GLOB", help="only files that match; may be given again")
@@ -57,8 +63,8 @@ catalogue_option = click.option(
 @catalogue_option
 @job_options
 def batch(
-    sources: Path,
-    results: Path,
+    sources: str,
+    results: str,
     *,
     settings: Settings,
     recursive: bool,
@@ -75,15 +81,17 @@ def batch(
     quiet: bool,
     progress: Literal["auto", "json"],
 ) -> int:
-    """Do every video of the folder SOURCES into the folder RESULTS, which mirrors it.
+    """Do every video of the folder SOURCES into the folder RESULTS, which mirrors it; either may be s3://BUCKET/FOLDER.
 
     Only what is new, has changed or failed before is done; a bad file never stops the rest. Exit code 1 if some failed.
     """
     from dossr_video.library.batch import Batch
     from dossr_video.library.estimate import estimate
-    from dossr_video.library.files import Library
+    from dossr_video.library.files import Library, Place, place_of
 
-    library = Library(sources, results, recursive, include, exclude, f".{to}" if to else None, catalogue)
+    library = Library(
+        place_of(sources), place_of(results), recursive, include, exclude, f".{to}" if to else None, catalogue
+    )
     work = Batch(library, settings, force, restart, cluster, premis)
     if dry_run:
         with interruptible() as cancelled, progress_display(quiet=quiet, kind=progress) as show:
@@ -91,7 +99,7 @@ def batch(
             found = estimate(work, executor=executor, on_progress=show, cancelled=cancelled)
         _print_estimate(found)
         return 0
-    outcomes: dict[Path, Outcome] = {}
+    outcomes: dict[Place, Outcome] = {}
     try:
         with interruptible() as cancelled, progress_display(quiet=quiet, kind=progress) as show:
 
@@ -111,15 +119,16 @@ def batch(
 
 
 @click.command()
-@click.argument("path", type=PATH)
+@click.argument("path", shell_complete=complete_files)
 @click.option("--json", "as_json", is_flag=True, help="print JSON")
 @catalogue_option
 @debug_option
-def status(path: Path, *, as_json: bool, catalogue: str | None) -> None:
+def status(path: str, *, as_json: bool, catalogue: str | None) -> None:
     """Show the jobs of a folder of results, or of one result: running, interrupted, done, failed."""
+    from dossr_video.library.files import place_of
     from dossr_video.library.status import status as look
 
-    found = look(path, catalogue=catalogue)
+    found = look(place_of(path), catalogue=catalogue)
     if as_json:
         click.echo(json.dumps(asdict(found), indent=2, default=shown))
     else:

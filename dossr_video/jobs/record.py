@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from dossr_video.jobs.report import Report
 from dossr_video.quality.track import Measured
 
@@ -20,8 +22,8 @@ class Record:
     def is_whole(self, report: Report) -> None:
         """The result is about to get its name."""
 
-    def is_named(self, report: Report) -> None:
-        """The result has its name; the folder is about to go."""
+    def is_named(self, report: Report, source: Path, result: Path) -> None:
+        """The result has its name; the folder is about to go. The files are those on this machine."""
 
 
 class FiguresRecord(Record):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import time
 from collections.abc import Callable, Sequence
@@ -112,9 +113,13 @@ def run_job(
         report = request.run()
     except Interrupted:  # the next run goes on with them
         raise
-    except DossrError:
-        if not JobFolder.beside(there, suffix="").path.exists():  # nor is there anything to go on with
+    except DossrError as error:
+        if not os.path.lexists(JobFolder.beside(there, suffix="").path):  # nor is there anything to go on with
             _remove(copies)
+        for url, path in ((source_url, here), (target_url, there)):
+            if url is not None:  # the user knows no other name
+                error.message = error.message.replace(str(path), shown_url(url))
+        error.args = (error.message,)
         raise
     _remove(copies)
     return report
@@ -144,7 +149,7 @@ class _Request:
     started: str = field(default_factory=lambda: _now())
 
     def run(self) -> Report:
-        begun = JobFolder.beside(self.target, suffix="").path.exists()
+        begun = os.path.lexists(JobFolder.beside(self.target, suffix="").path)  # False for a name that is too long
         unloaded = self.executor is None  # what is refused in the end is refused before a model is loaded
         force = self.force or begun or not unloaded
         check_target(self.target, self.settings, source=self.source, force=force)
@@ -175,7 +180,8 @@ class _Request:
                 report = job.run()
                 self.record.is_whole(report)
                 self._name(folder.joined(self.target))
-            self.record.is_named(report)
+            result = self.target if self.target_url is None else folder.joined(self.target)
+            self.record.is_named(report, self.source, result)
             folder.remove()
         return report
 

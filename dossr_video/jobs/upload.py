@@ -68,6 +68,27 @@ def uploaded(path: Path, url: str, *, force: bool) -> None:
             )
 
 
+def is_behind(url: str) -> bool:
+    """Whether there is something behind a URL."""
+    with url_errors(TargetError, url, "cannot be read"):
+        system, name = store_of(url)
+        return bool(system.exists(name))
+
+
+def read_small(url: str) -> bytes | None:
+    """What is behind a URL; None: nothing."""
+    with url_errors(TargetError, url, "cannot be read"):
+        system, name = store_of(url)
+        return system.cat_file(name) if system.exists(name) else None
+
+
+def write_small(url: str, content: bytes) -> None:
+    """Put a few bytes behind a URL of a bucket, over what is there."""
+    with url_errors(TargetError, url, "cannot be written"):
+        system, name = store_of(url)
+        system.pipe_file(name, content)
+
+
 def digest_of(url: str) -> str | None:
     """sha256 of what is behind a URL, by what was noted when it was put there, or else by reading it; None: nothing."""
     with url_errors(TargetError, url, "cannot be read"):

@@ -21,6 +21,9 @@ from dossr_video.errors import DossrError, SourceError, TargetError
 FILE = "file://"
 SILENCE = 300.0  # seconds
 
+BUCKETS = frozenset({"s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "memory"})
+"""Stores that hold many files and list them."""
+
 WHOLE = frozenset({"s3", "s3a", "gs", "gcs", "az", "abfs", "abfss"})
 """Stores where a name appears only with its whole content; elsewhere a result is renamed when it is whole."""
 
@@ -44,6 +47,28 @@ def shown_url(url: str) -> str:
     """Without user, password and what a presigned address carries behind its path."""
     parts = urlsplit(url)
     return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
+
+
+def listed(url: str, *, recursive: bool) -> list[str]:
+    """URLs of the files below a URL; SourceError when it cannot be listed, or there are none.
+
+    Without `recursive` those of the next folder alone.
+    """
+    with url_errors(SourceError, url, "cannot be listed"):
+        system, root = store_of(url)
+        found = system.find(root, detail=True) if recursive else {e["name"]: e for e in system.ls(root, detail=True)}
+        names = sorted(name for name, entry in found.items() if entry["type"] == "file" and name != root)
+    if not found:
+        raise SourceError(f"there is nothing below {shown_url(url)}", hint="name the bucket, or a folder in it")
+    return [f"{url}/{name[len(root) :].lstrip('/')}" for name in names]
+
+
+def mark_of(url: str) -> tuple[int, str]:
+    """Size of what is behind a URL, and what changes with its content; SourceError when it cannot be told."""
+    with url_errors(SourceError, url, "cannot be read"):
+        system, name = store_of(url)
+        found = system.info(name)
+        return int(found["size"]), str(found.get("ETag") or system.ukey(name))
 
 
 class _Counting(fsspec.Callback):

@@ -13,15 +13,15 @@ from dossr_video.errors import Interrupted, SettingsError, SourceError, TargetEr
 from dossr_video.jobs.child import Child, CrashError, Here
 from dossr_video.jobs.execute.executor import Executor
 from dossr_video.jobs.progress import Item, OnProgress, Progress, no_progress
+from dossr_video.jobs.upload import check_url
 from dossr_video.library.catalogue import Catalogue
-from dossr_video.library.files import Library
+from dossr_video.library.files import Library, Place, last_of
 from dossr_video.library.opening import existing_catalogue, open_catalogue
-from dossr_video.library.pages import write_library_index
-from dossr_video.library.work import FileWork, Outcome
+from dossr_video.library.pages import INDEX, write_library_index
+from dossr_video.library.work import FileWork, Outcome, is_there
 from dossr_video.names import shown
 from dossr_video.settings import Settings
-from dossr_video.video.files import FileStatus, status_of
-from dossr_video.video.sequence import exists
+from dossr_video.video.files import FileStatus
 
 POLL = 5.0  # seconds between two looks at a watched folder, and at files that others work on
 INDEX_PAUSE = 60.0  # seconds between two times that the index is written, at least
@@ -70,8 +70,11 @@ class Batch:
         results' folder or the catalogue cannot be used, SettingsError when its address is none, ModelError when the
         model cannot be loaded.
         """
-        outcomes: dict[Path, Outcome] = {}
-        _make(self.library.results)
+        outcomes: dict[Place, Outcome] = {}
+        if isinstance(self.library.results, Path):
+            _make(self.library.results)
+        else:
+            check_url(f"{self.library.results}/{INDEX}", force=True)
         catalogue = open_catalogue(self.library.results, self.library.catalogue)
         given = (self.library, self.settings, self.force, self.restart, self.cluster, self.premis)
         make = partial(FileWork, *given, catalogue.now())
@@ -106,7 +109,7 @@ class Batch:
             index.write(on_progress, now=True)
         return list(outcomes.values())
 
-    def to_do(self) -> Iterator[Path]:
+    def to_do(self) -> Iterator[Place]:
         """The files that `run` would do now."""
         catalogue = existing_catalogue(self.library.results, self.library.catalogue)
         known = {entry.source: entry for entry in catalogue.entries()} if catalogue else {}
@@ -117,14 +120,14 @@ class Batch:
                 done = entry is not None and entry.covers(work.entry(source))
             except (OSError, SourceError):  # `run` says what is wrong with it
                 done = False
-            if not (done and exists(self.library.target_of(source))):
+            if not (done and is_there(self.library.target_of(source))):
                 yield source
 
 
 class _Index:
     """The index of a library: written at the end, and now and then before, when it takes a small part of the time."""
 
-    def __init__(self, results: Path, catalogue: Catalogue) -> None:
+    def __init__(self, results: Place, catalogue: Catalogue) -> None:
         self._results, self._catalogue = results, catalogue
         self._next = time.monotonic()
 
@@ -143,17 +146,17 @@ class _Turns:
     library: Library
     watch: bool  # whether files that come later are among them
     cancelled: Callable[[], bool]
-    waiting: list[tuple[Path, Item]] = field(default_factory=list)
+    waiting: list[tuple[Place, Item]] = field(default_factory=list)
 
-    def __iter__(self) -> Iterator[tuple[Path, Item]]:
+    def __iter__(self) -> Iterator[tuple[Place, Item]]:
         files = [] if self.watch else self.library.files()
         for number, source in enumerate(files, start=1):
-            yield source, Item(shown(source.name), number, len(files))
+            yield source, Item(shown(last_of(source)), number, len(files))
         numbers, arrivals = count(1), _arrivals(self.library)
         while (self.watch and not self.cancelled()) or self.waiting:
             if self.watch:
                 for source in next(arrivals):
-                    yield source, Item(shown(source.name), next(numbers))
+                    yield source, Item(shown(last_of(source)), next(numbers))
             waiting, self.waiting = self.waiting, []
             yield from waiting
             until = time.monotonic() + POLL
@@ -175,15 +178,15 @@ def _make(folder: Path) -> None:
         ) from error
 
 
-def _arrivals(library: Library) -> Iterator[list[Path]]:
+def _arrivals(library: Library) -> Iterator[list[Place]]:
     """At each look the files that have stopped growing since the last, and again when they have changed."""
-    seen: dict[Path, FileStatus] = {}
-    given: dict[Path, FileStatus] = {}
+    seen: dict[Place, FileStatus] = {}
+    given: dict[Place, FileStatus] = {}
     while True:
-        found: dict[Path, FileStatus] = {}
+        found: dict[Place, FileStatus] = {}
         for path in library.files():
             try:
-                found[path] = status_of(path)
+                found[path] = library.status_of(path)
             except (FileNotFoundError, SourceError):  # a sequence with gaps is not complete yet
                 continue
         ready = {path: state for path, state in found.items() if seen.get(path) == state != given.get(path)}

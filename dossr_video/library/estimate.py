@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from dossr_video.errors import DossrError, Interrupted, SourceError
+from dossr_video.errors import DossrError, Interrupted, SettingsError, SourceError
 from dossr_video.jobs.child import Child, Here
 from dossr_video.jobs.estimate import Speed, measure, sample_segment
 from dossr_video.jobs.execute.executor import Executor
@@ -16,7 +16,7 @@ from dossr_video.jobs.execute.local import LocalExecutor
 from dossr_video.jobs.progress import Item, OnProgress, Progress, no_progress
 from dossr_video.jobs.resolve import resolve, worker_spec
 from dossr_video.library.batch import Batch
-from dossr_video.library.files import Library
+from dossr_video.library.files import Library, Place, last_of
 from dossr_video.names import shown
 from dossr_video.settings import Settings
 from dossr_video.video.info import Choice
@@ -37,8 +37,8 @@ class Estimate:
     result_bytes: int
     temporary_bytes: int  # beside the results, while the largest file is joined
     measured_on: Path | None  # the speed; None: there is nothing to do
-    unknown: tuple[Path, ...]  # files that do not declare their length; they are not counted
-    refused: tuple[tuple[Path, str], ...]  # files that would fail, and why
+    unknown: tuple[Place, ...]  # files that do not declare their length; they are not counted
+    refused: tuple[tuple[Place, str], ...]  # files that would fail, and why
 
 
 @dataclass(frozen=True)
@@ -61,12 +61,17 @@ def estimate(
 ) -> Estimate:
     """Probe every file that `batch` would do, and measure the speed on the one of median size.
 
-    Other files are in proportion to their pixels. Raises ModelError when the model cannot be loaded, Interrupted once
-    `cancelled` says so.
+    Other files are in proportion to their pixels. Raises SettingsError for sources in a bucket, ModelError when the
+    model cannot be loaded, Interrupted once `cancelled` says so.
     """
+    if isinstance(batch.library.sources, str):
+        raise SettingsError(
+            "--dry-run looks into every file, and those of a bucket would be fetched for that",
+            hint="copy a few of them into a folder, and estimate there",
+        )
     pieces: list[_Piece] = []
-    unknown: list[Path] = []
-    refused: list[tuple[Path, str]] = []
+    unknown: list[Place] = []
+    refused: list[tuple[Place, str]] = []
     process_of = Here if executor else Child
     executor = executor or LocalExecutor(worker_spec(batch.settings))
     process = process_of(partial(_Looker, batch.library, batch.settings, executor.info.scale))
@@ -74,7 +79,7 @@ def estimate(
         for number, source in enumerate(batch.to_do(), start=1):
             if cancelled():
                 raise Interrupted(f"stopped after {number - 1} files were probed", hint="nothing is left behind")
-            on_progress(Progress("probing", number - 1, unit="files", item=Item(shown(source.name), number)))
+            on_progress(Progress("probing", number - 1, unit="files", item=Item(shown(last_of(source)), number)))
             try:
                 piece = process.call("look", source)
             except DossrError as error:
@@ -129,7 +134,7 @@ class _Looker:
     model_scale: int
 
     def look(self, source: Path, **hooks: Any) -> _Piece | None:
-        return _piece(source, self.library.target_of(source), self.settings, self.model_scale)
+        return _piece(source, Path(self.library.target_of(source)), self.settings, self.model_scale)
 
 
 def _piece(source: Path, target: Path, settings: Settings, model_scale: int) -> _Piece | None:

@@ -5,10 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatch
-from pathlib import Path
+from pathlib import Path, PurePath, PurePosixPath
+from urllib.parse import urlsplit
+from zlib import crc32
 
 from dossr_video.errors import SourceError, TargetError
+from dossr_video.jobs.urls import BUCKETS, listed, local, mark_of, shown_url
 from dossr_video.names import shown
+from dossr_video.video.files import FileStatus, status_of
 from dossr_video.video.sequence import is_part_of, is_pattern, patterns_in, prefix_of
 from dossr_video.video.write.containers import CONTAINERS, SEQUENCES
 
@@ -24,9 +28,13 @@ VIDEO_SUFFIXES = frozenset(
 SCAN_SUFFIXES = frozenset({".dpx", ".exr"})
 
 
+Place = Path | str
+"""A file or folder of this machine, or the URL of one in a bucket."""
+
+
 @dataclass(frozen=True)
 class Library:
-    """A folder of sources and the folder that mirrors it.
+    """A folder of sources and the folder that mirrors it; either may be in a bucket.
 
     Globs are matched against the path below the folder, with /, and against the name alone. Without `include`, files
     with a video's extension are taken, and picture sequences of DPX and EXR, also in a folder of their own; sequences
@@ -34,8 +42,8 @@ class Library:
     out, and so is the results' folder.
     """
 
-    sources: Path
-    results: Path
+    sources: Place
+    results: Place
     recursive: bool = False
     include: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
@@ -43,47 +51,88 @@ class Library:
     catalogue: str | None = None  # address of a database that remembers; None: a file in the results' folder
 
     def __post_init__(self) -> None:
-        if not self.sources.is_dir():
+        for place, error in ((self.sources, SourceError), (self.results, TargetError)):
+            if isinstance(place, str) and urlsplit(place).scheme not in BUCKETS:
+                raise error(
+                    f"{shown_url(place)} is not a folder, nor a place in a bucket",
+                    hint="name a folder, or s3://BUCKET/FOLDER",
+                )
+        if isinstance(self.sources, Path) and not self.sources.is_dir():
             raise SourceError(f"{self.sources} is not a folder", hint="name the folder that holds the videos")
-        if self.results.exists() and not self.results.is_dir():
+        if isinstance(self.results, Path) and self.results.exists() and not self.results.is_dir():
             raise TargetError(f"{self.results} is not a folder", hint="name a folder for the results")
-        if self.results.resolve() == self.sources.resolve():
+        if _whole(self.results) == _whole(self.sources):
             raise TargetError(
                 f"{self.results} is the folder of the sources", hint="name another folder for the results"
             )
 
-    def files(self) -> list[Path]:
+    def files(self) -> list[Place]:
         """The sources, in the order of their paths; a folder among them is one that cannot be read."""
+        if isinstance(self.sources, str):
+            return list(self._behind(self.sources))
         return sorted(path for path in self._walk(self.sources) if path.is_dir() or self._is_wanted(path))
 
-    def name_of(self, source: Path) -> str:
+    def name_of(self, source: Place) -> str:
         """For the catalogue."""
-        return shown(source.relative_to(self.sources).as_posix())
+        return shown(self._name(source).as_posix())
 
-    def is_among_sources(self, target: Path) -> bool:
+    def is_among_sources(self, target: Place) -> bool:
         """Where the sources lie below the results, a result could take the name of a source."""
-        sources, results = self.sources.resolve(), self.results.resolve()
-        return target.resolve().is_relative_to(sources) and not results.is_relative_to(sources)
+        sources, results = _whole(self.sources), _whole(self.results)
+        return _whole(target).is_relative_to(sources) and not results.is_relative_to(sources)
 
-    def target_of(self, source: Path) -> Path:
+    def target_of(self, source: Place) -> Place:
         """The same path below the results; `.mkv` is added where the source's own format is not written.
 
         With a suffix of its own that is added; numbered pictures get a folder for each film.
         """
-        name = source.relative_to(self.sources)
+        name = self._target_name(source)
+        return self.results / name if isinstance(self.results, Path) else f"{self.results}/{name.as_posix()}"
+
+    def target_name_of(self, source: Place) -> str:
+        """For the catalogue."""
+        return shown(self._target_name(source).as_posix())
+
+    def status_of(self, source: Place) -> FileStatus:
+        """What changes when the file does; raises OSError or SourceError."""
+        if isinstance(source, Path):
+            return status_of(source)
+        size, mark = mark_of(source)
+        return FileStatus(size, crc32(mark.encode()))
+
+    def _name(self, source: Place) -> PurePath:
+        """Below the folder of the sources."""
+        if isinstance(source, str):
+            return PurePosixPath(source[len(str(self.sources)) :].lstrip("/"))
+        return source.relative_to(self.sources)
+
+    def _target_name(self, source: Place) -> PurePath:
+        name = self._name(source)
+        pattern = isinstance(source, Path) and is_pattern(source)
         if self.suffix is not None and self.suffix in SEQUENCES:
-            if is_pattern(source):
-                return self.results / name.with_suffix(self.suffix)
-            return self.results / name / f"{name.stem.replace('%', '_')}_%06d{self.suffix}"
-        if is_pattern(source):
+            if pattern:
+                return name.with_suffix(self.suffix)
+            return name / f"{name.stem.replace('%', '_')}_%06d{self.suffix}"
+        if isinstance(source, Path) and pattern:
             name = name.with_name((prefix_of(source) or source.parent.name) + source.suffix)
         wanted = self.suffix or (name.suffix.lower() if name.suffix.lower() in CONTAINERS else ".mkv")
-        if name.suffix.lower() != wanted:
-            name = name.with_name(name.name + wanted)
-        return self.results / name
+        return name if name.suffix.lower() == wanted else name.with_name(name.name + wanted)
+
+    def _behind(self, sources: str) -> Iterator[str]:
+        """Of pictures, which are not read from a bucket, the first of each folder: they are told, not left out."""
+        told: set[PurePath] = set()
+        for url in listed(sources, recursive=self.recursive):
+            name = self._name(url)
+            hidden = any(part.startswith(".") or part.endswith(".dossr") for part in name.parts)
+            if hidden or (isinstance(self.results, str) and url.startswith(f"{self.results}/")):
+                continue
+            scan = not self.include and name.suffix.lower() in SCAN_SUFFIXES and name.parent not in told
+            if scan or self._is_wanted(url):
+                told |= {name.parent} if scan else set()
+                yield url
 
     def _walk(self, folder: Path) -> Iterator[Path]:
-        results = self.results.resolve()
+        results = _whole(self.results)
         try:
             entries = list(folder.iterdir())
         except OSError:
@@ -101,16 +150,30 @@ class Library:
             elif path.is_dir() and not path.is_symlink() and path.resolve() != results:
                 yield from self._walk(path) if self.recursive else _sequences(path)
 
-    def _is_wanted(self, path: Path) -> bool:
-        if self._matches(path, self.exclude):
+    def _is_wanted(self, source: Place) -> bool:
+        if self._matches(source, self.exclude):
             return False
         if self.include:
-            return self._matches(path, self.include)
-        suffixes = SCAN_SUFFIXES if is_pattern(path) else VIDEO_SUFFIXES
-        return path.suffix.lower() in suffixes
+            return self._matches(source, self.include)
+        suffixes = SCAN_SUFFIXES if isinstance(source, Path) and is_pattern(source) else VIDEO_SUFFIXES
+        return self._name(source).suffix.lower() in suffixes
 
-    def _matches(self, path: Path, globs: Sequence[str]) -> bool:
-        return any(fnmatch(self.name_of(path), glob) or fnmatch(path.name, glob) for glob in globs)
+    def _matches(self, source: Place, globs: Sequence[str]) -> bool:
+        return any(fnmatch(self.name_of(source), glob) or fnmatch(last_of(source), glob) for glob in globs)
+
+
+def place_of(name: str) -> Place:
+    """A folder of this machine or the URL of one, as the user writes it."""
+    return local(name) or name.rstrip("/")
+
+
+def last_of(source: Place) -> str:
+    """The last part of its name."""
+    return source.name if isinstance(source, Path) else source.rpartition("/")[2]
+
+
+def _whole(place: Place) -> PurePath:
+    return place.resolve() if isinstance(place, Path) else PurePosixPath(place)
 
 
 def _sequences(folder: Path) -> list[Path]:

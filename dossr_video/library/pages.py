@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import tempfile
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote as quoted
 
@@ -14,7 +16,9 @@ from dossr_video.jobs.premis import premis_of
 from dossr_video.jobs.progress import OnProgress, Progress
 from dossr_video.jobs.report import Report, report_of
 from dossr_video.jobs.resources import readable, write_errors
+from dossr_video.jobs.upload import read_small, write_small
 from dossr_video.library.catalogue import Catalogue, Entry
+from dossr_video.library.files import Place
 from dossr_video.names import shown
 from dossr_video.quality.track import Measured
 from dossr_video.report.index import Row, write_index
@@ -28,27 +32,67 @@ def page_of(target: Path) -> Path:
     return target.with_name(plain_name(target) + ".html")
 
 
-def write_report(report: Report, target: Path, on_progress: OnProgress, *, premis: bool) -> None:
-    """Beside a new result, with `premis` as PREMIS XML too; the page of an older one goes away.
+@dataclass(frozen=True)
+class Beside:
+    """What goes beside a new result. A failure is a warning: the result is complete."""
 
-    A failure is a warning: the result is complete.
-    """
-    try:
+    source: Place
+    target: Place
+    on_progress: OnProgress
+    premis: bool  # whether the report is written as PREMIS XML too
+
+    def write(self, report: Report, source: Path, result: Path, measured: Measured | None) -> None:
+        """The report; the page of an older result goes away.
+
+        Where source or result are in a bucket the page is written now, from the files on this machine, which go away.
+        """
+        try:
+            if isinstance(self.target, str):
+                self._put(report, self.target)
+            else:
+                self._write(report, self.target)
+            if not (isinstance(self.source, Path) and isinstance(self.target, Path)):
+                self._page(report, source, result, measured)
+        except DossrError as error:
+            warning = f"{shown(self.target)} has no report or no page: {error.message}"
+            self.on_progress(Progress("reporting", warnings=(warning,)))
+
+    def _write(self, report: Report, target: Path) -> None:
         with write_errors(target.parent):
             if report_of(target).exists():
-                _require_report(report_of(target))
+                _require_report(report_of(target), report_of(target).read_bytes())
                 page_of(target).unlink(missing_ok=True)
             durable.write(report_of(target), report.dumps().encode())
-            if premis:
+            if self.premis:
                 durable.write(target.with_name(plain_name(target) + ".premis.xml"), premis_of(report))
-    except DossrError as error:
-        on_progress(Progress("reporting", warnings=(f"{shown(target)} has no report: {error.message}",)))
+
+    def _put(self, report: Report, target: str) -> None:
+        if (there := read_small(f"{target}.json")) is not None:
+            _require_report(f"{target}.json", there)
+        write_small(f"{target}.json", report.dumps().encode())
+        if self.premis:
+            write_small(f"{target}.premis.xml", premis_of(report))
+
+    def _page(self, report: Report, source: Path, result: Path, measured: Measured | None) -> None:
+        from dossr_video.report.run import run_page  # what draws plots takes a second to import
+
+        def count(frames: int) -> None:
+            self.on_progress(Progress("reporting", frames, report.frames))
+
+        with tempfile.TemporaryDirectory() as folder:
+            page = Path(folder) / "page.html"
+            run_page(report, source, result, page, measured=measured, on_frame=count)
+            if isinstance(self.target, str):
+                write_small(f"{self.target}.html", page.read_bytes())
+            else:
+                with write_errors(self.target.parent):
+                    durable.write(page_of(self.target), page.read_bytes())
 
 
-def _require_report(path: Path) -> None:
+def _require_report(path: Place, content: bytes) -> None:
     """TargetError when the file is no report, of whatever version: somebody else's is not overwritten."""
     try:
-        found = json.loads(path.read_bytes())
+        found = json.loads(content)
     except ValueError:
         found = None
     if not (isinstance(found, dict) and {"settings", "proof"} <= found.keys()):
@@ -87,11 +131,17 @@ def write_page(
         on_progress(Progress("reporting", warnings=(f"{shown(target)} has no page: {error.message}",)))
 
 
-def write_library_index(results: Path, catalogue: Catalogue, on_progress: OnProgress) -> None:
+def write_library_index(results: Place, catalogue: Catalogue, on_progress: OnProgress) -> None:
     """The index of all files that the catalogue knows. A failure is a warning."""
     try:
-        rows = [_row(results, entry) for entry in catalogue.entries()]
-        write_index(results / INDEX, rows, title=shown(results.resolve().name))
+        if isinstance(results, Path):
+            rows = [_row(results, entry) for entry in catalogue.entries()]
+            write_index(results / INDEX, rows, title=shown(results.resolve().name))
+            return
+        with tempfile.TemporaryDirectory() as folder:
+            rows = [_row(None, entry) for entry in catalogue.entries()]
+            write_index(Path(folder) / INDEX, rows, title=shown(results))
+            write_small(f"{results}/{INDEX}", (Path(folder) / INDEX).read_bytes())
     except DossrError as error:
         on_progress(Progress("reporting", unit="files", warnings=(error.message,)))
 
@@ -104,16 +154,18 @@ def read_report(target: Path) -> Report | None:
         return None
 
 
-def _row(results: Path, entry: Entry) -> Row:
+def _row(results: Path | None, entry: Entry) -> Row:
+    """With what the report tells, but for results in a bucket: to read all of those would take too long."""
     if entry.state != "done":
         found = [line for line in (entry.error, entry.hint) if line]
         return Row(entry.source, entry.state, found=found)
-    target = results / entry.target
-    report = read_report(target)
-    page = quoted(os.fsencode(page_of(Path(entry.target)))) if page_of(target).exists() else ""
+    report = read_report(results / entry.target) if results else None
+    page = page_of(Path(entry.target))
+    there = results is None or (results / page).exists()
+    link = quoted(os.fsencode(page)) if there else ""
     size = readable(entry.result_size or 0)
     if report is None:
-        return Row(entry.source, "done", page, frames=str(entry.frames), size=size)
+        return Row(entry.source, "done", link, frames=str(entry.frames), size=size)
     found = [
         *(f"not kept: {line}" for line in report.lost),
         *(f"damaged {place}" for place in report.damage),
@@ -123,7 +175,7 @@ def _row(results: Path, entry: Entry) -> Row:
     return Row(
         entry.source,
         "done",
-        page,
+        link,
         f"{video.width}x{video.height}",
         str(report.frames),
         size,

@@ -14,6 +14,7 @@ from dossr_video.jobs.folder import JobFolder
 from dossr_video.jobs.lock import Owner, holder
 from dossr_video.jobs.progress import last_note
 from dossr_video.library.catalogue import ENDED, Catalogue, Entry
+from dossr_video.library.files import Place
 from dossr_video.library.opening import existing_catalogue, has_catalogue
 from dossr_video.names import shown
 from dossr_video.video.sequence import exists
@@ -42,11 +43,18 @@ class Status:
     failed: tuple[Entry, ...]
 
 
-def status(path: Path, *, catalogue: str | None = None) -> Status:
+def status(path: Place, *, catalogue: str | None = None) -> Status:
     """The state of a folder of results, or of one result; TargetError when there is neither.
+
+    Of a bucket only what the catalogue tells: the folders of the jobs are on the machines that do them.
 
     `catalogue` is the address of the database that remembers; None: a file in the folder.
     """
+    if isinstance(path, str):
+        found = existing_catalogue(path, catalogue)
+        if found is None:
+            raise TargetError(f"nothing was done into {path}", hint="name a folder of results in a bucket")
+        return _status((), found.entries(), found)
     if path.is_dir():
         found = existing_catalogue(path, catalogue)
         jobs = tuple(map(_job, sorted(_job_folders(path))))

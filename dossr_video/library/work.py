@@ -11,7 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
-from dossr_video.errors import DossrError, Interrupted, TargetError
+from dossr_video.errors import DossrError, Interrupted, SourceError, TargetError
 from dossr_video.jobs.execute.executor import Executor
 from dossr_video.jobs.execute.local import LocalExecutor
 from dossr_video.jobs.fingerprint import SourceMark, sha256
@@ -24,11 +24,13 @@ from dossr_video.jobs.report import Report
 from dossr_video.jobs.resolve import resolve_sampling, worker_spec
 from dossr_video.jobs.resources import write_errors
 from dossr_video.jobs.run import run_job
+from dossr_video.jobs.upload import digest_of, is_behind
+from dossr_video.jobs.urls import cached, mark_of
 from dossr_video.library.catalogue import LEASE, Catalogue, Entry, LostError
-from dossr_video.library.files import Library
+from dossr_video.library.files import SCAN_SUFFIXES, Library, Place
 from dossr_video.library.lease import Lease
 from dossr_video.library.opening import open_catalogue
-from dossr_video.library.pages import write_page, write_report
+from dossr_video.library.pages import Beside, write_page
 from dossr_video.library.worker import Worker
 from dossr_video.names import shown
 from dossr_video.quality.track import Measured
@@ -43,8 +45,8 @@ Verdict = Literal["done", "unchanged", "failed", "crashed", "busy"]
 class Outcome:
     """The outcome of one file in this run; `busy` when another process works on it."""
 
-    source: Path
-    target: Path
+    source: Place
+    target: Place
     verdict: Verdict
     seconds: float = 0.0  # of this run
     frames: int | None = None
@@ -88,7 +90,7 @@ class FileWork:
     def worker(self) -> Worker:
         return Worker.new()
 
-    def do(self, source: Path, *, on_progress: OnProgress, cancelled: Callable[[], bool]) -> Outcome:
+    def do(self, source: Place, *, on_progress: OnProgress, cancelled: Callable[[], bool]) -> Outcome:
         """Do a file that is new, has changed, failed before or was done with other settings. Raises Interrupted."""
         target, started = self.library.target_of(source), time.monotonic()
         on_progress(Progress("probing"))
@@ -96,7 +98,8 @@ class FileWork:
         with _Failures(source, target) as failures:
             failures.outcome = self._claimed(source, target, on_progress, cancelled, measured.append)
         outcome = failures.outcome
-        if outcome.verdict in ("done", "unchanged"):
+        ready = outcome.verdict in ("done", "unchanged")
+        if ready and isinstance(source, Path) and isinstance(target, Path):  # with a bucket there is a page already
             write_page(source, target, on_progress, cancelled, measured=measured[0] if measured else None)
         return replace(outcome, seconds=time.monotonic() - started)
 
@@ -115,14 +118,22 @@ class FileWork:
             pass
         return outcome
 
-    def entry(self, source: Path) -> Entry:
+    def entry(self, source: Place) -> Entry:
         """What the catalogue is to say of a file; OSError or SourceError when it cannot be read."""
-        if source.is_dir():  # see Library.files
+        if isinstance(source, str):
+            if Path(source).suffix.lower() in SCAN_SUFFIXES:
+                raise SourceError(
+                    f"{source}: pictures in a bucket are not read as a film", hint="copy their folder to this machine"
+                )
+            size, sample = mark_of(source)
+            mark = SourceMark(size, 0, sample)
+        elif source.is_dir():  # see Library.files
             raise OSError(f"the folder {source} cannot be read")
-        mark = SourceMark.of(source)
+        else:
+            mark = SourceMark.of(source)
         return Entry(
             self.library.name_of(source),
-            shown(self.library.target_of(source).relative_to(self.library.results).as_posix()),
+            self.library.target_name_of(source),
             "running",
             mark.size,
             mark.modified,
@@ -130,32 +141,35 @@ class FileWork:
             self.settings.digest(),
         )
 
-    def tidy(self, source: Path) -> None:
+    def tidy(self, source: Place) -> None:
         """Remove what a crash has left, but for finished segments."""
         try:
-            with JobFolder.beside(self.library.target_of(source), suffix="").held():
+            target = self.library.target_of(source)
+            with JobFolder.beside(cached(target) if isinstance(target, str) else target, suffix="").held():
                 pass
         except (OSError, DossrError):  # it is left to the next run
             pass
 
     def _claimed(
         self,
-        source: Path,
-        target: Path,
+        source: Place,
+        target: Place,
         on_progress: OnProgress,
         cancelled: Callable[[], bool],
         on_measured: Callable[[Measured], None],
     ) -> Outcome:
         """Do the file if nobody else has it."""
         entry, catalogue, worker = self.entry(source), self.catalogue, self.worker
-        claim = catalogue.claim(entry, worker, since=self.since, is_there=lambda: exists(target))
+        claim = catalogue.claim(entry, worker, since=self.since, is_there=lambda: is_there(target))
         if claim.answer == "done":
-            _remove_leftover(target)
+            if isinstance(target, Path):
+                _remove_leftover(target)
             return Outcome(source, target, "unchanged")
         if claim.answer != "ours":
             return _others(source, target, catalogue.get(entry.source))
         lease = Lease(catalogue, entry.source, worker)
-        record = _CatalogueRecord(catalogue, entry.source, worker, target, on_progress, on_measured, self.premis)
+        beside = Beside(source, target, on_progress, premis=self.premis)
+        record = _CatalogueRecord(catalogue, entry.source, worker, beside, on_measured)
         failures = _Failures(source, target)
         try:
             with lease, failures:
@@ -182,17 +196,19 @@ class FileWork:
         self,
         entry: Entry,
         before: Entry | None,
-        source: Path,
-        target: Path,
+        source: Place,
+        target: Place,
         record: Record,
         on_progress: OnProgress,
         cancelled: Callable[[], bool],
     ) -> Outcome:
         """Do a file that is ours."""
         self._check_owner(entry, target)
-        ours = before is not None and exists(target) and self._is_ours(before, target, sha256(target))
-        with write_errors(self.library.results):
-            target.parent.mkdir(parents=True, exist_ok=True)
+        now = _digest(target) if before is not None else None
+        ours = before is not None and now is not None and self._is_ours(before, target, now)
+        if isinstance(target, Path):
+            with write_errors(Path(self.library.results)):
+                target.parent.mkdir(parents=True, exist_ok=True)
         report = run_job(
             source,
             target,
@@ -209,7 +225,7 @@ class FileWork:
             on_progress(Progress("reporting", report.frames, report.frames, warnings=places))
         return Outcome(source, target, "done", frames=report.frames)
 
-    def _check_owner(self, entry: Entry, target: Path) -> None:
+    def _check_owner(self, entry: Entry, target: Place) -> None:
         """Two sources must not become the same file: `a.avi` and `a.avi.mkv` would. Nor may a source be overwritten."""
         if self.library.is_among_sources(target):
             raise TargetError(f"{target} lies among the sources", hint="choose a folder of results beside them")
@@ -219,11 +235,11 @@ class FileWork:
                 f"{entry.target} is already the result of {others[0]}", hint=f"rename {others[0]} or {entry.source}"
             )
 
-    def _is_ours(self, before: Entry, target: Path, now: str) -> bool:
+    def _is_ours(self, before: Entry, target: Place, now: str) -> bool:
         """Whether the file there, of that sha256, is what the catalogue knows; TargetError when it was edited since."""
         if now in (before.result_sha256, before.coming):
             return True
-        size = status_of(target).size
+        size = mark_of(target)[0] if isinstance(target, str) else status_of(target).size
         if before.result_sha256 is None and before.result_size in (None, size):  # None: nothing was ever made
             return before.result_size is not None
         if self.force:
@@ -234,7 +250,7 @@ class FileWork:
 class _Failures:
     """What goes wrong with one file becomes its outcome, unless the run is to end."""
 
-    def __init__(self, source: Path, target: Path) -> None:
+    def __init__(self, source: Place, target: Place) -> None:
         self._source, self._target = source, target
         self.outcome = Outcome(source, target, "busy")
 
@@ -256,7 +272,7 @@ class _Failures:
         return True
 
 
-def _others(source: Path, target: Path, known: Entry | None) -> Outcome:
+def _others(source: Place, target: Place, known: Entry | None) -> Outcome:
     """Of a file that is not ours."""
     if known is not None and known.worker is None and known.error is not None:
         verdict: Verdict = "crashed" if known.state == "crashed" else "failed"
@@ -279,22 +295,33 @@ class _CatalogueRecord(Record):
     catalogue: Catalogue
     source: str
     worker: Worker
-    target: Path
-    on_progress: OnProgress
+    beside: Beside
     on_measured: Callable[[Measured], None]
-    premis: bool
+    measured: Measured | None = None
     wants_figures = True
 
     def is_measured(self, measured: Measured) -> None:
+        self.measured = measured
         self.on_measured(measured)
 
     def is_whole(self, report: Report) -> None:
         self.catalogue.promise(self.source, self.worker, frames=report.frames, sha256=report.target.sha256)
 
-    def is_named(self, report: Report) -> None:
-        write_report(report, self.target, self.on_progress, premis=self.premis)
-        result = report.target
-        self.catalogue.finish(self.source, self.worker, frames=report.frames, size=result.size, sha256=result.sha256)
+    def is_named(self, report: Report, source: Path, result: Path) -> None:
+        self.beside.write(report, source, result, self.measured)
+        made = report.target
+        self.catalogue.finish(self.source, self.worker, frames=report.frames, size=made.size, sha256=made.sha256)
+
+
+def is_there(target: Place) -> bool:
+    return is_behind(target) if isinstance(target, str) else exists(target)
+
+
+def _digest(target: Place) -> str | None:
+    """sha256 of a result; None: there is none."""
+    if isinstance(target, str):
+        return digest_of(target)
+    return sha256(target) if exists(target) else None
 
 
 def _remove_leftover(target: Path) -> None:

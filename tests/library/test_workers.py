@@ -21,30 +21,36 @@ NAMES = ["a.mp4", "b.mp4", "c.mp4", "d.mp4"]
 
 
 @pytest.fixture
-def sources(clip: Path, make_clip: Callable[..., Path], tmp_path: Path) -> Path:
+def folder(clip: Path, make_clip: Callable[..., Path], tmp_path: Path) -> Path:
     """Three short clips, and one of six segments."""
-    folder = tmp_path / "in"
-    folder.mkdir()
+    made = tmp_path / "in"
+    made.mkdir()
     for seed, name in enumerate(NAMES):
         if name == "b.mp4":
-            shutil.copyfile(clip, folder / name)
+            shutil.copyfile(clip, made / name)
         else:
-            make_clip(folder / name, [5], seed=seed)
-    return folder
+            make_clip(made / name, [5], seed=seed)
+    return made
 
 
 @pytest.fixture
-def start() -> Iterator[Callable[..., Any]]:
+def start(tmp_path: Path) -> Iterator[Callable[..., Any]]:
     """Starts a worker and waits until it is about to begin; all are ended with the test."""
     running: list[subprocess.Popen[str]] = []
 
     def begin(*arguments: object) -> subprocess.Popen[str]:
+        cache = tmp_path / f"cache{len(running)}"  # each machine has its own
         process = subprocess.Popen(
             [sys.executable, str(PROGRAM), *map(str, arguments)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
-            env={**os.environ, "PYTHONPATH": str(PROGRAM.parents[2]), "OMP_NUM_THREADS": "1"},
+            env={
+                **os.environ,
+                "PYTHONPATH": str(PROGRAM.parents[2]),
+                "OMP_NUM_THREADS": "1",
+                "XDG_CACHE_HOME": str(cache),
+            },
         )
         running.append(process)
         return process
@@ -65,10 +71,16 @@ def told(process: subprocess.Popen[str], line: str) -> list[str]:
     return lines
 
 
+@pytest.mark.parametrize("kind", ["folder and sqlite", "folder and postgres", "bucket and postgres"])
 def test_of_two_workers_one_is_killed_and_every_file_is_done_once(
-    sources: Path, address: str | None, start: Callable[..., Any], tmp_path: Path
+    kind: str, folder: Path, start: Callable[..., Any], tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
-    results = tmp_path / "out"
+    address = request.getfixturevalue("make_database")() if "postgres" in kind else None
+    sources, results = folder, tmp_path / "out"
+    if "bucket" in kind:
+        bucket = request.getfixturevalue("s3")
+        bucket.put(str(folder), "films/in", recursive=True)
+        sources, results = "s3://films/in", "s3://films/out"
     first = start(sources, results, address or "", "one", -3600, "b.mp4")
     second = start(sources, results, address or "", "two", 3600)
     for process in (first, second):
@@ -92,4 +104,9 @@ def test_of_two_workers_one_is_killed_and_every_file_is_done_once(
     assert [(entry.source, entry.state, entry.worker) for entry in entries] == [(name, "done", None) for name in NAMES]
     assert [entry.attempts for entry in entries] == [1, 2, 1, 1]
     assert "waiting b.mp4" in rest
-    assert sorted(path.name for path in results.glob("*.mp4*") if path.suffix not in (".json", ".html")) == NAMES
+    if "bucket" in kind:
+        made = [name.rpartition("/")[2] for name in bucket.find("films/out")]
+        assert bucket.call_s3("list_multipart_uploads", Bucket="films").get("Uploads", []) == []
+    else:
+        made = [path.name for path in results.iterdir()]
+    assert sorted(name for name in made if name.endswith(".mp4")) == NAMES
