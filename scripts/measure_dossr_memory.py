@@ -112,8 +112,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--frames", type=int, default=1, help="that go through the networks at once")
     parser.add_argument("--dtype", choices=["float32", "float16", "bfloat16"], default="float16")
-    parser.add_argument("--sizes", nargs="*", default=["128x128", "320x192", "480x272", "960x544"])
-    parser.add_argument("--tiles", type=int, nargs="*", default=[64, 96, 128, 192, 256])
+    parser.add_argument("--sizes", nargs="*", default=["128x128", "480x272", "960x544"])
+    parser.add_argument("--tiles", type=int, nargs="*", default=[128, 256])
     args = parser.parse_args()
     whole = released_size(getattr(torch, args.dtype))
     with Alive() as kept:  # what layers keep from call to call
