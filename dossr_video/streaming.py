@@ -20,7 +20,8 @@ from dossr_video.models.base import DomainShiftModel, PictureModel
 from dossr_video.models.raft import load_flow
 from dossr_video.pipeline.chunks import Read
 from dossr_video.pipeline.memory import MemoryBudget
-from dossr_video.pipeline.segment import chunk_length, upscaled, with_motion
+from dossr_video.pipeline.segment import chunk_length
+from dossr_video.pipeline.stages import upscaled, with_motion
 from dossr_video.restoration.detail import measure_detail
 from dossr_video.restoration.dirt import RUN, measure_dust
 from dossr_video.restoration.grain_profile import measure_grain

@@ -29,7 +29,7 @@ class Restored:
     """What a restorer makes of a batch of frames.
 
     Attributes:
-        pictures: (T, 3, scale H, scale W), not clamped.
+        pictures: (T, 3, scale H, scale W), not clamped; they may be a part of `hidden`, so nothing is done in place.
         hidden: For the frames after them; None of a model that is not recurrent.
         seen: What the network calls see beside the pictures' latents, (T, K, h, w) at the latents' size; None: nothing.
     """

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, cast
 
 import torch
 
@@ -25,6 +25,7 @@ EVERY = 120.0  # seconds of work that a crash may cost
 QUICK = 20.0  # seconds; of a segment that is done so soon nothing is kept
 SMALL = 2**26  # bytes of frames that are held in memory until then
 FAST = 2**24  # bytes of frames a second, from which on nothing is kept either: such a segment does not take long
+DIGEST = hashlib.blake2b().digest_size  # bytes, before the state
 LENGTH = struct.Struct("<q")  # of a frame, bytes
 
 
@@ -72,11 +73,13 @@ class Keeper:
     def load(self, device: torch.device | str) -> Done:
         """What an earlier run has kept; a Done of nothing where there is none, or it is not as it was written."""
         try:
-            digest, content = self._state.read_bytes().split(b"\n", 1)
-            if digest != hashlib.blake2b(content).hexdigest().encode():
+            content = memoryview(self._state.read_bytes())
+            digest, content = content[:DIGEST], content[DIGEST:]
+            if digest != hashlib.blake2b(content).digest():
                 return Done()
             with torch.serialization.safe_globals(STATES):
                 data = torch.load(io.BytesIO(content), map_location=device, weights_only=True)
+            del digest, content
             with self._frames.open("rb") as file:
                 found = self._digest.copy()
                 while self._size < data["size"] and (block := file.read(min(1 << 20, data["size"] - self._size))):
@@ -122,13 +125,16 @@ class Keeper:
         self._write()
         if self._waiting is None:
             return False
-        content = io.BytesIO()
         data: dict[str, Any] = {"key": self._key, "size": self._size, "frames": self._digest.hexdigest()}
         data["done"] = _with_planes(done, torch.from_numpy)
-        torch.save(data, content)
-        temporary, digest = self._state.with_suffix(".part"), hashlib.blake2b(content.getbuffer()).hexdigest()
+        temporary = self._state.with_suffix(".part")
         with self._giving_up():
-            temporary.write_bytes(digest.encode() + b"\n" + content.getbuffer())
+            with temporary.open("wb") as file:
+                file.write(bytes(DIGEST))
+                content = _Hashed(file)
+                torch.save(data, cast(BinaryIO, content))
+                file.seek(0)
+                file.write(content.digest())
             temporary.replace(self._state)
         self._kept = time.monotonic()
         return self._waiting is not None
@@ -159,6 +165,32 @@ class Keeper:
             self._waiting = None
             with suppress(OSError):
                 self.remove()
+
+
+class _Hashed:
+    """A file that `torch.save` writes to: what a large frame leaves is not held in memory once more."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file, self._digest = file, hashlib.blake2b()
+        self._error: OSError | None = None
+
+    def write(self, content: memoryview) -> int:
+        self._digest.update(content)
+        if self._error is None:
+            try:
+                self._file.write(content)
+            except OSError as error:  # raised later: PyTorch would go on writing, and end in another error
+                self._error = error
+        return len(content)
+
+    def flush(self) -> None:
+        """The file is closed soon."""
+
+    def digest(self) -> bytes:
+        """Of all that was written. Raises OSError when the disk did not take it."""
+        if self._error is not None:
+            raise self._error
+        return self._digest.digest()
 
 
 def _with_planes(done: Done, change: Callable[[Any], Any]) -> Done:

@@ -31,7 +31,7 @@ def needs_motion(model: PictureModel, temporal: TemporalSpec) -> bool:
 
 
 @torch.inference_mode()
-def upscale_chunk(
+def enlarge_chunk(
     model: PictureModel,
     chunk: Chunk,
     motion: Motion,
@@ -42,21 +42,23 @@ def upscale_chunk(
     shot: int,
     strength: float = 1.0,
 ) -> tuple[Tensor, ShotState]:
-    """Pictures (T, 3, s H, s W) float32 in [0, 1] on the model's device, s the model's scale; and the state after them.
+    """What the networks make of a chunk: pictures (T, 3, s H', s W') float32 in [0, 1] on the model's device.
+
+    s is the model's scale, H' and W' are the sides of the frames, padded; `steady_chunk` is what comes next. The second
+    result is the state after them.
 
     `strength` in [0, 1] goes from what the model starts from to what it invents: from the restorer's output to the
     denoised one, or from plain enlargement to the output of a model without latents.
 
     The result depends on the frames before through `state` alone, not on how they were cut into chunks.
     """
-    height, width = chunk.frames.shape[-2:]
-    frames = pad(chunk.frames.to(model.device), model.multiple)
-    motion = Motion(*(pad(part.to(model.device), model.multiple) for part in (motion.flow, motion.confidence)))
+    frames, motion = pad(chunk.frames.to(model.device), model.multiple), _padded(motion, model)
     restored = model.restore(frames, motion, state.hidden)
-    pictures, state = restored.pictures.clamp_(0, 1), replace(state, hidden=restored.hidden)
+    pictures, state = restored.pictures.clamp(0, 1), replace(state, hidden=restored.hidden)
     plain = pictures if strength < 1 else None
     if isinstance(model, DomainShiftModel) and strength > 0:
         assert sampling is not None, "resolved for a model without latents"
+        restored = replace(restored, pictures=pictures)
         start = start_of(model, restored, motion, chunk.indices, state, sampling, temporal, shot)
         colors = None if sampling.color_fix == "none" else pictures
         del restored, pictures  # pictures that nothing needs are let go of: they are what fills the memory
@@ -71,8 +73,27 @@ def upscale_chunk(
         plain = resize(frames, *pictures.shape[-2:])
     if plain is not None:
         pictures = plain.lerp(pictures, strength)
+    return pictures, state
+
+
+@torch.inference_mode()
+def steady_chunk(
+    model: PictureModel,
+    pictures: Tensor,
+    chunk: Chunk,
+    motion: Motion,
+    state: ShotState,
+    sampling: SamplingSpec | None,
+    temporal: TemporalSpec,
+) -> tuple[Tensor, ShotState]:
+    """Pictures (T, 3, s H, s W) in [0, 1] of those that `enlarge_chunk` made, which are written to; the state after.
+
+    Done by itself, so that what the networks remembered of the frame before is let go of first: it fills the memory.
+    """
+    height, width = chunk.frames.shape[-2:]
     if model.blended and temporal.blend == "pixel":
         # Of what is seen: a lossy codec is passed once, and its landing noise is blended too.
+        motion = _padded(motion, model)
         pictures = blend_pictures(pictures, state.blend.picture, motion, strength=temporal.blend_strength)
         picture = pictures[-1:].clone()  # not a view that keeps the whole chunk
         pictures, state = pictures.clamp_(0, 1), replace(state, blend=replace(state.blend, picture=picture))
@@ -80,6 +101,11 @@ def upscale_chunk(
     if sampling is not None and sampling.color_fix != "none":
         pictures = match_mean(pictures, chunk.frames.to(model.device))
     return pictures, state
+
+
+def _padded(motion: Motion, model: PictureModel) -> Motion:
+    """On the model's device, at the size of the padded frames."""
+    return Motion(*(pad(part.to(model.device), model.multiple) for part in (motion.flow, motion.confidence)))
 
 
 def pad(images: Tensor, multiple: int) -> Tensor:

@@ -7,12 +7,13 @@ from dataclasses import dataclass, field
 from math import lcm
 from typing import Literal
 
+import cv2
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from dossr_video.frames import Motion, concatenated
-from dossr_video.temporal.flow import box_mean, warp
+from dossr_video.frames import Motion
+from dossr_video.temporal.flow import box_mean, plane_sum, warp
 
 Warp = Callable[[Tensor, Tensor], Tensor]  # images (1, C, h, w), flow (1, 2, H, W) in input pixels -> moved images
 
@@ -71,6 +72,8 @@ def blend_pictures(pictures: Tensor, previous: Tensor | None, motion: Motion, *,
     with the contrast of this one and its level around each place, so that blending changes detail only. `previous`
     (1, 3, sH, sW) is y of the frame before the first: the last of the chunk before, or None at a shot's start. Only
     earlier frames are used, so the chunk length does not change the result.
+
+    A frame is blended where it lies in memory, for of large ones a copy is a lot.
     """
     return _blend(pictures, previous, motion, strength, warp, per_channel=False)
 
@@ -80,43 +83,42 @@ def blend_latents(latents: Tensor, previous: Tensor | None, motion: Motion, *, s
 
     Only the level is matched: most channels are detail and have no coarse contrast.
     """
-    return _blend(latents, previous, motion, strength, move, per_channel=True)
+    return _blend(latents.clone(), previous, motion, strength, move, per_channel=True)
 
 
 def _blend(
     frames: Tensor, previous: Tensor | None, motion: Motion, strength: float, move: Warp, *, per_channel: bool
 ) -> Tensor:
     cell = max(round(LEVEL * frames.shape[-1] / motion.flow.shape[-1]), 1)
-    blended: list[Tensor] = []
     for i in range(len(frames)):
         frame = frames[i : i + 1]
         if previous is not None:
             flow, confidence = motion.flow[i : i + 1].to(frame.device), motion.confidence[i : i + 1].to(frame.device)
             weight = strength * trust(confidence, frame.shape[-2:])
-            frame = _blended(frame, move(previous, flow), weight, cell, per_channel=per_channel)
-        blended.append(frame)
+            _blend_frame(frame, move(previous, flow), weight, cell, per_channel=per_channel)
         previous = frame
-    return concatenated(blended)
+    return frames
 
 
-def _blended(frame: Tensor, moved: Tensor, weight: Tensor, cell: int, *, per_channel: bool) -> Tensor:
-    """One frame (1, C, h, w) blended with the warped one before it, strip by strip."""
+def _blend_frame(frame: Tensor, moved: Tensor, weight: Tensor, cell: int, *, per_channel: bool) -> None:
+    """Blend one frame (1, C, h, w), in place, with the warped one before it, strip by strip."""
     step = lcm(cell, QUARTER)
     rows, margin = step * max(STRIP // (frame.shape[-1] * step), 1), step * -(-REACH // step)
     height = frame.shape[-2]
     gain, level = _exposure(frame, moved, weight, cell, rows, contrast=not per_channel)
-    result = torch.empty_like(frame)
+    above = frame[..., :0, :]  # the last rows before the strip, as they were
     for top in range(0, height, rows):
         first, last = max(top - margin, 0), min(top + rows + margin, height)
         # In float32: local energies are too small for half precision.
-        now, then = frame[..., first:last, :].float(), moved[..., first:last, :].float()
-        then = then * gain + _level_rows(level, cell, first, now.shape[-2:])
+        now = torch.cat([above, frame[..., top:last, :]], 2).float()
+        then = moved[..., first:last, :].float() * gain
+        then += _level_rows(level, cell, first, now.shape[-2:])
+        above = now[..., max(top + rows - margin, 0) - first : top + rows - first, :].to(frame, copy=True)
         if per_channel:
             now, then = now.transpose(0, 1), then.transpose(0, 1)
         part = _towards(now, then, weight[..., first:last, :])
         part = part.transpose(0, 1) if per_channel else part
-        result[..., top : top + rows, :] = part[..., top - first : top - first + rows, :]
-    return result
+        frame[..., top : top + rows, :] = part[..., top - first : top - first + rows, :]
 
 
 def trust(confidence: Tensor, size: torch.Size) -> Tensor:
@@ -171,13 +173,19 @@ def _level_rows(level: Tensor, cell: int, first: int, size: torch.Size) -> Tenso
 
 def _enlarged(images: Tensor, factor: int, size: torch.Size) -> Tensor:
     # By the same factor for every strip, not to its size: the last strip may end within a cell.
+    if images.device.type == "cpu":
+        height, width = images.shape[-2] * factor, images.shape[-1] * factor
+        large = torch.empty(*images.shape[:2], height, width)
+        for plane, result in zip(images.flatten(0, 1).numpy(), large.flatten(0, 1).numpy(), strict=True):
+            cv2.resize(plane, (width, height), dst=result, interpolation=cv2.INTER_LINEAR)  # ten times as fast
+        return large[..., : size[0], : size[1]]
     large = F.interpolate(images, scale_factor=float(factor), mode="bilinear", align_corners=False)
     return large[..., : size[0], : size[1]]
 
 
 def _mean(images: Tensor, weight: Tensor) -> Tensor:
     """Weighted mean (1, C, 1, 1); 0 where all weights are 0."""
-    return (weight * images).sum((2, 3), keepdim=True) / (weight.sum((2, 3), keepdim=True) + TINY)
+    return plane_sum(weight * images) / (plane_sum(weight) + TINY)
 
 
 def _towards(frame: Tensor, moved: Tensor, weight: Tensor) -> Tensor:
@@ -188,7 +196,8 @@ def _towards(frame: Tensor, moved: Tensor, weight: Tensor) -> Tensor:
     part back to its energy; it is multiplied by that to the power of RECOVERY. Where more than GAIN would be needed
     the two differ in content and w is reduced, smoothly, so that rounding errors stay small.
     """
-    high, high_moved = frame - box_mean(frame), moved - box_mean(moved)
+    coarse, coarse_moved = box_mean(frame), box_mean(moved)
+    high, high_moved = frame - coarse, moved - coarse_moved
     energy, shared = _local(high * high), _local(high * high_moved)
     slope = 1 - shared / energy
     bend = slope - (shared - _local(high_moved * high_moved)) / energy
@@ -196,7 +205,8 @@ def _towards(frame: Tensor, moved: Tensor, weight: Tensor) -> Tensor:
     left = 1 - 2 * slope * weight + bend * weight.square()  # E / A
     weight = weight * (left * GAIN**2).clamp(0, 1)
     gain = (1 - 2 * slope * weight + bend * weight.square()).clamp(GAIN**-2, 1) ** (-RECOVERY / 2)
-    return frame + weight * (moved - frame) + (gain - 1) / PASS * (high + weight * (high_moved - high))
+    # The high-pass part of what is blended is what lies between it and the blended coarse parts.
+    return coarse.lerp(coarse_moved, weight).lerp(frame.lerp(moved, weight), 1 + (gain - 1) / PASS)
 
 
 def _local(energy: Tensor) -> Tensor:

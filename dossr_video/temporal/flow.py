@@ -211,7 +211,7 @@ def same_scene(frames: Tensor, others: Tensor, confidence: Tensor) -> Tensor:
     within a scene, less than a third across a cut.
     """
     detail = torch.maximum(*(_detail(luma(images)) for images in (frames, others)))
-    share = (confidence * detail).sum((2, 3), keepdim=True) / detail.sum((2, 3), keepdim=True)
+    share = plane_sum(confidence * detail) / plane_sum(detail)
     return ((share - OTHER) / (SAME - OTHER)).clamp(0, 1)
 
 
@@ -221,6 +221,11 @@ def _detail(images: Tensor) -> Tensor:
 
 def _noise(mismatches: Tensor) -> Tensor:
     return _median(mismatches).clamp(max=GRAIN)
+
+
+def plane_sum(images: Tensor) -> Tensor:
+    """(T, C, H, W) -> (T, C, 1, 1), the same for any number of threads: PyTorch cuts a sum to one value among them."""
+    return images.sum(3, keepdim=True).sum(2, keepdim=True)
 
 
 def _median(images: Tensor) -> Tensor:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import errno
+import io
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, cast
 
 import pytest
+import torch
 
 from dossr_video.errors import Interrupted
 from dossr_video.jobs.progress import Progress
@@ -101,6 +104,19 @@ def test_a_killed_segment_goes_on_from_what_was_kept_last(
         file.write_bytes(kept)
     run_job(source, target, tiny)
     assert content(target) == content(whole)
+
+
+def test_a_disk_that_fills_while_the_state_is_written_is_an_error_of_the_disk() -> None:
+    class Full(io.BytesIO):
+        def write(self, content: Any) -> int:
+            if self.tell() > 1000:
+                raise OSError(errno.ENOSPC, "no space left on device")
+            return super().write(content)
+
+    hashed = keeping._Hashed(Full())
+    torch.save(torch.zeros(5000), cast(BinaryIO, hashed))
+    with pytest.raises(OSError, match="no space"):
+        hashed.digest()
 
 
 def test_a_disk_that_is_full_ends_the_keeping_and_not_the_work(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from dossr_video import Settings, upscale_frames
 from dossr_video.errors import ModelError, SettingsError
 from dossr_video.frames import Motion
 from dossr_video.models.compact import by_ncnn
@@ -146,6 +147,21 @@ def test_large_agrees_to_half_a_code(moving: Tensor) -> None:
         latents = model.encode(restored.pictures)
         pictures.append(model.decode(model.denoise(latents, 499, model.condition(restored, latents))))
     close(*pictures)
+
+
+def test_threads_and_chunks_give_the_same_bits_on_larger_frames() -> None:
+    """PyTorch shares sums to one value out among its threads from 32,768 values on."""
+    picture = F.interpolate(torch.rand(1, 3, 18, 32), (145, 257), mode="bicubic").clamp(0, 1)
+    frames = torch.cat([picture, 0.9 * picture.roll(3, 3)])
+    threads, results = torch.get_num_threads(), []
+    for count, chunk in ((1, 1), (2, 2)):
+        torch.set_num_threads(count)
+        try:
+            model = load_model("compact", device="cpu", engine="ncnn")
+            results.append(upscale_frames(frames, model=model, settings=Settings(chunk=chunk)))
+        finally:
+            torch.set_num_threads(threads)
+    assert torch.equal(*results)
 
 
 def close(picture: Tensor, other: Tensor) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable
 from copy import copy
 from typing import Any
@@ -14,12 +15,15 @@ import dossr_video
 from dossr_video.errors import ModelError
 from dossr_video.frames import Chunk, Motion
 from dossr_video.jobs.resolve import resolve_sampling, resolve_temporal
-from dossr_video.models.base import Condition, DomainShiftModel
+from dossr_video.models.base import Condition, DomainShiftModel, HiddenState, Restored
+from dossr_video.models.bicubic import Bicubic
 from dossr_video.models.registry import load_model
 from dossr_video.models.tiled import TiledModel
+from dossr_video.pipeline import shot
 from dossr_video.pipeline.memory import MemoryBudget
-from dossr_video.pipeline.segment import Work, chunk_length, upscaled, with_motion
+from dossr_video.pipeline.segment import chunk_length
 from dossr_video.pipeline.shot import pad, resize
+from dossr_video.pipeline.stages import Work, upscaled, with_motion
 from dossr_video.restoration.spec import RestorationSpec
 from dossr_video.settings import Settings
 from dossr_video.temporal.flow import CoarseFlow, DisFlow, motion
@@ -113,6 +117,45 @@ def test_out_of_memory_then_shrinks_the_tile(sampled: DomainShiftModel, moving: 
 def test_out_of_memory_ends_in_an_error(sampled: DomainShiftModel, moving: Tensor) -> None:
     with pytest.raises(ModelError, match="not even a tile of 64 pixels"):
         run(cramped(sampled, frames=0, side=0), moving, 2, lambda line: None)
+
+
+def test_out_of_memory_in_blending_ends_in_an_error(moving: Tensor, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*inputs: Any, **options: Any) -> Tensor:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+
+    monkeypatch.setattr(shot, "blend_pictures", full)
+    with pytest.raises(ModelError, match="memory ran out while frame 0 was blended"):
+        dossr_video.upscale_frames(moving[:2], model=load_model("compact", device="cpu", dtype="float32"))
+
+
+def test_pictures_are_let_go_of_before_the_next_are_made(moving: Tensor) -> None:
+    """Of large frames each takes hundreds of megabytes: there is the one before, to blend with, and no other."""
+
+    class Counting(Bicubic):
+        blended = True
+        most = 0
+
+        def restore(self, frames: Tensor, motion: Motion, hidden: HiddenState) -> Restored:
+            gc.collect()
+            found = {
+                thing.data_ptr()
+                for thing in gc.get_objects()
+                if type(thing) is Tensor and thing.shape[-2:] == SIZE and thing.numel() == 3 * SIZE[0] * SIZE[1]
+            }
+            self.most = max(self.most, len(found))
+            return super().restore(frames, motion, hidden)
+
+    model, settings = Counting(device=torch.device("cpu"), dtype=torch.float32), Settings(grain=0)
+    moved, temporal = motion(None, moving, DisFlow()), resolve_temporal(settings, seed=0)
+    indices = tuple(range(len(moving)))
+    whole = Work(Chunk(moving, indices, indices), moved, ((),) * len(indices))
+    budget = MemoryBudget(model, DisFlow(), frames=1, tile=None)
+    work = (whole.part(i, i + 1) for i in indices)
+    count = 0
+    for result in upscaled(work, budget, fail, None, temporal, RestorationSpec(), SIZE, shot=0):
+        count += len(result.pictures)
+        del result
+    assert (count, model.most) == (len(moving), 1)
 
 
 class CrampedFlow:

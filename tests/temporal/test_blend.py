@@ -12,7 +12,7 @@ from torch import Tensor
 
 from dossr_video.frames import Motion
 from dossr_video.temporal import blend, flow
-from dossr_video.temporal.blend import Guide, blend_latents, blend_pictures, blend_weights
+from dossr_video.temporal.blend import Guide, blend_latents, blend_weights
 from dossr_video.temporal.flow import DisFlow, box_mean, motion, warp
 
 H, W = 48, 64
@@ -35,6 +35,11 @@ def still(frames: int) -> Motion:
     confidence = torch.ones(frames, 1, H, W)
     confidence[0] = 0
     return Motion(torch.zeros(frames, 2, H, W), confidence)
+
+
+def blend_pictures(pictures: Tensor, previous: Tensor | None, moved: Motion, *, strength: float) -> Tensor:
+    """Of a copy, for it is done in place."""
+    return blend.blend_pictures(pictures.clone(), previous, moved, strength=strength)
 
 
 def sharpness(pictures: Tensor) -> float:

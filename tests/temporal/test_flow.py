@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from dossr_video.temporal.flow import DisFlow, box_mean, luma, motion, warp
+from dossr_video.temporal.flow import DisFlow, box_mean, luma, motion, plane_sum, warp
 
 H, W = 96, 128
 
@@ -173,3 +173,18 @@ def test_a_box_mean_is_a_mean_wherever_it_is_computed(size: tuple[int, int]) -> 
     with_gradient = box_mean(images.clone().requires_grad_())
     assert with_gradient.requires_grad
     assert torch.allclose(with_gradient, wanted, atol=1e-6)
+
+
+def test_a_sum_is_the_same_for_any_number_of_threads() -> None:
+    """PyTorch's own is not, from 32,768 values on."""
+    images = torch.rand(1, 1, 300, 400, generator=torch.Generator().manual_seed(0))
+    threads, sums = torch.get_num_threads(), []
+    for count in (1, 2, 3):
+        torch.set_num_threads(count)
+        try:
+            sums.append((plane_sum(images), images.sum((2, 3), keepdim=True)))
+        finally:
+            torch.set_num_threads(threads)
+    assert all(torch.equal(found, sums[0][0]) for found, _ in sums)
+    assert any(not torch.equal(plain, sums[0][1]) for _, plain in sums)
+    assert torch.allclose(sums[0][0], sums[0][1])

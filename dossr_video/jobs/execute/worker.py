@@ -28,9 +28,8 @@ from dossr_video.video.files import FileStatus, status_of
 from dossr_video.video.info import SourceInfo
 from dossr_video.video.read.pyav import VideoReader
 from dossr_video.video.read.reader import ReadSpec, open_reader
+from dossr_video.video.write.encoders import LARGE
 from dossr_video.video.write.writer import VideoWriter
-
-LARGE = 2**23  # pixels of a result, of which a float32 picture takes 100 MB
 
 
 class Worker:

@@ -51,9 +51,6 @@ class CompactModel(PictureModel):
             frame = frame[None].contiguous(memory_format=torch.channels_last)
             picture, state = self._run(frame, flow[None], confidence[None], state)
             pictures.append(picture)
-        if state is not None:
-            # A copy: what is remembered must not change with the pictures, which are worked on in place.
-            state = (state[0], state[1].clone(), state[2])
         return Restored(concatenated(pictures), state)
 
 

@@ -23,6 +23,7 @@ from dossr_video.video.write.containers import Container, muxable
 os.environ.setdefault("SVT_LOG", "1")
 
 Options = dict[str, str]
+LARGE = 2**23  # pixels of a result, of which a float32 picture takes 100 MB
 HIGHEST_RATE = 300_000  # kbit/s of H.264's level 5.2, High profile
 
 

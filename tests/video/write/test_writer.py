@@ -14,7 +14,7 @@ import torch
 from dossr_video.errors import SettingsError, TargetError
 from dossr_video.settings import Settings
 from dossr_video.video.read.pyav import PyavReader, VideoReader
-from dossr_video.video.write.writer import VideoSpec, VideoWriter, check_target, make_spec
+from dossr_video.video.write.writer import VideoSpec, VideoWriter, check_target, configure, make_spec
 
 
 def spec_for(reader: VideoReader, settings: Settings, target: Path, *, width: int, height: int) -> VideoSpec:
@@ -157,6 +157,19 @@ def test_x264_gives_the_same_bytes_whatever_memory_held(sample, tmp_path):
         thread.start()
         thread.join()
     assert len(results) == 1
+
+
+@pytest.mark.parametrize(
+    ("width", "speed", "short"), [(4096, "medium", True), (2048, "medium", False), (4096, "ultrafast", False)]
+)
+def test_x264_looks_less_far_ahead_where_frames_are_large(media, tmp_path, width, speed, short):
+    with PyavReader(media("plain.mp4")) as reader:
+        spec = spec_for(reader, Settings.of({"speed": speed}), tmp_path / "x.mp4", width=width, height=2048)
+    context = av.CodecContext.create("libx264", "w")
+    configure(context, spec, spec.time_base)
+    assert ("rc-lookahead=10" in context.options.get("x264-params", "")) == short
+    assert context.thread_count == (4 if short else 8)
+    context.open()
 
 
 @pytest.mark.parametrize("count", [1, 2, 3])
