@@ -225,6 +225,11 @@ class SourceSettings(BaseModel):
     )
     audio: Files = Field((), description="a file whose sound is added as tracks; may be given several times")
     subtitles: Files = Field((), description="a file whose subtitles are added as tracks; may be given several times")
+    light: Literal["srgb", "pq"] = Field(
+        "srgb",
+        description="how scene-linear light of OpenEXR is coded for the model: srgb clips what is brighter than white, "
+        "pq keeps up to 49 times white",
+    )
     video: int | None = Field(
         None, ge=0, description="number of the video stream, as `probe` tells it; default: the first that moves"
     )

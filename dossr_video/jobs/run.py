@@ -253,7 +253,7 @@ class _Job:
     def _lost_later(self, plan: Plan) -> tuple[str, ...]:
         """Losses that only the analysis of all frames has found."""
         video, container = self.spec.video, container_named(self.spec.container)
-        found = side_data_losses(plan.side_data, self.source.video.codec, video.encoding)
+        found = side_data_losses(plan.side_data, self.source.video, video.encoding)
         if container.one_rate and (count := plan.off_rate(float(1 / (video.frame_rate * video.time_base)))):
             rate = fps(video.frame_rate)
             found += (f"times of {count} frames: {container.format} has {rate} throughout; .mkv and .mov keep them",)

@@ -17,6 +17,7 @@ from dossr_video.video.inspect.fields import field_spans
 from dossr_video.video.read.probe import probe
 from dossr_video.video.read.pyav import PyavReader
 from dossr_video.video.read.reader import ReadSpec, open_reader
+from dossr_video.video.sequence import is_numbered
 
 MOST = 5  # results: as many as there are colours of lines beside the source's
 
@@ -53,7 +54,8 @@ def compare(
         fields, _ = field_spans(info, SourceSettings(), lambda count: None)
         versions = [Version("source", stack.enter_context(open_reader(info, ReadSpec(fields=fields))))]
         for name, result in zip(_names(results), results, strict=True):
-            versions.append(Version(name, stack.enter_context(PyavReader(result))))
+            rate = info.video.frame_rate if is_numbered(result) else None  # pictures do not say it
+            versions.append(Version(name, stack.enter_context(PyavReader(probe(result, choice=Choice(fps=rate))))))
         title = f"{shown(source.name)} and {len(results)} result{'s' if len(results) > 1 else ''}"
         write_page(page, versions, title=title, on_frame=on_frame)
 

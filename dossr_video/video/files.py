@@ -160,7 +160,9 @@ def require_place(path: Path, *, option: str = "", force: bool) -> None:
     if WINDOWS and (problem := problem_on_windows(path.name)) is not None:
         raise TargetError(f"{option}{path} cannot be written: {problem}", hint="choose another name")
     if path.is_dir():
-        raise TargetError(f"{option}{path} is a folder; a file is written", hint="name a file in it")
+        raise TargetError(
+            f"{option}{path} is a folder; a file is written", hint="name a file in it, or pictures: FOLDER/out_%06d.png"
+        )
     if not path.parent.is_dir():
         raise TargetError(
             f"{option}{path}: the folder {path.parent} does not exist", hint="make it first, or check the path"

@@ -10,6 +10,7 @@ from typing import Literal
 
 from dossr_video.settings import SourceSettings
 from dossr_video.video import pixels
+from dossr_video.video.light import CODINGS
 from dossr_video.video.tags import ColorInfo
 
 
@@ -20,10 +21,11 @@ class Choice:
     video: int | None = None  # number of the stream, as `probe` tells it; None: the first that moves
     program: int | None = None  # of a transport stream; None: the one of that stream
     fps: Fraction | None = None  # of a picture sequence; None: as it says itself
+    light: str = CODINGS["srgb"]  # the transfer function that scene-linear light is coded with
 
     @classmethod
     def of(cls, settings: SourceSettings) -> Choice:
-        return cls(settings.video, settings.program, settings.frame_rate)
+        return cls(settings.video, settings.program, settings.frame_rate, CODINGS[settings.light])
 
 
 ANY = Choice()

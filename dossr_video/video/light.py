@@ -20,7 +20,8 @@ from dossr_video.video.tags import in_words
 if TYPE_CHECKING:
     from torch import Tensor
 
-CODED = "iec61966-2-1"  # the transfer function that light is coded with where it comes without one: sRGB
+CODINGS = {"srgb": "iec61966-2-1", "pq": "smpte2084"}
+"""Transfer functions that light is coded with for the models, by their names as an option."""
 WHITE = 203.0  # cd/m2 of PQ
 BRIGHT = 1.0005  # above white by more than a half number rounds
 _M1, _M2, _C1, _C2, _C3 = 2610 / 16384, 2523 / 32, 3424 / 4096, 2413 / 128, 2392 / 128  # SMPTE ST 2084
@@ -29,6 +30,7 @@ _HLG_WHITE = 0.26496256  # light of 75 % HLG
 FLOAT = {
     "gbrpf32le": "gbrp16le", "gbrapf32le": "gbrap16le", "grayf32le": "gray16le",
     "gbrpf16le": "gbrp16le", "gbrapf16le": "gbrap16le", "grayf16le": "gray16le",
+    "rgbf32le": "gbrp16le", "rgbaf32le": "gbrap16le", "rgbf16le": "gbrp16le", "rgbaf16le": "gbrap16le",
 }  # fmt: skip
 """Pixel formats of light, each with that of the same shape which frames are worked on in."""
 
@@ -100,7 +102,7 @@ def is_light(pix_fmt: str) -> bool:
 def coded_frame(frame: av.VideoFrame, transfer: str | None) -> av.VideoFrame:
     """A frame of light as one of 16 bits; opacity stays as it is."""
     made = av.VideoFrame(frame.width, frame.height, FLOAT[frame.format.name])
-    for index, codes in enumerate(_lines(plane, np.uint16) for plane in made.planes):
+    for index, codes in enumerate(_lines(plane, np.uint16) for plane in made.planes):  # green, blue, red, opacity
         light = _light(frame, index)
         values = light.clip(0, 1) if index == 3 else to_codes(light, transfer)
         codes[:] = np.rint(values * np.float32(65535)).astype(np.uint16)
@@ -118,13 +120,20 @@ def round_to_half(frame: av.VideoFrame) -> None:
 
 def is_brighter(frame: av.VideoFrame) -> bool:
     """Whether a frame of light has some above white."""
-    return any(bool((_light(frame, index) > BRIGHT).any()) for index in range(min(3, len(frame.planes))))
+    channels = 1 if frame.format.name.startswith("gray") else 3
+    return any(bool((_light(frame, index) > BRIGHT).any()) for index in range(channels))
 
 
 def _light(frame: av.VideoFrame, index: int) -> NDArray[np.float32]:
-    """A plane (H, W) of a frame of light."""
-    samples = np.float32 if "f32" in frame.format.name else np.float16
-    return np.asarray(_lines(frame.planes[index], samples), np.float32)
+    """A channel (H, W) of a frame of light: green, blue, red, opacity, or grey."""
+    name = frame.format.name
+    samples = np.float32 if "f32" in name else np.float16
+    if not name.startswith("rgb"):
+        return np.asarray(_lines(frame.planes[index], samples), np.float32)
+    plane: Any = frame.planes[0]
+    channels = 4 if name.startswith("rgba") else 3
+    lines: NDArray[Any] = np.frombuffer(plane, samples).reshape(frame.height, -1)[:, : frame.width * channels]
+    return np.asarray(lines.reshape(frame.height, frame.width, channels)[..., (1, 2, 0, 3)[index]], np.float32)
 
 
 def _lines(plane: Any, dtype: type) -> NDArray[Any]:

@@ -6,6 +6,7 @@ import subprocess
 from fractions import Fraction
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -99,8 +100,22 @@ def test_the_curve_of_a_film_is_undone(media, tmp_path: Path, plain: Settings) -
 def test_light_brighter_than_white_is_told(tmp_path: Path, plain: Settings) -> None:
     write_exr(tmp_path / "in_%04d.exr", [np.full((24, 32, 3), 2.0, np.float32)] * 2)
     report = run_job(tmp_path / "in_%04d.exr", tmp_path / "out_%04d.exr", plain)
-    assert report.lost == ("light brighter than white (values above 1.0), clipped: not written",)
+    assert report.lost == ("light brighter than white (values above 1.0, which --light pq keeps): not written",)
     assert read_exr(tmp_path / "out_%04d.exr")[0] == pytest.approx(1.0, abs=1e-3)
+    kept = run_job(tmp_path / "in_%04d.exr", tmp_path / "pq_%04d.exr", plain.model_copy(update={"light": "pq"}))
+    assert kept.lost == ()
+    assert read_exr(tmp_path / "pq_%04d.exr")[0] == pytest.approx(2.0, abs=4e-3)
+
+
+def test_tiff_in_floating_point_is_light(tmp_path: Path, plain: Settings) -> None:
+    bgr = np.zeros((24, 32, 3), np.float32) + np.float32((0.1, 0.2, 0.7))
+    for number in (1, 2):
+        assert cv2.imwrite(str(tmp_path / f"in_{number}.tif"), bgr)
+    report = run_job(tmp_path / "in_%d.tif", tmp_path / "out_%d.exr", plain)
+    assert read_exr(tmp_path / "out_%d.exr")[1] == pytest.approx(
+        np.broadcast_to(bgr[0, 0, ::-1], (48, 64, 3)), abs=1e-3
+    )
+    assert any("the pictures hold scene-linear light" in line for line in report.processing)
 
 
 def test_transparency_stays_as_it_is(tmp_path: Path, media, plain: Settings) -> None:

@@ -15,7 +15,7 @@ from dossr_video.settings import SIZES, Settings, TargetSettings
 from dossr_video.video.info import Choice, SourceInfo, VideoInfo
 from dossr_video.video.inspect.content import ContentAnalysis, sample_content
 from dossr_video.video.inspect.fields import field_spans
-from dossr_video.video.light import CODED, is_light, known
+from dossr_video.video.light import CODINGS, is_light, known
 from dossr_video.video.mux.inventory import side_data_kept, side_data_losses
 from dossr_video.video.mux.streams import describe, losses, map_streams
 from dossr_video.video.mux.trial import trial
@@ -89,7 +89,7 @@ def analyse(
     if container is not None:
         _require_tracks(source, container)
     fields, (found, done) = field_spans(source, settings, on_frame)
-    choice = Choice(source.video.stream.index, source.program, settings.frame_rate)
+    choice = Choice(source.video.stream.index, source.program, settings.frame_rate, CODINGS[settings.light])
     device, why_not = decoding_device(settings.hwaccel, source.video.codec)
     read = ReadSpec(settings.reader, fields, settings.start, settings.length, settings.max_pixels, choice, device)
     if read.reader == "decord":
@@ -104,7 +104,7 @@ def analyse(
         video, changed = trial(source, video, container, cut=read.is_cut)
         lost = losses(source, container, cut=read.is_cut) + picture_losses(source.video, video.encoding) + changed
         lost += () if settings.program is not None else _other_programs(source)
-        lost += side_data_losses(content.side_data, source.video.codec, video.encoding)
+        lost += side_data_losses(content.side_data, source.video, video.encoding)
         lost += tuple(line for file in source.track_files for line in file.left)
     if lost and settings.strict:
         raise SettingsError(
@@ -274,9 +274,11 @@ def _colour(video: VideoInfo, written: ColorInfo | None) -> list[Finding]:
 
 def _linear(source: SourceInfo, video: VideoSpec | None) -> list[Finding]:
     found = []
-    if source.video.codec == "exr":
-        done = f"coded by the curve of {known(CODED)} for the model; values above 1.0 are clipped"
-        found.append(Finding(LINEAR, "OpenEXR holds scene-linear light", done))
+    video_in, transfer = source.video, source.video.color.transfer
+    if video_in.codec == "exr" or (video_in.codec == "tiff" and transfer in CODINGS.values()):
+        above = "what is brighter than white is kept" if transfer == CODINGS["pq"] else "above white it is clipped"
+        done = f"coded by the curve of {known(transfer)} for the model; {above}"
+        found.append(Finding(LINEAR, "the pictures hold scene-linear light", done))
     if video is not None and is_light(video.encoding.pix_fmt):
         curve = known(video.color.transfer)
         done = f"the curve of {curve} is undone, so that white is 1.0"

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Literal
 
+from dossr_video.video.info import VideoInfo
+from dossr_video.video.light import CODINGS
 from dossr_video.video.mux import sei
 from dossr_video.video.read.side_data import BRIGHTER, UNKNOWN
 from dossr_video.video.write.encoders import EncoderSettings
@@ -43,7 +45,7 @@ FRAMES: Mapping[str, tuple[Handling, str]] = {  # av.sidedata.Type, AV_FRAME_DAT
     "STEREO3D": ("kept", "stereoscopic arrangement"),
     "VIDEO_ENC_PARAMS": ("none", "quantisers of the source's coding"),
     "VIDEO_HINT": ("none", "areas that changed since the frame before"),
-    BRIGHTER: ("lost", "light brighter than white (values above 1.0), clipped"),
+    BRIGHTER: ("lost", "light brighter than white (values above 1.0, which --light pq keeps)"),
     UNKNOWN: ("lost", "side data that PyAV does not know"),
 }
 PACKETS: Mapping[str, tuple[Handling, str]] = {  # AV_PKT_DATA_*; of the video stream alone
@@ -91,17 +93,19 @@ PACKETS: Mapping[str, tuple[Handling, str]] = {  # AV_PKT_DATA_*; of the video s
 KINDS: Mapping[str, tuple[Handling, str]] = {**FRAMES, **PACKETS}
 
 
-def side_data_losses(kinds: Collection[str], codec: str, encoding: EncoderSettings) -> tuple[str, ...]:
+def side_data_losses(kinds: Collection[str], source: VideoInfo, encoding: EncoderSettings) -> tuple[str, ...]:
     """What of the side data found in the video is not kept, one line each.
 
     Args:
         kinds: Names as `frame_side_data` and `packet_side_data` return them.
-        codec: The source's.
+        source: The video.
         encoding: The result's.
     """
-    lines = set()
+    lines, codec = set(), source.codec
     for kind in kinds:
         if kind == "S12M_TIMECODE" and codec == "dpx":  # see timecode.breaks
+            continue
+        if kind == BRIGHTER and source.color.transfer == CODINGS["pq"]:  # coded as well
             continue
         handling, what = KINDS.get(kind, ("lost", f"side data of an unknown kind, {kind}"))
         if handling == "lost":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from fractions import Fraction
 from itertools import zip_longest
 from pathlib import Path
@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 
 from dossr_video.errors import ProofError
 from dossr_video.video.info import SourceInfo, TrackFile, VideoInfo
-from dossr_video.video.light import is_light
 from dossr_video.video.mux.check import Check
 from dossr_video.video.mux.contents import StreamContent, StreamRecord, read_result, read_streams, records_of
 from dossr_video.video.mux.languages import same_language, written_in_quicktime
@@ -107,9 +106,6 @@ def prove(
         on_frame: gets the count of frames so far.
     """
     result, contents = read_result(target, joined, max_pixels=spec.width * spec.height)
-    if is_light(spec.encoding.pix_fmt):  # coded again as it was
-        color = replace(result.video.color, transfer=spec.color.transfer)
-        result = replace(result, video=replace(result.video, color=color))
     clock = clock_of(source, joined.cut)
     mappings = map_streams(source, container, cut=joined.cut is not None)
     planned = [mapping for mapping in mappings if is_muxed(mapping) and mapping.stream.index not in joined.empty]

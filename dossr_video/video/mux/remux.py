@@ -20,6 +20,7 @@ from dossr_video.errors import TargetError
 from dossr_video.heap import give_back_memory
 from dossr_video.video.files import open_input, open_output
 from dossr_video.video.info import Choice, SourceInfo, TrackFile
+from dossr_video.video.light import CODINGS
 from dossr_video.video.mux.chapters import fitted_to_mp4, moved_chapters
 from dossr_video.video.mux.numbered import Headers, file_beside
 from dossr_video.video.mux.others import OtherStreams
@@ -75,11 +76,12 @@ class JoinReport:
     cut: Cut | None = None  # the part of the source that was upscaled; None: all
     beside: str | None = None  # name of the file beside pictures that holds all else; None: there is none
     fps: Fraction | None = None  # of pictures, which do not say their rate; None: of a film
+    light: str = CODINGS["srgb"]  # the transfer function that light was coded with before it was written
 
     @property
     def choice(self) -> Choice:
         """How the picture of the result is found in it."""
-        return Choice(video=self.picture, fps=self.fps)
+        return Choice(video=self.picture, fps=self.fps, light=self.light)
 
     @property
     def kept(self) -> str:
@@ -128,7 +130,8 @@ def join(
             told = (f"the first picture belongs at {float(begin):.3f} s of {other.name}",) if begin else ()
             report = replace(report, beside=other.name, warnings=(*report.warnings, *told))
         lost = losses(source, container, cut=cut is not None) + picture_losses(source.video, spec.encoding)
-        return replace(report, lost=lost, picture=0, cut=cut, fps=spec.frame_rate)
+        coded = spec.color.transfer or "bt709"
+        return replace(report, lost=lost, picture=0, cut=cut, fps=spec.frame_rate, light=coded)
     return _join_file(segments, source, target, spec, container, cut, on_frame, packets, added)
 
 

@@ -18,7 +18,7 @@ from dossr_video.errors import SourceError
 from dossr_video.video import pixels
 from dossr_video.video.files import status_of
 from dossr_video.video.info import ANY, Chapter, Choice, HdrInfo, SourceInfo, StreamInfo, VideoInfo
-from dossr_video.video.light import CODED, FLOAT, is_light
+from dossr_video.video.light import FLOAT, is_light
 from dossr_video.video.read.choice import Chosen, choose
 from dossr_video.video.read.cropping import CropFilter, declared_cropping
 from dossr_video.video.read.opening import (
@@ -88,7 +88,7 @@ def _probe(path: Path, max_pixels: int, choice: Choice) -> SourceInfo:
             duration=None if container.duration is None else Fraction(container.duration, av.time_base),
             metadata=dict(container.metadata),
             chapters=tuple(_chapter(raw) for raw in container.chapters()),
-            video=replace(_video_info(stream, frame), cropping=cropping),
+            video=replace(_video_info(stream, frame, choice), cropping=cropping),
             streams=tuple(stream_info(other) for other in container.streams if other.index in chosen.others),
             program=chosen.program,
             programs=chosen.programs,
@@ -134,7 +134,7 @@ def _first_frame(container: InputContainer, stream: VideoStream, path: Path, *, 
     )
 
 
-def _video_info(stream: VideoStream, frame: av.VideoFrame) -> VideoInfo:
+def _video_info(stream: VideoStream, frame: av.VideoFrame, choice: Choice) -> VideoInfo:
     context = stream.codec_context
     assert stream.time_base is not None  # every demuxer sets it
     side_data = frame_side_data(frame)
@@ -150,7 +150,7 @@ def _video_info(stream: VideoStream, frame: av.VideoFrame) -> VideoInfo:
         time_base=stream.time_base,
         frame_rate=stream.guessed_rate or stream.average_rate or Fraction(25),
         pix_fmt=pix_fmt,
-        color=_color(stream, frame),
+        color=_color(stream, frame, choice),
         hdr=_hdr(side_data),
         stereo=stereo_of(side_data),
         sample_aspect_ratio=stream.sample_aspect_ratio or None,
@@ -180,16 +180,19 @@ def hides_alpha(stream: Any) -> bool:
     return stream.codec_context.name in ("vp8", "vp9") and tags.get("alpha_mode") == "1"
 
 
-def _color(stream: VideoStream, frame: av.VideoFrame) -> ColorInfo:
+def _color(stream: VideoStream, frame: av.VideoFrame, choice: Choice) -> ColorInfo:
     def tag(table: Mapping[int, str], name: str) -> str | None:
         return table.get(getattr(frame, name)) or table.get(getattr(stream.codec_context, name))
 
     pix_fmt = pixels.decoded_format(frame)
+    transfer = tag(TRANSFERS, "color_trc")
+    if stream.codec_context.name == "dpx" and transfer == "linear":  # written by FFmpeg where nothing is known
+        transfer = None
     light, picture = is_light(frame.format.name), stream.codec_context.name in PICTURE_CODECS
     full = pix_fmt.startswith("yuvj") or pixels.is_rgb(pix_fmt) or (pixels.is_grey(pix_fmt) and picture)
     return ColorInfo(
         primaries=tag(PRIMARIES, "color_primaries"),
-        transfer=CODED if light else tag(TRANSFERS, "color_trc"),
+        transfer=choice.light if light else transfer,
         matrix="gbr" if pixels.is_rgb(pix_fmt) else tag(MATRICES, "colorspace"),
         range="pc" if full else tag(RANGES, "color_range"),
         chroma_location=_chroma_location(stream.codec_context.name) if any(pixels.chroma_shift(pix_fmt)) else None,

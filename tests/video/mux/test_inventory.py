@@ -65,9 +65,10 @@ def test_every_kind_of_side_data_has_its_place():
 
 
 def test_a_kind_that_is_not_in_the_inventory_is_named(captioned, tmp_path):
-    video = analyse(probe(captioned), Settings.of({}), target=tmp_path / "x.mp4").video
+    source = probe(captioned)
+    video = analyse(source, Settings.of({}), target=tmp_path / "x.mp4").video
     assert video is not None
-    assert side_data_losses({"NEW_KIND"}, "h264", video.encoding) == (
+    assert side_data_losses({"NEW_KIND"}, source.video, video.encoding) == (
         "side data of an unknown kind, NEW_KIND: not written",
     )
 

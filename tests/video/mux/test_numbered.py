@@ -140,6 +140,16 @@ def test_sound_goes_beside_the_pictures_bit_for_bit(film: Path, tmp_path: Path, 
         assert subprocess.run(command, capture_output=True, check=True).stdout == _md5(film)
 
 
+def test_sound_of_another_file_goes_there_too(
+    scans: Path, film: Path, media: Any, tmp_path: Path, tiny: Settings
+) -> None:
+    media.ffmpeg("-i", film, "-map", "0:a", "-c", "copy", tmp_path / "tape.wav")
+    report = run_job(scans, tmp_path / "o_%06d.png", tiny.model_copy(update={"audio": (str(tmp_path / "tape.wav"),)}))
+    assert report.joined.kept == "kept: 1 audio in o.mka"
+    assert _md5(tmp_path / "o.mka") == _md5(film)
+    assert not any("metadata" in line or "timecode" in line for line in report.lost)  # they are in o.mka
+
+
 def _md5(path: Path) -> bytes:
     command = ["ffmpeg", "-v", "error", "-i", str(path), "-map", "0:a", "-f", "md5", "-"]
     return subprocess.run(command, capture_output=True, check=True).stdout
