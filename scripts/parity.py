@@ -32,7 +32,6 @@ from dossr_video.models.base import Condition, Restored
 from dossr_video.models.checkpoint import read_weights
 from dossr_video.models.dossr.model import LATENT_SCALE, DoSSR
 from dossr_video.models.dossr.networks import STORED_PROMPTS, ReleasedCheckpoint, load_networks
-from dossr_video.models.dossr.text import encode_tokens
 
 Arrays = dict[str, Tensor]
 Results = Iterator[tuple[str, Tensor]]  # name of a golden array, what we get for it
@@ -128,7 +127,7 @@ def network_results(arrays: Arrays, model: DoSSR, tower: torch.nn.Module) -> Res
     for side in ("pos", "neg"):
         tokens = arrays.get(f"tokens_{side}", arrays.get(f"tokens_{side}_mod"))
         if tokens is not None:
-            yield f"context_{side}", encode_tokens(tower, tokens)
+            yield f"context_{side}", tower(tokens)
     if "unet_x" in arrays:
         inputs = [arrays[f"unet_{name}"] for name in ("x", "t", "hint", "context")]
         down, middle = model.control(*inputs)

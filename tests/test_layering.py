@@ -80,7 +80,8 @@ ALLOWED = {
 }
 HOMES = {
     "diffusers": {"diffusers", "models.dossr", "training"},
-    "transformers": {"models.dossr"},
+    "transformers": set(),
+    "tokenizers": {"models.dossr"},
     "av": VIDEO | {"training", "quality"},
     "spandrel": {"models"},
     "onnxruntime": {"models"},
@@ -89,6 +90,7 @@ HOMES = {
     "decord": {"video.read"},
     "ray": {"jobs.execute"},
     "click": {"cli"},
+    "rich_click": {"cli"},
     "psutil": {"system"},
     "fcntl": {"system"},
     "rich": {"cli", "progress_bar"},

@@ -15,7 +15,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-import click
+import rich_click as click
 from click.shell_completion import get_completion_class
 
 from dossr_video.cli.compare import compare, preview
@@ -24,6 +24,7 @@ from dossr_video.cli.doctor import doctor
 from dossr_video.cli.encoders import encoders
 from dossr_video.cli.library import batch, status
 from dossr_video.cli.options import (
+    HELP,
     PATH,
     DefaultCommand,
     GroupedCommand,
@@ -50,7 +51,7 @@ if TYPE_CHECKING:
     from dossr_video.temporal.shots import Luma
 
 
-@click.group(cls=DefaultCommand, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
+@click.group(cls=DefaultCommand, context_settings={"help_option_names": ["-h", "--help"], "rich_help_config": HELP})
 @click.version_option(package_name="dossr-video", prog_name="dossr-video")
 def app() -> None:
     """Restore and enlarge video x4 with domain-shift diffusion.

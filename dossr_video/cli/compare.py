@@ -6,7 +6,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any, Literal
 
-import click
+import rich_click as click
 
 from dossr_video.cli.console import progress_display, say
 from dossr_video.cli.options import (

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict
 
-import click
+import rich_click as click
 
 from dossr_video.cli.console import put
 from dossr_video.cli.options import debug_option

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Literal
 
-import click
+import rich_click as click
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table

@@ -11,7 +11,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-import click
+import rich_click as click
 from click.core import ParameterSource
 from click.shell_completion import CompletionItem
 from pydantic import BeforeValidator
@@ -24,6 +24,11 @@ from dossr_video.settings import GROUPS, MODELS, Settings
 if TYPE_CHECKING:
     from dossr_video.jobs.execute.executor import Executor
 
+
+HELP = click.RichHelpConfiguration(
+    theme="default-slim", max_width=120, show_arguments=False, padding_helptext_first_line=(0, 0, 1, 0)
+)
+"""How help looks: no frames, since a terminal of 80 columns has none to spare."""
 
 PATH = click.Path(path_type=Path)
 
@@ -80,7 +85,7 @@ def job_options(function: Callable[..., Any]) -> Callable[..., Any]:
     return function
 
 
-class DefaultCommand(click.Group):
+class DefaultCommand(click.RichGroup):
     """A group whose first argument may be left out: `dossr-video in.mp4 out.mp4` is `dossr-video upscale ...`."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
@@ -103,32 +108,27 @@ class DefaultCommand(click.Group):
         return _or_file(super().shell_complete(ctx, incomplete), incomplete)
 
 
-class GroupedCommand(click.Command):
+class GroupedCommand(click.RichCommand):
     """A command whose help shows its own options, and with --help-all the settings in their groups as well."""
 
-    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        everything = ctx.meta.get(ALL, False)
-        sections: dict[str, list[tuple[str, str]]] = {}
-        hidden = 0
-        for parameter in self.get_params(ctx):
-            record = parameter.get_help_record(ctx)
-            setting = isinstance(parameter, SettingOption)
-            if record is None:
-                continue
-            # The settings are explained once, where a run is.
-            if setting and not everything and (self.name != "upscale" or parameter.name not in COMMON):
-                hidden += 1
-                continue
-            sections.setdefault(getattr(parameter, "section", "The run"), []).append(record)
-        for heading, records in sections.items():
-            with formatter.section(heading):
-                formatter.write_dl(records)
-        if hidden:
-            formatter.write_paragraph()
-            formatter.write_text(f"{hidden} more options: {ctx.command_path} --help-all")
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        # The settings are explained once, where a run is.
+        shown = frozenset() if self.name != "upscale" else COMMON
+        settings = [parameter for parameter in self.get_params(ctx) if isinstance(parameter, SettingOption)]
+        left = [] if ctx.meta.get(ALL) else [setting for setting in settings if setting.name not in shown]
+        for setting in left:
+            setting.hidden = True
+        own = [p.name for p in self.get_params(ctx) if isinstance(p, click.Option) and not isinstance(p, SettingOption)]
+        self.panels = [click.RichOptionPanel("The run", options=own)]
+        super().format_options(ctx, formatter)
+        for setting in left:
+            setting.hidden = False
+        if left:
+            formatter.write(f"{len(left)} more options: {ctx.command_path} --help-all")
 
 
 ALL = "dossr_video.help_all"
+LONGEST = 40  # characters of an option's values before its help
 COMMON = frozenset(
     {"model", "scale", "size", "encoder", "crf", "pix_fmt", "strict", "deinterlace", "deflicker", "start", "end"}
     | {"strength", "native", "device", "seed", "preset", "audio", "subtitles"}
@@ -142,7 +142,7 @@ def _print_all(ctx: click.Context, parameter: click.Parameter, wanted: bool) -> 
         ctx.exit()
 
 
-class SettingOption(click.Option):
+class SettingOption(click.RichOption):
     """An option made from a field of Settings; only the ones that were given reach the function."""
 
     def __init__(self, name: str, field: FieldInfo, *, section: str) -> None:
@@ -152,13 +152,23 @@ class SettingOption(click.Option):
         elif field.default is not None and field.default is not False and field.default not in ("", ()):
             default = f"  [{field.default}]"
         kind = None if flag else _click_type(field)
-        help_text = (field.description or "") + default
+        words = ", ".join(map(str, kind.choices)) if isinstance(kind, click.Choice) else ""
+        long = len(words) > LONGEST  # a column of the help would cut it
+        metavar = "NAME" if long else "FILE" if field.default == () else None
+        help_text = (field.description or "") + (f"; one of {words}" if long else "") + default
         envvar = f"DOSSR_VIDEO_{name.upper()}"
         several = field.default == ()
         super().__init__(
-            [option], default=None, type=kind, is_flag=flag, help=help_text, envvar=envvar, multiple=several
+            [option],
+            default=None,
+            type=kind,
+            is_flag=flag,
+            help=help_text,
+            envvar=envvar,
+            multiple=several,
+            metavar=metavar,
         )
-        self.section = section
+        self.panel = section  # of the help
         self.setting = name
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
@@ -222,7 +232,8 @@ def with_settings(function: Callable[..., Any]) -> Callable[..., Any]:
         names = set(Settings.model_fields)
         given = {k: v for k, v in options.items() if k in names and v not in (None, ())}
         rest = {k: v for k, v in options.items() if k not in names}
-        source = click.get_current_context().get_parameter_source
+        context: Any = click.get_current_context()
+        source = context.get_parameter_source
         environment = {k: v for k, v in given.items() if source(k) is ParameterSource.ENVIRONMENT}
         settings = Settings.of(
             {

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import click
+import rich_click as click
 
 from dossr_video.cli.options import GroupedCommand, debug_option, force_option, with_settings
 from dossr_video.presets import Preset, preset_names, read_preset, save_preset, user_folder

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import click
+import rich_click as click
 
 from dossr_video.cli.console import duration_text, progress_display, put
 from dossr_video.cli.options import PATH, GroupedCommand, debug_option, with_settings

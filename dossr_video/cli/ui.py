@@ -7,7 +7,7 @@ import sys
 from importlib.util import find_spec
 from pathlib import Path
 
-import click
+import rich_click as click
 
 from dossr_video.cli.console import say
 from dossr_video.cli.options import PATH, debug_option

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import click
+import rich_click as click
 
 from dossr_video.cli.console import progress_display, put, warn
 from dossr_video.cli.options import PATH, debug_option, quiet_option

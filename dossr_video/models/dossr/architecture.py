@@ -14,7 +14,6 @@ import torch
 from diffusers import AutoencoderKL, ControlNetModel, UNet2DConditionModel
 from diffusers.models.autoencoders.vae import Encoder
 from torch import Tensor, nn
-from transformers import CLIPTextConfig, CLIPTextModel
 
 from dossr_video.errors import ModelError
 from dossr_video.models.checkpoint import AUTHORS, Weights, fill
@@ -28,6 +27,7 @@ from dossr_video.models.dossr.released import (
     unet_names,
     vae_names,
 )
+from dossr_video.models.dossr.tower import TextTower
 from dossr_video.models.limits import built_within
 from dossr_video.models.rrdbnet import RRDBNet
 
@@ -195,18 +195,15 @@ def _restorer(weights: Weights, _: int) -> Shell:
 
 def _text_encoder(weights: Weights, head_channels: int) -> Shell:
     length, width = weights["positional_embedding"].shape
-    config = CLIPTextConfig(
-        vocab_size=weights["token_embedding.weight"].shape[0],
-        hidden_size=width,
-        intermediate_size=weights["transformer.resblocks.0.mlp.c_fc.weight"].shape[0],
-        num_hidden_layers=_count(weights, r"transformer\.resblocks\.(\d+)\.") - 1,  # nothing uses the last one
-        num_attention_heads=_heads(width, head_channels),
-        max_position_embeddings=length,
-        hidden_act="gelu",
-        bos_token_id=0,  # the pooled output, which looks for these, is not used
-        eos_token_id=0,
-    )
-    return Shell(on_meta(CLIPTextModel, {"config": config}), text_names, split_text_attention)
+    config = {
+        "vocab_size": weights["token_embedding.weight"].shape[0],
+        "max_position_embeddings": length,
+        "hidden_size": width,
+        "intermediate_size": weights["transformer.resblocks.0.mlp.c_fc.weight"].shape[0],
+        "num_hidden_layers": _count(weights, r"transformer\.resblocks\.(\d+)\.") - 1,  # nothing uses the last one
+        "num_attention_heads": _heads(width, head_channels),
+    }
+    return Shell(on_meta(TextTower, config), text_names, split_text_attention)
 
 
 _SHELLS: dict[str, Callable[[Weights, int], Shell]] = {

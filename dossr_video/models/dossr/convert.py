@@ -21,12 +21,12 @@ from typing import Any
 import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
-from transformers import CLIPTextConfig, CLIPTextModel
 
 from dossr_video.errors import TargetError
 from dossr_video.models.dossr.architecture import ConditionEncoder
 from dossr_video.models.dossr.networks import CONTEXTS, INDEX, STORED_PROMPTS, ReleasedCheckpoint, weights_name
 from dossr_video.models.dossr.scheduler import DossrScheduler
+from dossr_video.models.dossr.tower import TextTower
 from dossr_video.models.rrdbnet import RRDBNet
 
 PIPELINE = {
@@ -101,9 +101,8 @@ def _refuse_existing(target: Path) -> None:
 def _write_network(network: Any, folder: Path) -> None:
     """A network as its config.json and its weights, readable by the stock class's `from_pretrained`."""
     folder.mkdir()
-    if isinstance(network, CLIPTextModel):
-        config: CLIPTextConfig = network.config
-        config.to_json_file(folder / "config.json")
+    if isinstance(network, TextTower):
+        (folder / "config.json").write_text(json.dumps(network.stock_config(), indent=2), encoding="utf-8")
     elif isinstance(network, (ConditionEncoder, RRDBNet)):
         (folder / "config.json").write_text(json.dumps(network.config, indent=2), encoding="utf-8")
     else:

@@ -10,7 +10,6 @@ from typing import Any, Protocol
 import torch
 from diffusers import AutoencoderKL, ControlNetModel, UNet2DConditionModel
 from torch import Tensor, nn
-from transformers import CLIPTextConfig, CLIPTextModel
 
 from dossr_video.errors import ModelError
 from dossr_video.models.base import DEFAULT_PROMPT, EMPTY_PROMPT
@@ -19,6 +18,7 @@ from dossr_video.models.dossr.architecture import HEAD_CHANNELS, ConditionEncode
 from dossr_video.models.dossr.lean import make_lean
 from dossr_video.models.dossr.released import PREFIXES, part
 from dossr_video.models.dossr.text import contexts
+from dossr_video.models.dossr.tower import TextTower, settings_of
 from dossr_video.models.limits import built_within
 from dossr_video.models.rrdbnet import RRDBNet
 
@@ -122,11 +122,11 @@ class ConvertedFolder:
         weights = read_weights(folder / weights_name(name))
         try:
             with built_within(source, weights):
-                if name == "text_encoder":
-                    shell = on_meta(CLIPTextModel, {"config": CLIPTextConfig.from_dict(config)})
-                else:
-                    own = {key: value for key, value in config.items() if not key.startswith("_")}
-                    shell = on_meta(_KINDS[name], own)
+                own = {key: value for key, value in config.items() if not key.startswith("_")}
+                if name == "text_encoder":  # transformers 4 puts a name in front
+                    own = settings_of(own)
+                    weights = {key.removeprefix("text_model."): value for key, value in weights.items()}
+                shell = on_meta(_KINDS[name], own)
         except (TypeError, ValueError) as error:
             raise ModelError(f"{folder / 'config.json'} describes no network: {error}", hint=AUTHORS) from error
         return fill(shell, weights, source=source, device=device, dtype=dtype)
@@ -151,6 +151,7 @@ _KINDS: Mapping[str, type[nn.Module]] = {
     "vae": AutoencoderKL,
     "cond_encoder": ConditionEncoder,
     "restorer": RRDBNet,
+    "text_encoder": TextTower,
 }
 
 

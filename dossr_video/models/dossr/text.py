@@ -7,19 +7,16 @@ from collections.abc import Sequence
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
-from tokenizers import Regex, Tokenizer
-from tokenizers.models import BPE
-from tokenizers.normalizers import NFC, Lowercase, Replace
-from tokenizers.normalizers import Sequence as Normalizers
-from tokenizers.pre_tokenizers import ByteLevel, Split
-from tokenizers.pre_tokenizers import Sequence as PreTokenizers
-from torch import Tensor
-from transformers import CLIPTextModel
+from torch import Tensor, nn
 
 from dossr_video.errors import SettingsError
 from dossr_video.models.base import DEFAULT_PROMPT, EMPTY_PROMPT
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
 
 CONTEXT_LENGTH = 77
 START, END = 49406, 49407  # token ids
@@ -47,11 +44,18 @@ def _tokenizer() -> Tokenizer:
     """CLIP's byte-pair encoding (Radford et al. 2021), with the vocabulary that PyPI's open_clip_torch carries."""
     # Found, not imported: the package itself needs a torchvision that fits the torch at hand.
     spec = find_spec("open_clip")
-    if spec is None or spec.origin is None:
+    if spec is None or spec.origin is None or find_spec("tokenizers") is None:
         raise SettingsError(
-            "prompts of your own need CLIP's vocabulary, which is not installed",
-            hint="pip install --no-deps open_clip_torch, or leave --prompt away",
+            "prompts of your own need CLIP's tokenizer and vocabulary, which are not installed",
+            hint="pip install 'dossr-video[prompts]' and pip install --no-deps open_clip_torch, or leave --prompt away",
         )
+    from tokenizers import Regex, Tokenizer
+    from tokenizers.models import BPE
+    from tokenizers.normalizers import NFC, Lowercase, Replace
+    from tokenizers.normalizers import Sequence as Normalizers
+    from tokenizers.pre_tokenizers import ByteLevel, Split
+    from tokenizers.pre_tokenizers import Sequence as PreTokenizers
+
     with gzip.open(Path(spec.origin).with_name("bpe_simple_vocab_16e6.txt.gz"), "rt", encoding="utf-8") as file:
         lines = file.read().strip().split("\n")[1 : END - 2 * 256]
     merges = [(first, second) for first, second in (line.split() for line in lines)]
@@ -70,18 +74,7 @@ def _tokenizer() -> Tokenizer:
 
 
 @torch.no_grad()
-def contexts(tower: CLIPTextModel, prompts: Sequence[str]) -> Tensor:
-    """(K, 77, D) contexts of K prompts from the text tower."""
-    return encode_tokens(tower, torch.stack([tokenize(prompt) for prompt in prompts]))
-
-
-@torch.no_grad()
-def encode_tokens(tower: CLIPTextModel, tokens: Tensor) -> Tensor:
-    """Token ids (K, 77) -> contexts (K, 77, D): causal attention, padding not masked, closing norm."""
-    table = tower.get_input_embeddings().weight
-    # Small towers for tests have fewer rows than CLIP's vocabulary.
-    tokens = tokens.to(table.device) % len(table)
-    # The tower's own buffer of positions is not in the weights, so after a load it has no memory.
-    positions = torch.arange(tokens.shape[1], device=table.device)[None]
-    context: Tensor = tower(input_ids=tokens, position_ids=positions).last_hidden_state
-    return context
+def contexts(tower: nn.Module, prompts: Sequence[str]) -> Tensor:
+    """(K, 77, D) contexts of K prompts from the TextTower, on the CPU."""
+    found: Tensor = tower(torch.stack([tokenize(prompt) for prompt in prompts]))
+    return found

@@ -47,7 +47,7 @@ def test_the_text_tower_stays_out_unless_asked_for(folder, load, checkpoint, tmp
     # With the tower in place, what is still missing is CLIP's vocabulary.
     monkeypatch.setattr(text, "find_spec", lambda name: None)
     text._tokenizer.cache_clear()
-    with pytest.raises(SettingsError, match="CLIP's vocabulary"):
+    with pytest.raises(SettingsError, match="CLIP's tokenizer and vocabulary"):
         load(target, prompt="a cat")
 
 
