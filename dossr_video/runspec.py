@@ -151,6 +151,8 @@ class RunSpec:
         """What the frames go through, one line."""
         steps = self.sampling.steps if self.sampling is not None else 0
         calls = "" if not steps else ", 1 network call" if steps == 1 else f", {steps} network calls"
+        if self.temporal.warm_start is not None:
+            calls += f", {self.temporal.warm_start} after a shot's first frame"
         by = "" if self.model.engine == "torch" else f" by {self.model.engine}"
         where = f"{self.model.dtype}{by} on {self.machine.device}"
         workers = f", {self.machine.workers} workers" if self.machine.workers > 1 else ""

@@ -17,7 +17,7 @@ from dossr_video.errors import JobError, SettingsError, SourceError
 from dossr_video.jobs.fingerprint import Fingerprint, SourceMark
 from dossr_video.jobs.plan import LEAD_IN, PIECE, Plan, cut_into_segments, make_plan, piece_length
 from dossr_video.jobs.resolve import resolve_sampling
-from dossr_video.runspec import RunSpec
+from dossr_video.runspec import RunSpec, SamplingSpec
 from dossr_video.segments import Segment
 from dossr_video.settings import Settings
 from dossr_video.video.info import SourceInfo
@@ -50,6 +50,15 @@ def test_the_plan_of_a_clip_holds_its_shots_times_and_repeats(clip: Path, tiny: 
 def test_is_the_same_whoever_makes_it_and_whatever_the_machine(clip: Path, tiny: Settings, plan: MakePlan) -> None:
     other = tiny.model_copy(update={"chunk": 7, "threads": 3, "device": "cpu"})
     assert plan(clip, tiny) == plan(clip, other)
+
+
+def test_the_line_about_the_model_tells_the_network_calls(clip: Path, tiny: Settings, resolved: Resolved) -> None:
+    _, spec = resolved(clip, tiny)
+    assert "), 1 network call, float" in spec.describe_model()
+    spec = replace(spec, sampling=SamplingSpec(5, 3, False, "landing", "mean", "none"))
+    assert "), 5 network calls, float" in spec.describe_model()
+    spec = replace(spec, temporal=replace(spec.temporal, warm_start=3))
+    assert "), 5 network calls, 3 after a shot's first frame, float" in spec.describe_model()
 
 
 def test_goes_through_json_unchanged(clip: Path, tiny: Settings, plan: MakePlan) -> None:
