@@ -237,8 +237,10 @@ class SourceSettings(BaseModel):
         None, ge=1, description="number of the program of a transport stream; default: the one of that video stream"
     )
     max_pixels: int = Field(8192 * 8192, ge=1, le=1 << 40, description="larger input frames are refused")
-    reader: Literal["pyav", "decord"] = Field(
-        "pyav", description="decord: random access, with coarser chroma; refused where it loses frames or timestamps"
+    reader: Literal["pyav", "decord", "torchcodec"] = Field(
+        "pyav",
+        description="decord: random access, with coarser chroma; torchcodec: the same, on an NVIDIA GPU where there is "
+        "one; both are refused where they lose frames or timestamps",
     )
     hwaccel: Literal["off", "auto", "cuda", "videotoolbox", "d3d11va", "qsv", "vaapi"] = Field(
         "off",
@@ -273,8 +275,8 @@ class SourceSettings(BaseModel):
 
     @model_validator(mode="after")
     def _one_decoder(self) -> SourceSettings:
-        if self.hwaccel != "off" and self.reader == "decord":
-            raise ValueError("--hwaccel and --reader decord were both given; leave one away")
+        if self.hwaccel != "off" and self.reader != "pyav":
+            raise ValueError(f"--hwaccel and --reader {self.reader} were both given; leave one away")
         return self
 
 

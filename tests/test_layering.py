@@ -88,6 +88,7 @@ HOMES = {
     "ncnn": {"models"},
     "torchvision": {"models"},
     "decord": {"video.read"},
+    "torchcodec": {"video.read"},
     "ray": {"jobs.execute"},
     "click": {"cli"},
     "rich_click": {"cli"},

@@ -92,7 +92,7 @@ def analyse(
     choice = Choice(source.video.stream.index, source.program, settings.frame_rate, CODINGS[settings.light])
     device, why_not = decoding_device(settings.hwaccel, source.video.codec)
     read = ReadSpec(settings.reader, fields, settings.start, settings.length, settings.max_pixels, choice, device)
-    if read.reader == "decord":
+    if read.reader != "pyav":
         open_reader(source, read).close()  # SourceError before anything else is done
     _, shape = _shape(source.video, settings, container)
     content = sample_content(source, max_pixels=settings.max_pixels)

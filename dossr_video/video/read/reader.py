@@ -2,26 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import Literal
 
 from dossr_video.video.info import ANY, Choice, SourceInfo
-from dossr_video.video.read.decord import DecordReader, refused
+from dossr_video.video.read.decord import DecordReader
 from dossr_video.video.read.deinterlace import FieldSpan, clock_of
 from dossr_video.video.read.frame import Frame
+from dossr_video.video.read.indexed import IndexedReader
 from dossr_video.video.read.opening import MAX_PIXELS
 from dossr_video.video.read.probe import probe
 from dossr_video.video.read.pyav import PyavReader, VideoReader
+from dossr_video.video.read.torchcodec import TorchcodecReader
+
+INDEXED: Mapping[str, type[IndexedReader]] = {kind.name: kind for kind in (DecordReader, TorchcodecReader)}
 
 
 @dataclass(frozen=True)
 class ReadSpec:
     """How a source is read; as it stands here: all of it, frames as they are."""
 
-    reader: Literal["pyav", "decord"] = "pyav"
+    reader: Literal["pyav", "decord", "torchcodec"] = "pyav"
     fields: tuple[FieldSpan, ...] = ()  # how each part is deinterlaced; empty: frames are taken as they are
     start: float = 0.0  # seconds that are skipped
     duration: float | None = None  # seconds that are processed; None: to the end of the file
@@ -44,9 +48,10 @@ def open_reader(source: str | Path | SourceInfo, spec: ReadSpec) -> VideoReader:
         source = probe(source, max_pixels=spec.max_pixels, choice=spec.choice)
     if spec.reader == "pyav":
         return PyavReader(source, fields=spec.fields, max_pixels=spec.max_pixels, hwaccel=spec.hwaccel)
+    kind = INDEXED[spec.reader]
     if spec.fields:
-        raise refused(source.path, "it must be deinterlaced")
-    return DecordReader(source, max_pixels=spec.max_pixels)
+        raise kind.refused(source.path, "it must be deinterlaced")
+    return kind(source, max_pixels=spec.max_pixels)
 
 
 def frames_within(reader: VideoReader, spec: ReadSpec) -> Iterator[Frame]:
