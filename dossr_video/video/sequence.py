@@ -102,12 +102,12 @@ class PictureSequence:
 
 def is_pattern(path: Path) -> bool:
     """Whether a path names numbered pictures, which need not exist."""
-    return is_numbered(path) and not path.exists()
+    return _PATTERN.fullmatch(path.name) is not None and not path.exists()
 
 
 def is_numbered(path: Path) -> bool:
-    """Whether a name has the form of a pattern."""
-    return _PATTERN.fullmatch(path.name) is not None
+    """Whether a name is that of pictures by their number."""
+    return _PATTERN.fullmatch(path.name) is not None and path.suffix.lower() in PICTURES
 
 
 def name_of_number(pattern: Path, number: int) -> Path:
@@ -119,7 +119,8 @@ def name_of_number(pattern: Path, number: int) -> Path:
 
 def plain_name(path: Path) -> str:
     """A name for what belongs to a result: its own; of a pattern with # for each digit, `out_######.png`."""
-    if (parts := _PATTERN.fullmatch(path.name)) is None:
+    parts = _PATTERN.fullmatch(path.name)
+    if parts is None or not is_numbered(path):
         return path.name
     return f"{parts['prefix']}{'#' * int(parts['digits'] or 1)}{parts['suffix']}"
 

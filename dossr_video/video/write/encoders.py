@@ -284,7 +284,7 @@ def check_options(encoder: str, text: str | None) -> None:
     options: Any = getattr(av.CodecContext.create(encoder, "w"), "supported_options", None)  # PyAV 18 and later
     if options is None:
         return
-    known = [option.name for option in (*options.private, *options.generic)]
+    known = list(dict.fromkeys(option.name for option in (*options.private, *options.generic)))
     for name, _ in parsed_options(text):
         if name not in known:
             near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)

@@ -195,6 +195,8 @@ def _aspect(source: VideoInfo, *, width: int, height: int) -> Fraction | None:
 
 def check_target(target: Path, settings: TargetSettings, *, source: Path | None = None, force: bool = False) -> None:
     """Checks that need no reading: TargetError, or SettingsError for extension and encoder."""
+    if target.is_dir():
+        require_place(target, force=True)  # says so
     container = container_of(target)
     check_encoder(name := settings.encoder or container.encoders[0], container)
     check_options(name, settings.encoder_options)

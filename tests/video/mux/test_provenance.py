@@ -74,7 +74,7 @@ def test_no_entry_of_the_source_gives_way(clips: dict[str, Path], tiny: Settings
 
 def test_the_proof_misses_a_note_that_is_not_there(clips: dict[str, Path]) -> None:
     info = probe(clips["commented"])
-    assert _metadata(info, info, frozenset(), {}).passed
-    check = _metadata(info, info, frozenset(), {"description": "restored"})
+    assert _metadata(info, info, frozenset(), {}, tagged=True).passed
+    check = _metadata(info, info, frozenset(), {"description": "restored"}, tagged=True)
     assert not check.passed
     assert check.found == "description is missing"

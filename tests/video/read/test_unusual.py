@@ -41,11 +41,12 @@ def test_pictures_of_few_or_many_bits_are_done(media, tmp_path, tiny, pix_fmt):
     assert abs(first - last).max() < 12
 
 
-def test_floating_point_is_refused_before_the_work(media, tmp_path):
-    source = tmp_path / "float.mkv"
-    media.ffmpeg(*MOVING, "-c:v", "exr", "-pix_fmt", "gbrpf32le", source)
+def test_floating_point_is_refused_before_the_work_where_it_is_not_read(media, tmp_path):
+    media.ffmpeg(*MOVING, "-c:v", "exr", "-pix_fmt", "gbrpf32le", tmp_path / "light.mkv")
+    assert probe(tmp_path / "light.mkv").video.pix_fmt == "gbrp16le"
+    media.ffmpeg(*MOVING, "-c:v", "rawvideo", "-pix_fmt", "gbrpf32be", tmp_path / "float.nut")
     with pytest.raises(SourceError, match="floating point"):
-        probe(source)
+        probe(tmp_path / "float.nut")
 
 
 @pytest.mark.parametrize("still", ["mjpeg", "png"])
