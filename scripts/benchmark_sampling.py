@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from benchmark_tools import ROOT, clip
 from torch import Tensor
 
@@ -17,13 +20,22 @@ from dossr_video.models.dossr.model import DoSSR, load_dossr
 TINY = ROOT / "tests" / "data" / "golden" / "tiny" / "tiny.ckpt"
 
 
-def load_tiny() -> DoSSR:
-    return load_dossr(TINY, device=torch.device("cpu"), dtype=torch.float32, head_channels=8, text_head_channels=8)
+def load_networks(checkpoint: Path | None) -> DoSSR:
+    """Those of a checkpoint; None: the small ones of the tests."""
+    cpu = torch.device("cpu")
+    if checkpoint is not None:
+        return load_dossr(checkpoint, device=cpu, dtype=torch.float32)
+    return load_dossr(TINY, device=cpu, dtype=torch.float32, head_channels=8, text_head_channels=8)
+
+
+def truth_of() -> Tensor:
+    """What the sampled picture should be: (1, 3, 128, 128)."""
+    return F.interpolate(clip((32, 32), 1), scale_factor=4, mode="bicubic").clamp(0, 1)
 
 
 def _start(model: DoSSR) -> tuple[Tensor, Any]:
     restored = model.restore(clip((32, 32), 1), Motion(torch.zeros(1, 2, 32, 32), torch.zeros(1, 1, 32, 32)), None)
-    restored.pictures.clamp_(0, 1)
+    restored = replace(restored, pictures=restored.pictures.clamp(0, 1))
     degraded = model.encode(restored.pictures)
     return degraded, model.condition(restored, degraded)
 

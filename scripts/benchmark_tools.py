@@ -22,6 +22,19 @@ ROOT = Path(__file__).parents[1]
 
 
 @dataclass(frozen=True)
+class Sizes:
+    """What is measured: width and height of frames, and how often."""
+
+    compact: tuple[int, int] = (320, 180)
+    large: tuple[int, int] = (96, 64)
+    larger: tuple[tuple[int, int], ...] = ((640, 360), (1280, 720), (1920, 1080))  # what memory is measured at
+    frames: int = 100  # of whole runs
+    rounds: int = 5
+    calls: int = 50  # of the sampling from noise
+    checkpoint: Path | None = None  # of DoSSR; None: the small networks of the tests
+
+
+@dataclass(frozen=True)
 class Section:
     """A table of the page."""
 
