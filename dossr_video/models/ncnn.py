@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from itertools import chain
@@ -128,8 +129,7 @@ class _Net:
     """The layers of a graph in ncnn."""
 
     def __init__(self, graph: Graph) -> None:
-        import ncnn  # its wheel brings an OpenMP of its own
-
+        ncnn = _library()
         self._mat, self._net = ncnn.Mat, ncnn.Net()
         option = self._net.opt
         option.num_threads = torch.get_num_threads()
@@ -158,9 +158,17 @@ class _Net:
 @cache
 def _pools() -> tuple[Any, Any]:
     """Where networks take memory from: one for all, for each keeps what it once had."""
+    ncnn = _library()
+    return ncnn.PoolAllocator(), ncnn.PoolAllocator()
+
+
+def _library() -> Any:
+    # Its wheel brings an OpenMP of its own, which reads this when it is loaded. A thread that waits for others would
+    # else go round in circles: beside reading, blending and encoding on the same cores that took ten times the work.
+    os.environ.setdefault("GOMP_SPINCOUNT", "0")
     import ncnn
 
-    return ncnn.PoolAllocator(), ncnn.PoolAllocator()
+    return ncnn
 
 
 def _let_go() -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -147,6 +150,18 @@ def test_large_agrees_to_half_a_code(moving: Tensor) -> None:
         latents = model.encode(restored.pictures)
         pictures.append(model.decode(model.denoise(latents, 499, model.condition(restored, latents))))
     close(*pictures)
+
+
+def test_threads_that_wait_do_not_keep_a_core_busy() -> None:
+    """Its OpenMP is told before it is loaded; so in a process of its own."""
+    code = (
+        "import os, sys; from torch import nn; from dossr_video.models.ncnn import NcnnNetwork\n"
+        "assert 'ncnn' not in sys.modules\n"
+        "NcnnNetwork(nn.Sequential(nn.Conv2d(3, 3, 3, padding=1))); print(os.environ['GOMP_SPINCOUNT'])"
+    )
+    environment = {name: value for name, value in os.environ.items() if name != "GOMP_SPINCOUNT"}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "0"
 
 
 def test_threads_and_chunks_give_the_same_bits_on_larger_frames() -> None:
