@@ -134,13 +134,15 @@ def _rate(bytes_per_second: float) -> str:
     return f"{bits:.3g} {unit}"
 
 
-def measure() -> str:
-    """What one core of this machine encodes, and what the catalogue takes, per second."""
+def measure(address: str | None) -> str:
+    """What one core of this machine encodes, and how many files a worker takes and finishes, per second."""
     from fractions import Fraction
 
     import torch
 
-    from dossr_video.library.catalogue import Catalogue, Entry
+    from dossr_video.library.catalogue import Entry
+    from dossr_video.library.opening import open_catalogue
+    from dossr_video.library.worker import Worker
     from dossr_video.video.info import HdrInfo
     from dossr_video.video.tags import ColorInfo
     from dossr_video.video.write.encoders import EncoderSettings
@@ -158,23 +160,28 @@ def measure() -> str:
             for i in range(count):
                 writer.write(scene[:, :, 4 * i : 4 * i + width], i)
         rate = count * height * width / (time.process_time() - began) / 1e6
-        catalogue, rows = Catalogue(Path(folder)), 200
-        started = time.perf_counter()
+        catalogue, worker, rows = open_catalogue(Path(folder), address), Worker.new(), 200
+        since, started = catalogue.now(), time.perf_counter()
         for i in range(rows):
-            catalogue.put(Entry(f"{i}.mp4", f"{i}.mp4", "done", 1, 1, "s" * 64, "t" * 64, 0.0))
+            name = f"{i}.mp4"
+            catalogue.claim(
+                Entry(name, name, "running", 1, 1, "s" * 64, "t" * 64), worker, since=since, is_there=lambda: False
+            )
+            catalogue.finish(name, worker, frames=1, size=1, sha256="u" * 64)
         puts = rows / (time.perf_counter() - started)
-        size = sum(path.stat().st_size for path in Path(folder).glob(".dossr-video*")) / rows
-    return f"{rate:.1f} Mpixel/s of result per core; {puts:.0f} catalogue entries/s of {size:.0f} bytes"
+    return f"{rate:.1f} Mpixel/s of result per core; {puts:.0f} files/s taken and finished by a worker"
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--measure", action="store_true", help="measure this machine instead")
+    parser.add_argument("--catalogue", metavar="URL", help="with --measure: a PostgreSQL, instead of a file")
     for field in fields(Archive):
         parser.add_argument(f"--{field.name.replace('_', '-')}", type=float, default=None, help=f"[{field.default}]")
     options = vars(parser.parse_args())
-    if options.pop("measure"):
-        print(measure())
+    measured, address = options.pop("measure"), options.pop("catalogue")
+    if measured:
+        print(measure(address))
     else:
         print(tables(replace(Archive(), **{name: value for name, value in options.items() if value is not None})))
 
