@@ -121,7 +121,7 @@ def test_a_lease_runs_out_by_the_clock_of_the_catalogue(
 def test_a_worker_that_has_ended_on_this_machine_has_no_lease(worker: Worker, tmp_path: Path) -> None:
     catalogue = open_catalogue(tmp_path, None)
     known = json.loads(worker.text)
-    gone = Worker(json.dumps({**known, "started": known["started"] - 1, "token": "another"}))
+    gone = Worker(json.dumps({**known, "started": known["started"] - 60, "token": "another"}))
     claim(catalogue, gone)
     assert claim(catalogue, worker).answer == "ours"
     for change in ({"host": "elsewhere"}, {"boot": "another"}, {"space": "pid:[1]"}):  # not known to have ended
