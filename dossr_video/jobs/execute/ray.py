@@ -189,9 +189,15 @@ def _connect(address: str) -> None:
         else:
             _knock(address)
             ray.init(address=address, **options)
-    except (OSError, RuntimeError, ValueError) as error:
+    except Exception as error:  # a node that does not start in time has no class of its own
+        said = next(iter(str(error).splitlines()), type(error).__name__)
+        if address == "local":
+            raise JobError(
+                f"Ray does not start on this machine: {said}",
+                hint="a busy machine may need longer: RAY_raylet_start_wait_time_s=300; or leave --ray away",
+            ) from error
         raise JobError(
-            f"no Ray cluster answers at {address}: {str(error).splitlines()[0]}",
+            f"no Ray cluster answers at {address}: {said}",
             hint="check the address, or use --ray local",
         ) from error
 

@@ -27,6 +27,18 @@ ray = pytest.importorskip("ray", reason="the extra `ray` is not installed")
 Content = Callable[[Path], dict[str, Any]]
 
 
+def test_a_machine_on_which_ray_does_not_start_is_told(tiny: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    from dossr_video.jobs.execute.ray import RayExecutor
+
+    def late(**options: Any) -> None:
+        raise Exception("The current node timed out during startup.")
+
+    monkeypatch.setattr(ray, "is_initialized", lambda: False)
+    monkeypatch.setattr(ray, "init", late)
+    with pytest.raises(JobError, match="Ray does not start on this machine: The current node timed out"):
+        RayExecutor(worker_spec(tiny), address="local")
+
+
 @pytest.mark.parametrize("address", ["127.0.0.1:1", "nowhere.invalid:6379", "nonsense", "127.0.0.1:", "auto"])
 def test_an_address_where_no_cluster_is_is_refused_at_once(
     address: str, tiny: Settings, monkeypatch: pytest.MonkeyPatch
