@@ -195,16 +195,16 @@ def _aspect(source: VideoInfo, *, width: int, height: int) -> Fraction | None:
 
 def check_target(target: Path, settings: TargetSettings, *, source: Path | None = None, force: bool = False) -> None:
     """Checks that need no reading: TargetError, or SettingsError for extension and encoder."""
-    if target.is_dir():
-        require_place(target, force=True)  # says so
-    container = container_of(target)
-    check_encoder(name := settings.encoder or container.encoders[0], container)
-    check_options(name, settings.encoder_options)
     if len(os.fsencode(target.name)) > LONGEST_NAME:
         raise TargetError(
             f"the name of {target} has {len(os.fsencode(target.name))} bytes; {LONGEST_NAME} are allowed",
             hint="choose a shorter name",
         )
+    if target.is_dir():
+        require_place(target, force=True)  # says so
+    container = container_of(target)
+    check_encoder(name := settings.encoder or container.encoders[0], container)
+    check_options(name, settings.encoder_options)
     if source is not None and source.exists() and target.exists() and target.samefile(source):
         raise TargetError(f"{target} is the input itself", hint="give the result another name")
     if source is not None and is_numbered(target) and is_part_of(name_of_number(target, 0), source):
