@@ -168,7 +168,7 @@ def _check_warm_start(settings: Settings, steps: int) -> None:
     warm = settings.warm_start
     if warm is not None and warm >= steps:
         raise SettingsError(
-            f"--warm-start {warm} must be less than the {steps} network calls of a whole frame",
+            f"--warm-start {warm} must be less than the network calls of a whole frame, here {steps}",
             hint="leave --warm-start away, or raise --steps",
         )
     if warm is not None and settings.blend == "latent" and settings.blend_calls == "first":

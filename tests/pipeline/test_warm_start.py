@@ -85,7 +85,7 @@ def test_the_full_model_goes_the_same_way(moving: Tensor) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"steps": 3}, "--warm-start 3 must be less than the 3 network calls of a whole frame"),
+        ({"steps": 3}, "--warm-start 3 must be less than the network calls of a whole frame, here 3"),
         ({"blend": "latent"}, "leaves out the first network call"),
     ],
 )
