@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import shutil
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from importlib.metadata import version
@@ -108,26 +109,30 @@ def run_job(
     request = _Request(
         here, there, settings, force, restart, on_progress, record, cancelled, executor, source_url, target_url
     )
-    copies = [path.parent for url, path in ((source_url, here), (target_url, there)) if url is not None]
+    with _copies({url: path for url, path in ((source_url, here), (target_url, there)) if url}, there):
+        return request.run()
+
+
+@contextmanager
+def _copies(copies: Mapping[str, Path], target: Path) -> Iterator[None]:
+    """Files behind URLs: those here go away with the job, also where it fails and there is nothing to go on with."""
     try:
-        report = request.run()
+        yield
     except Interrupted:  # the next run goes on with them
         raise
     except DossrError as error:
-        if not os.path.lexists(JobFolder.beside(there, suffix="").path):  # nor is there anything to go on with
-            _remove(copies)
-        for url, path in ((source_url, here), (target_url, there)):
-            if url is not None:  # the user knows no other name
-                error.message = error.message.replace(str(path), shown_url(url))
+        if not os.path.lexists(JobFolder.beside(target, suffix="").path):
+            _remove(copies.values())
+        for url, path in copies.items():  # the user knows no other name
+            error.message = error.message.replace(str(path), shown_url(url))
         error.args = (error.message,)
         raise
-    _remove(copies)
-    return report
+    _remove(copies.values())
 
 
-def _remove(folders: Sequence[Path]) -> None:
-    for folder in folders:
-        shutil.rmtree(folder, ignore_errors=True)
+def _remove(copies: Iterable[Path]) -> None:
+    for path in copies:
+        shutil.rmtree(path.parent, ignore_errors=True)
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,8 @@ from dossr_video.library.catalogue import Catalogue
 from dossr_video.library.files import Library, Place, last_of
 from dossr_video.library.opening import existing_catalogue, open_catalogue
 from dossr_video.library.pages import INDEX, write_library_index
-from dossr_video.library.work import FileWork, Outcome, is_there
+from dossr_video.library.results import is_there
+from dossr_video.library.work import FileWork, Outcome
 from dossr_video.names import shown
 from dossr_video.settings import Settings
 from dossr_video.video.files import FileStatus

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -14,29 +13,27 @@ from typing import Literal
 from dossr_video.errors import DossrError, Interrupted, SourceError, TargetError
 from dossr_video.jobs.execute.executor import Executor
 from dossr_video.jobs.execute.local import LocalExecutor
-from dossr_video.jobs.fingerprint import SourceMark, sha256
+from dossr_video.jobs.fingerprint import SourceMark
 from dossr_video.jobs.folder import JobFolder
 from dossr_video.jobs.lock import HeldError
-from dossr_video.jobs.naming import completed
 from dossr_video.jobs.progress import OnProgress, Progress
 from dossr_video.jobs.record import Record
 from dossr_video.jobs.report import Report
 from dossr_video.jobs.resolve import resolve_sampling, worker_spec
 from dossr_video.jobs.resources import write_errors
 from dossr_video.jobs.run import run_job
-from dossr_video.jobs.upload import digest_of, is_behind
 from dossr_video.jobs.urls import cached, mark_of
 from dossr_video.library.catalogue import LEASE, Catalogue, Entry, LostError
 from dossr_video.library.files import SCAN_SUFFIXES, Library, Place
 from dossr_video.library.lease import Lease
 from dossr_video.library.opening import open_catalogue
 from dossr_video.library.pages import Beside, write_page
+from dossr_video.library.results import is_there, remove_leftover, sha256_of
 from dossr_video.library.worker import Worker
 from dossr_video.names import shown
 from dossr_video.quality.track import Measured
 from dossr_video.settings import Settings
 from dossr_video.video.files import status_of
-from dossr_video.video.sequence import exists
 
 Verdict = Literal["done", "unchanged", "failed", "crashed", "busy"]
 
@@ -163,7 +160,7 @@ class FileWork:
         claim = catalogue.claim(entry, worker, since=self.since, is_there=lambda: is_there(target))
         if claim.answer == "done":
             if isinstance(target, Path):
-                _remove_leftover(target)
+                remove_leftover(target)
             return Outcome(source, target, "unchanged")
         if claim.answer != "ours":
             return _others(source, target, catalogue.get(entry.source))
@@ -204,7 +201,7 @@ class FileWork:
     ) -> Outcome:
         """Do a file that is ours."""
         self._check_owner(entry, target)
-        now = _digest(target) if before is not None else None
+        now = sha256_of(target) if before is not None else None
         ours = before is not None and now is not None and self._is_ours(before, target, now)
         if isinstance(target, Path):
             with write_errors(Path(self.library.results)):
@@ -311,24 +308,3 @@ class _CatalogueRecord(Record):
         self.beside.write(report, source, result, self.measured)
         made = report.target
         self.catalogue.finish(self.source, self.worker, frames=report.frames, size=made.size, sha256=made.sha256)
-
-
-def is_there(target: Place) -> bool:
-    return is_behind(target) if isinstance(target, str) else exists(target)
-
-
-def _digest(target: Place) -> str | None:
-    """sha256 of a result; None: there is none."""
-    if isinstance(target, str):
-        return digest_of(target)
-    return sha256(target) if exists(target) else None
-
-
-def _remove_leftover(target: Path) -> None:
-    """Remove the folder of a complete job that was killed before it had done so."""
-    folder = JobFolder.beside(target, suffix="")
-    if not os.path.lexists(folder.path):
-        return
-    with contextlib.suppress(OSError, DossrError), folder.held():  # else it is in use, or not of a job
-        if completed(folder, target) is not None:
-            folder.remove()
