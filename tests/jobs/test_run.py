@@ -453,7 +453,7 @@ def test_refusals_leave_nothing_behind(clip: Path, tiny: Settings, tmp_path: Pat
 def test_what_the_encoder_refuses_is_told_before_the_analysis(clip: Path, tiny: Settings, tmp_path: Path) -> None:
     stages: list[str] = []
     settings = tiny.model_copy(update={"speed": "warp"})
-    with pytest.raises(SettingsError, match=r"libx264 refuses .* preset warp"):
+    with pytest.raises(SettingsError, match=r"libx264 refuses .* crf=16, preset=warp"):
         run_job(clip, tmp_path / "out.mp4", settings, on_progress=lambda event: stages.append(event.stage))
     assert set(stages) <= {"probing"}
     assert names(tmp_path) == []

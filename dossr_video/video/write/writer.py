@@ -236,7 +236,8 @@ class VideoWriter:
         except (av.FFmpegError, ValueError) as error:
             self._discard()
             encoding = spec.encoding
-            ways = {"crf": encoding.crf, "preset": encoding.speed, **dict(encoding.options)}
+            crf = None if encoding.crf is None else f"{encoding.crf:g}"
+            ways = {"crf": crf, "preset": encoding.speed, **dict(encoding.options)}
             with_them = ", ".join(f"{name}={value}" for name, value in ways.items() if value is not None)
             raise SettingsError(
                 f"{encoding.encoder} refuses {encoding.pix_fmt} {spec.width}x{spec.height}"
