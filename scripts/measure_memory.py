@@ -20,7 +20,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from dossr_video.jobs.folder import JobFolder
-from dossr_video.jobs.progress import position
+from dossr_video.jobs.progress import last_note
 
 INTERVAL = 0.2  # seconds between two looks
 
@@ -48,7 +48,7 @@ def measured(source: Path, target: Path, options: list[str]) -> dict[str, int]:
     stage = "starting"
     with subprocess.Popen(command) as job:
         while job.poll() is None:
-            stage = told.stage if (told := position(note)) else stage
+            stage = told.stage if (told := last_note(note)) else stage
             peaks[stage] = max(peaks[stage], sum(memory(pid, "VmRSS") for pid in family(job.pid)))
             peaks["all"] = max(peaks["all"], sum(memory(pid, "VmHWM") for pid in family(job.pid)))
             time.sleep(INTERVAL)

@@ -20,6 +20,7 @@ ALLOWED = {
     "arrays": set(),
     "settings": set(),
     "heap": set(),
+    "threads": set(),
     "system": set(),
     "html": set(),
     "segments": set(),
@@ -28,7 +29,7 @@ ALLOWED = {
     "color": set(),
     "temporal": {"diffusion"},
     "restoration": {"diffusion", "temporal"},
-    "models": {"color", "models.compact", "models.dossr", "models.large", "temporal", "diffusion"},
+    "models": {"color", "threads", "models.compact", "models.dossr", "models.large", "temporal", "diffusion"},
     "models.compact": {"models", "temporal"},
     "models.large": {"models", "color", "diffusion", "temporal"},
     "models.dossr": {"models", "temporal", "diffusion"},
@@ -55,7 +56,18 @@ ALLOWED = {
     # Of jobs it takes what knows nothing of executors; see BELOW_EXECUTORS.
     "jobs.execute": {"heap", "system", "jobs", "models", "pipeline", "runspec", "segments", "temporal"}
     | {"video", "video.read", "video.write"},
-    "jobs": {"heap", "system", "jobs.execute", "models", "pipeline", "quality", "runspec", "segments", "temporal"}
+    "jobs": {
+        "heap",
+        "system",
+        "threads",
+        "jobs.execute",
+        "models",
+        "pipeline",
+        "quality",
+        "runspec",
+        "segments",
+        "temporal",
+    }
     | VIDEO,
     "library": {"jobs", "jobs.execute", "quality", "report"} | VIDEO,
     "report": {"html", "jobs", "quality", "temporal", "video", "video.inspect", "video.read", "video.write"},
@@ -67,7 +79,19 @@ ALLOWED = {
     "random_access": {"arrays", "streaming", "temporal"},
     "api": {"arrays", "jobs.execute", "jobs", "models", "progress_bar", "streaming", "temporal"},
     "vapoursynth": {"api", "models", "random_access", "streaming"},
-    "cli": {"heap", "jobs", "jobs.execute", "library", "models", "models.dossr", "presets", "preview", "report", "ui"}
+    "cli": {
+        "heap",
+        "threads",
+        "jobs",
+        "jobs.execute",
+        "library",
+        "models",
+        "models.dossr",
+        "presets",
+        "preview",
+        "report",
+        "ui",
+    }
     | {"doctor", "pipe", "progress_bar", "runspec", "system", "temporal", "video", "video.inspect", "video.read"}
     | {"video.write"},
     "ui": {"html", "system", "jobs", "library", "presets", "video", "video.write"},

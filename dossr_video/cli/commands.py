@@ -45,6 +45,7 @@ from dossr_video.errors import SettingsError
 from dossr_video.heap import keep_one_heap
 from dossr_video.jobs.progress import Progress
 from dossr_video.settings import Settings
+from dossr_video.threads import wait_asleep
 
 if TYPE_CHECKING:
     from dossr_video.jobs.report import Report
@@ -293,6 +294,7 @@ app.add_command(ui)
 def main() -> None:
     """Entry point of the command; see the module's docstring for the exit codes."""
     keep_one_heap()
+    wait_asleep()
     with failures(debug="--debug" in sys.argv):
         try:
             code = app(prog_name="dossr-video", standalone_mode=False)

@@ -23,6 +23,7 @@ from dossr_video.jobs.memory import available
 from dossr_video.jobs.progress import OnProgress, Progress, no_progress
 from dossr_video.jobs.resources import readable
 from dossr_video.system import NEW_GROUP, memory_of
+from dossr_video.threads import wait_asleep
 
 LOOKING = 300.0  # seconds without a sign of life while a file is looked at, after which the process is ended
 FILES = frozenset({"probing", "analysing"})  # stages in which it has nothing in memory but the file
@@ -197,6 +198,7 @@ def serve(descriptor: int) -> None:
         descriptor: Of the socket on which the calls come; 0: standard input says which socket it is (Windows).
     """
     keep_one_heap()
+    wait_asleep()
     if not descriptor:
         fromshare: Any = getattr(socket, "fromshare")  # noqa: B009 - mypy knows it on Windows alone
         descriptor = fromshare(sys.stdin.buffer.read()).detach()

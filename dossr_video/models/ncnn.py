@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from itertools import chain
@@ -15,6 +14,7 @@ from torch import Tensor, nn
 
 from dossr_video.errors import ModelError
 from dossr_video.models.ncnn_graph import Graph
+from dossr_video.threads import wait_asleep
 
 LEAST_ROWS = 32  # of a strip
 SHARE, LEAST_SHARE = 24, 8  # rows of a strip for one that its neighbour computes again: 8 to 25 % are done twice
@@ -163,10 +163,8 @@ def _pools() -> tuple[Any, Any]:
 
 
 def _library() -> Any:
-    # Its wheel brings an OpenMP of its own, which reads this when it is loaded. A thread that waits for others would
-    # else go round in circles: beside reading, blending and encoding on the same cores that took ten times the work.
-    os.environ.setdefault("GOMP_SPINCOUNT", "0")
-    import ncnn
+    wait_asleep()
+    import ncnn  # its wheel brings an OpenMP of its own
 
     return ncnn
 
