@@ -85,6 +85,7 @@ class Upscaler:
                 detail=measure_detail(pictures[:1]),
                 grain=measure_grain(pictures[:1]),
                 dust=measure_dust([list(map(_codes, pictures))]) if settings.dust == "auto" else None,
+                model_scale=model.scale,
             ),
             chunk,
             MemoryBudget(model, recipe.flow, frames=chunk, tile=settings.tile),

@@ -83,11 +83,18 @@ def load_network(path: Path, *, device: torch.device, dtype: torch.dtype) -> Spa
     )
     load = partial(SpandrelModel, info=info, name=str(path), digest=digest(path), device=device)
     try:
-        return load(network, dtype=dtype)
+        try:
+            return load(network, dtype=dtype)
+        except RuntimeError as error:
+            if dtype == torch.float32 or isinstance(error, torch.OutOfMemoryError):
+                raise
+        return load(_made(path, weights, spandrel), dtype=torch.float32)
+    except torch.OutOfMemoryError as error:
+        raise ModelError(
+            f"{path} does not fit into the memory of {device}", hint="close other programs, or use --device cpu"
+        ) from error
     except RuntimeError as error:
-        if dtype == torch.float32:
-            raise _misfit(path, error) from error
-    return load(_made(path, weights, spandrel), dtype=torch.float32)
+        raise _misfit(path, error) from error
 
 
 def _made(path: Path, weights: dict[str, Tensor], spandrel: Any) -> Any:

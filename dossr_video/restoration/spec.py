@@ -24,7 +24,12 @@ class RestorationSpec:
 
 
 def resolve_restoration(
-    settings: RestorationSettings, *, detail: float | None, grain: GrainProfile | None, dust: DustMeasure | None
+    settings: RestorationSettings,
+    *,
+    detail: float | None,
+    grain: GrainProfile | None,
+    dust: DustMeasure | None,
+    model_scale: int,
 ) -> RestorationSpec:
     """What the settings mean for one source.
 
@@ -33,13 +38,14 @@ def resolve_restoration(
         detail: What `measure_detail` found in the source.
         grain: What `measure_grain` found in it.
         dust: What `measure_dust` found in it; None: nothing can be said, as of interlaced frames.
+        model_scale: Output side / input side of the model: what it makes must not be smaller than the source.
     """
     if settings.dust == "auto":
         sensitivity = DUST if dust is not None and dust.dirty else 0.0
     else:
         sensitivity = 0.0 if settings.dust == "off" else float(settings.dust)
     if settings.native == "auto":
-        native = native_ratio(detail)
+        native = max(native_ratio(detail), 1 / model_scale)
     else:
         native = 1.0 if settings.native == "off" else float(settings.native)
     amount = {"keep": 1.0, "remove": 0.0}.get(settings.grain)

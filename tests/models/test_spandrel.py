@@ -27,6 +27,7 @@ from dossr_video.models.chain import Chain
 from dossr_video.models.dossr.model import DoSSR
 from dossr_video.models.registry import load_model
 from dossr_video.models.spandrel import _require_pictures, _spandrel
+from dossr_video.restoration.spec import resolve_restoration
 
 _spandrel()  # declares what torchvision wants
 
@@ -158,6 +159,12 @@ def test_a_wanted_scale_wins(sample: Path, tmp_path: Path) -> None:
 
 def test_frames_in_memory_have_the_scale_of_the_model(tmp_path: Path, moving: Tensor) -> None:
     assert dossr_video.upscale_frames(moving[:1], model=str(written(tmp_path, "clean"))).shape == (1, 3, 32, 40)
+
+
+@pytest.mark.parametrize(("scale", "native"), [(1, 1.0), (2, 0.5), (4, 0.5)])
+def test_a_soft_source_is_never_made_smaller_than_it_is(scale: int, native: float) -> None:
+    found = resolve_restoration(Settings(), detail=0.3, grain=None, dust=None, model_scale=scale)
+    assert found.native == native
 
 
 def test_an_estimate_knows_the_scale_of_the_model(sample: Path, tmp_path: Path) -> None:

@@ -112,7 +112,9 @@ def analyse(
             hint="name the target .mkv, which supports most, or leave out --strict",
         )
     dust = None if fields else content.dust  # lines of two moments are no dust
-    restoration = resolve_restoration(settings, detail=content.detail, grain=content.grain, dust=dust)
+    restoration = resolve_restoration(
+        settings, detail=content.detail, grain=content.grain, dust=dust, model_scale=model_scale
+    )
     findings = (
         *_chosen(source),
         Finding("interlacing", found, done),
@@ -120,7 +122,7 @@ def analyse(
         *_borders(content),
         *_light(content, deflicker=settings.deflicker),
         *_dust(dust, restoration),
-        *_detail(content, restoration),
+        *_detail(content, restoration, off=settings.native == "off"),
         *_grain(content, restoration),
         *_colour(source.video, None if video is None else video.color),
         *_changes(content),
@@ -241,11 +243,11 @@ def _dust(dust: DustMeasure | None, restoration: RestorationSpec) -> list[Findin
     return [Finding("dust", found, done)]
 
 
-def _detail(content: ContentAnalysis, restoration: RestorationSpec) -> list[Finding]:
+def _detail(content: ContentAnalysis, restoration: RestorationSpec, *, off: bool) -> list[Finding]:
     if content.detail is None:
         return []
     done = f"restored at {restoration.native:g} of its size, then enlarged" if restoration.native < 1 else "kept"
-    if done == "kept" and native_ratio(content.detail) < 1:
+    if off and done == "kept" and native_ratio(content.detail) < 1:
         done = "kept; --native auto restores it at that size, sharper and in less time"
     return [Finding("detail", f"detail to about {content.detail:.2f} of the pixel grid", done)]
 
