@@ -106,7 +106,9 @@ def warm_start(model: str, path: Path, frames: list[Tensor]) -> Restorer | Corre
     if model == "large":
         networks, _ = load_networks()
         if path.suffix == ".safetensors":
-            return Corrected(LargeNetworks.from_state(networks.restorer.state_dict(), load_file(path)))
+            return Corrected(
+                LargeNetworks.from_state(networks.x4plus.state_dict(), networks.compact.state_dict(), load_file(path))
+            )
         return Corrected(untrained(x4plus(NcnnNetwork(path.with_suffix(""))), networks))
     if path.suffix == ".safetensors":
         return Restorer.from_state(load_file(path))

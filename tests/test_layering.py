@@ -31,7 +31,7 @@ ALLOWED = {
     "restoration": {"diffusion", "temporal"},
     "models": {"color", "threads", "models.compact", "models.dossr", "models.large", "temporal", "diffusion"},
     "models.compact": {"models", "temporal"},
-    "models.large": {"models", "color", "diffusion", "temporal"},
+    "models.large": {"models", "models.compact", "color", "diffusion", "temporal"},
     "models.dossr": {"models", "temporal", "diffusion"},
     "video": {"heap", "system"},
     "video.read": {"heap", "video"},

@@ -141,7 +141,7 @@ def test_compact_agrees_to_half_a_code(moving: Tensor, rows: int, monkeypatch: p
 
 def test_large_agrees_to_half_a_code(moving: Tensor) -> None:
     networks, digest = load_networks()
-    del networks.restorer.body[2:]  # the rest is like them
+    del networks.x4plus.body[2:]  # the rest is like them
     frames = moving[:2, :, :16, :16]
     pictures = []
     for engine in ("torch", "ncnn"):

@@ -1,4 +1,4 @@
-"""The large model in training: what the model does, a denoiser that learns, a restorer that stays as it is."""
+"""The large model in training: what the model does, a denoiser that learns, restorers that stay as they are."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from dossr_video.diffusion.schedule import SHIFT_STEPS
 from dossr_video.frames import Motion
+from dossr_video.models.compact.restorer import Restorer
 from dossr_video.models.large.denoiser import Denoiser
 from dossr_video.models.large.model import SEEN, LargeModel, LargeNetworks
 from dossr_video.models.rrdbnet import RRDBNet
@@ -24,10 +25,10 @@ from dossr_video.training.trainer import Stage, Trainer
 @pytest.fixture
 def networks() -> LargeNetworks:
     torch.manual_seed(0)
-    restorer = RRDBNet(features=8, blocks=1, growth=4)
+    x4plus, compact = RRDBNet(features=8, blocks=1, growth=4), Restorer(features=8, convolutions=2)
     denoiser = Denoiser(width=8, deep_width=8, seen=SEEN)
     nn.init.normal_(denoiser.tail.weight, std=0.1)
-    return LargeNetworks(restorer, denoiser)
+    return LargeNetworks(x4plus, compact, denoiser)
 
 
 @pytest.fixture
@@ -47,10 +48,11 @@ def test_training_sees_what_the_model_shows(networks: LargeNetworks, moving: Ten
     assert torch.allclose(torch.cat(pictures), shown, atol=1e-4)
 
 
-def test_the_denoiser_learns_and_the_restorer_stays(
+def test_the_denoiser_learns_and_the_restorers_stay(
     networks: LargeNetworks, moving: Tensor, found: Motion, tmp_path: Path
 ) -> None:
-    restorer = {name: value.clone() for name, value in networks.restorer.state_dict().items()}
+    parts = networks.x4plus, networks.compact
+    before = [{name: value.clone() for name, value in part.state_dict().items()} for part in parts]
     truth = nn.functional.interpolate(moving[:3], scale_factor=4, mode="bicubic").clamp(0, 1)[:, None]
     batch = Batch(moving[:3, None], truth, found.flow[:, None], found.confidence[:, None], wanted=truth[-1])
     critic = Lpips([nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), nn.ReLU())], [torch.full((1, 8, 1, 1), 0.1)])
@@ -58,8 +60,9 @@ def test_the_denoiser_learns_and_the_restorer_stays(
     stage = Stage(until=8, rate=3e-3, memory_rate=0.0, pixels=1.0, steadiness=0.0)
     losses = [trainer.advance(batch, stage)["pixels"] for _ in range(8)]
     assert losses[-1] < 0.9 * losses[0]
-    assert all(torch.equal(value, restorer[name]) for name, value in networks.restorer.state_dict().items())
+    for part, state in zip(parts, before, strict=True):
+        assert all(torch.equal(value, state[name]) for name, value in part.state_dict().items())
     trainer.average.save(tmp_path / "large.safetensors")
-    saved = LargeNetworks.from_state(restorer, load_file(tmp_path / "large.safetensors"))
+    saved = LargeNetworks.from_state(*before, load_file(tmp_path / "large.safetensors"))
     kept = trainer.average.networks.denoiser.head.bias.half().float()
     assert torch.equal(saved.denoiser.head.bias, kept)

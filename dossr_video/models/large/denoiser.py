@@ -1,4 +1,4 @@
-"""The denoiser of `large`: a small U-Net on the wavelet grid that predicts x0 as a residual to xhat0."""
+"""The denoiser of `large`: a small U-Net on the wavelet grid that predicts x0 between the two restorers' pictures."""
 
 from __future__ import annotations
 
@@ -39,11 +39,13 @@ class _Block(nn.Module):
 class Denoiser(nn.Module):
     """x_t (B, 192, h, w), sides even, a hint (B, 192 + seen, h, w) and t (B,) -> x0 (B, 192, h, w).
 
-    The hint begins with xhat0; after it comes whatever else a model shows its denoiser, `seen` channels of it. Latents
-    are float32 whatever the weights are; only the residual is computed in half precision.
+    The hint begins with xhat0, the mean of two pictures, and ends with their difference (192); between them is whatever
+    else the model shows. x0 is xhat0 and -1/2 to 1/2 of the difference, in every band of every cell: a choice between
+    the two pictures, which can invent nothing. Latents are float32 whatever the weights are; only the choice is
+    computed in half precision.
     """
 
-    def __init__(self, *, width: int = 128, deep_width: int = 192, seen: int = 0) -> None:
+    def __init__(self, *, width: int, deep_width: int, seen: int) -> None:
         super().__init__()
         self.head = nn.Conv2d(2 * CHANNELS + seen, width, 1)
         self.fine_in = _Block(width)
@@ -52,7 +54,7 @@ class Denoiser(nn.Module):
         self.up = nn.Conv2d(deep_width, width, 1)
         self.fine_out = _Block(width)
         self.tail = nn.Conv2d(width, CHANNELS, 3, padding=1)
-        # Starts as the identity on the restorer output.
+        # Starts with the mean.
         for parameter in self.tail.parameters():
             nn.init.zeros_(parameter)
 
@@ -69,9 +71,9 @@ class Denoiser(nn.Module):
             deep = block(deep, time)
         fine = fine + F.interpolate(self.up(deep), scale_factor=2.0, mode="nearest")
         fine = self.fine_out(fine, time)
-        residual = self.tail(F.silu(fine))
-        clean = residual.float()
-        # The low band's residual has no mean: no picture changes its mean colour.
+        choice = torch.tanh(self.tail(F.silu(fine)).float())
+        clean = choice * (0.5 * hint[:, -CHANNELS:])
+        # What is changed of the low band has no mean: no picture changes its mean colour.
         clean[:, :3] -= clean[:, :3].mean((2, 3), keepdim=True)
         clean += hint[:, :CHANNELS]
         return clean
