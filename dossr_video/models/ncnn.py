@@ -117,10 +117,10 @@ class NcnnStream:
                 above = graph.carried.values()
                 carried = [np.zeros((count, rows, strip[0].shape[3]), np.float32) for count, rows in above]
             arrays = dict(zip((*graph.inputs, *graph.carried), (*inputs, *carried), strict=True))
-            wanted = [*graph.outputs, *(() if after is None else graph.left)]
-            results = net(arrays, wanted)
-            carried = results[len(graph.outputs) :]
-            yield tuple(torch.from_numpy(result)[None] for result in results[: len(graph.outputs)])
+            # What is left of each layer first: until it is asked for, ncnn holds what the layer saw.
+            results = net(arrays, [*graph.left, *graph.outputs])
+            carried = results[: len(graph.left)]
+            yield tuple(torch.from_numpy(result)[None] for result in results[len(graph.left) :])
             strip = after
         _let_go()
 

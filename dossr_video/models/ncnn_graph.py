@@ -98,9 +98,11 @@ class Graph:
         above, both, seen, kept, left = (f"{name}:{part}" for part in ("above", "both", "seen", "kept", "left"))
         self._line(["Input", above, 0, 1, above])
         self._line(["Concat", both, 2, 1, above, self._take(source), both, "0=1"])
+        self.carried[above] = layer.in_channels, rows // 2
+        if self._last:  # leaves nothing, and what nobody asks for would be held to the end
+            return both
         self._line(["Split", f"{both}:split", 1, 2, both, seen, kept])
         self._line(["Crop", left, 1, 1, kept, left, f"-23309=1,-{rows}", "-23310=1,-233", "-23311=1,1"])
-        self.carried[above] = layer.in_channels, rows // 2
         self.left.append(left)
         return seen
 
