@@ -18,7 +18,7 @@ from dossr_video.pipeline.chunks import Read, read_chunks
 from dossr_video.pipeline.keeping import Done, Keeper
 from dossr_video.pipeline.memory import CHUNK, MemoryBudget
 from dossr_video.pipeline.quality import QualityWatch
-from dossr_video.pipeline.stages import Enlarged, enlarged, finished, with_motion
+from dossr_video.pipeline.stages import Enlarged, Result, enlarged, finished, with_motion
 from dossr_video.runspec import RunSpec
 from dossr_video.segments import Segment, SegmentResult
 from dossr_video.video.read.pyav import VideoReader
@@ -94,14 +94,7 @@ def run_segment(
         for result in results:
             if watch is not None:
                 watch.take(result.pictures, list(map(bool, result.display_times)))
-            for i, times in enumerate(result.display_times):
-                alpha = None if result.alpha is None else result.alpha[i]
-                for pts, duration in times:
-                    at = pts - segment.first_pts
-                    frame = writer.write(result.pictures[i], at, alpha=alpha, duration=duration or None)
-                    if keeper is not None:
-                        keeper.add(partial(to_bytes, frame))
-                    written += 1
+            written += _write(result, writer, segment.first_pts, keeper)
             computed += len(result.display_times)
             on_frames(written)
             after = result.after
@@ -125,6 +118,19 @@ def run_segment(
         dirt=dirt,
         quality=None if watch is None else watch.quality(),
     )
+
+
+def _write(result: Result, writer: VideoWriter, first_pts: int, keeper: Keeper | None) -> int:
+    """The pictures at their times, counted from the segment's first; returns how many frames they are."""
+    count = 0
+    for i, times in enumerate(result.display_times):
+        alpha = None if result.alpha is None else result.alpha[i]
+        for pts, duration in times:
+            frame = writer.write(result.pictures[i], pts - first_pts, alpha=alpha, duration=duration or None)
+            if keeper is not None:
+                keeper.add(partial(to_bytes, frame))
+            count += 1
+    return count
 
 
 def _noted(chunks: Iterable[Read], watch: QualityWatch, stop: int) -> Iterator[Read]:

@@ -30,7 +30,7 @@ from dossr_video.models.ncnn import run_by_ncnn
 from dossr_video.models.rrdbnet import ResidualDenseBlock, RRDBNet
 from dossr_video.temporal.flow import warp
 
-DRAWN = 0.5  # share of x4plus in a restored picture; the rest is compact's
+DRAWN = 0.5  # share of x4plus in a restored picture, the rest is compact's; the denoiser knows the mean alone
 KEPT = 0.7  # share of the frames before in what is remembered, where the flow is sure
 ERROR = 0.1  # difference of a shrunk picture from its frame that the denoiser sees as 1
 _CELL = STRIDE // RRDBNet.scale  # input pixels per latent cell side

@@ -125,49 +125,14 @@ def join(
         report = JoinReport(Counter(), (), losses(source, container, cut=cut is not None), ())
         if has_file_beside(source, container):
             other = file_beside(target)
-            report = _join_file((), source, other, spec, container.beside, cut, on_frame, packets, added)
+            report = _Join((), source, spec, container.beside, cut, on_frame, packets, added).write(other)
             begin = segments[0].first_pts * spec.time_base - clock_of(source, cut).start
             told = (f"the first picture belongs at {float(begin):.3f} s of {other.name}",) if begin else ()
             report = replace(report, beside=other.name, warnings=(*report.warnings, *told))
         lost = losses(source, container, cut=cut is not None) + picture_losses(source.video, spec.encoding)
         coded = spec.color.transfer or "bt709"
         return replace(report, lost=lost, picture=0, cut=cut, fps=spec.frame_rate, light=coded)
-    return _join_file(segments, source, target, spec, container, cut, on_frame, packets, added)
-
-
-def _join_file(
-    segments: Sequence[SegmentFile],
-    source: SourceInfo,
-    target: Path,
-    spec: VideoSpec,
-    container: Container,
-    cut: Cut | None,
-    on_frame: Callable[[int], None],
-    packets: int | None,
-    added: Mapping[str, str],
-) -> JoinReport:
-    """Write one file; without segments it has no picture."""
-    try:
-        with ExitStack() as stack:
-            given = stack.enter_context(open_source(source.path))
-            beside = {file: stack.enter_context(open_source(file.path)) for file in source.track_files}
-            made = stack.enter_context(open_output(target, container.format, _options(source, spec, container, added)))
-            first = stack.enter_context(open_input(segments[0].path, {})) if segments else None
-            return _Join(segments, source, spec, container, cut, on_frame, packets, added).run(
-                given, beside, made, first
-            )
-    except av.FFmpegError as error:
-        target.unlink(missing_ok=True)
-        failed = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO)
-        raise TargetError(
-            f"{target} cannot be written: {error.strerror}",
-            hint="check the disk and its space, then give the same command again; finished segments are kept"
-            if failed
-            else "name the target .mkv, which supports most, or report this",
-        ) from error
-    except BaseException:
-        target.unlink(missing_ok=True)
-        raise
+    return _Join(segments, source, spec, container, cut, on_frame, packets, added).write(target)
 
 
 def clock_of(source: SourceInfo, cut: Cut | None, *, file: TrackFile | None = None) -> Clock:
@@ -206,7 +171,30 @@ class _Join:
         self._warnings: list[str] = []
         self._chapters: list[Any] = []
 
-    def run(
+    def write(self, target: Path) -> JoinReport:
+        """Write one file; without segments it has no picture."""
+        options = _options(self._source, self._spec, self._container, self._added)
+        try:
+            with ExitStack() as stack:
+                given = stack.enter_context(open_source(self._source.path))
+                beside = {file: stack.enter_context(open_source(file.path)) for file in self._source.track_files}
+                made = stack.enter_context(open_output(target, self._container.format, options))
+                first = stack.enter_context(open_input(self._segments[0].path, {})) if self._segments else None
+                return self._write(given, beside, made, first)
+        except av.FFmpegError as error:
+            target.unlink(missing_ok=True)
+            failed = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO)
+            raise TargetError(
+                f"{target} cannot be written: {error.strerror}",
+                hint="check the disk and its space, then give the same command again; finished segments are kept"
+                if failed
+                else "name the target .mkv, which supports most, or report this",
+            ) from error
+        except BaseException:
+            target.unlink(missing_ok=True)
+            raise
+
+    def _write(
         self,
         given: InputContainer,
         beside: Mapping[TrackFile, InputContainer],
