@@ -13,6 +13,7 @@ from dossr_video.arrays import Layout, as_frames, first_kind, together
 from dossr_video.errors import FramesError, SettingsError
 from dossr_video.jobs.execute.executor import Executor
 from dossr_video.jobs.execute.local import LocalExecutor
+from dossr_video.jobs.execute.worker import load_model_of
 from dossr_video.jobs.progress import OnProgress, Progress, no_progress
 from dossr_video.jobs.report import Report
 from dossr_video.jobs.resolve import worker_spec
@@ -186,12 +187,4 @@ def _path(name: str | PathLike[str]) -> str:
 
 def model_of(settings: Settings) -> PictureModel:
     """The model that the settings name. Raises as `load_model`."""
-    return load_model(
-        settings.model,
-        device=settings.device,
-        dtype=settings.dtype,
-        engine=settings.engine,
-        prompt=settings.prompt,
-        negative_prompt=settings.negative_prompt,
-        cfg_scale=settings.cfg_scale,
-    )
+    return load_model_of(worker_spec(settings), device=settings.device)

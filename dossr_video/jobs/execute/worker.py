@@ -32,6 +32,19 @@ from dossr_video.video.write.encoders import LARGE
 from dossr_video.video.write.writer import VideoWriter
 
 
+def load_model_of(spec: WorkerSpec, *, device: str) -> PictureModel:
+    """The model that a worker loads. Raises ModelError and SettingsError as `load_model`."""
+    return load_model(
+        spec.model,
+        device=device,
+        dtype=spec.dtype,
+        engine=spec.engine,
+        prompt=spec.prompt,
+        negative_prompt=spec.negative_prompt,
+        cfg_scale=spec.cfg_scale,
+    )
+
+
 class Worker:
     """Holds the model. The same task gives the same file in any process."""
 
@@ -42,15 +55,7 @@ class Worker:
         """
         if spec.threads is not None:
             torch.set_num_threads(spec.threads)
-        model = model or load_model(
-            spec.model,
-            device=device,
-            dtype=spec.dtype,
-            engine=spec.engine,
-            prompt=spec.prompt,
-            negative_prompt=spec.negative_prompt,
-            cfg_scale=spec.cfg_scale,
-        )
+        model = model or load_model_of(spec, device=device)
         flow = load_flow(spec.flow, device=model.device)
         self._budget = MemoryBudget(model, flow, frames=spec.chunk, tile=spec.tile)
         self._reader: VideoReader | None = None
