@@ -13,7 +13,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from dossr_video.frames import Motion
-from dossr_video.temporal.flow import box_mean, plane_sum, warp
+from dossr_video.temporal.flow import box_mean, plane_sum
+from dossr_video.temporal.warping import warp
 
 Warp = Callable[[Tensor, Tensor], Tensor]  # images (1, C, h, w), flow (1, 2, H, W) in input pixels -> moved images
 

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from dossr_video.frames import Motion
-from dossr_video.temporal.flow import warp
+from dossr_video.temporal.warping import warp
 
 FOLLOW = 0.4  # share of a frame's deviation that the level follows
 TREND = 0.1  # share that the trend follows: critically damped with FOLLOW (Benedict and Bordner 1962)

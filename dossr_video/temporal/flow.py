@@ -1,10 +1,10 @@
-"""Optical flow between frames, its confidence, and warping."""
+"""Optical flow between frames, and its confidence."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import reduce
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 import cv2
 import numpy as np
@@ -13,13 +13,13 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from dossr_video.frames import LUMA, Motion
+from dossr_video.temporal.warping import resize_flow, warp
 
 SMALLEST = 32  # pixels; DIS reads out of bounds on shorter sides
 GRAIN = 8 / 255  # the largest mean difference that grain explains
 BEYOND = 1.5  # times the mean difference, how far grain goes beyond the range of its neighbours
 OTHER, SAME = 0.3, 0.4  # share of the detail that agrees: so little in another scene, so much in the same one
 FLAT = 0.1 / 255  # detail of a place that has none
-STRIP = 2**20  # pixels that are warped at a time
 STILL = 1.15  # zero flow is preferred up to this ratio of the mismatches
 
 # OpenCV's presets, and the finest scale: flow at 1/2^scale of the frame's side.
@@ -69,7 +69,7 @@ class CoarseFlow:
         height, width = source.shape[-2:]
         size = (-(-height // self.fraction), -(-width // self.fraction))
         small = (F.interpolate(images, size, mode="area") for images in (source, target))
-        return _resize_flow(self.estimator(*small), (height, width))
+        return resize_flow(self.estimator(*small), (height, width))
 
 
 def luma(frames: Tensor) -> Tensor:
@@ -84,51 +84,6 @@ def _grey(frames: Tensor) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
     height, width = frames.shape[-2:]
     grown = F.pad(luma(frames), (0, max(0, SMALLEST - width), 0, max(0, SMALLEST - height)), mode="replicate")
     return grown[:, 0].mul(255).round().clamp(0, 255).byte().cpu().numpy()
-
-
-def warp(images: Tensor, flow: Tensor, *, mode: Literal["bilinear", "bicubic"] = "bicubic") -> Tensor:
-    """Sample images (T, C, h, w) at p + flow; flow (T, 2, H, W) in its own pixels is scaled to h x w.
-
-    Border pixels are replicated.
-    """
-    h, w = images.shape[-2:]
-    # In float32: half precision is too coarse for coordinates in a large image.
-    source, flow = images.float(), flow.float()
-    if h % flow.shape[-2]:
-        flow = _resize_flow(flow, (h, w))
-    rows = max(STRIP // w, 1)
-    if rows >= h:
-        return warped_rows(source, flow, 0, h, mode).to(images)
-    # By strips: coordinates for the whole image take as much memory as the image.
-    moved = source.new_empty(source.shape)
-    for top in range(0, h, rows):
-        moved[:, :, top : top + rows] = warped_rows(source, flow, top, min(top + rows, h), mode)
-    return moved.to(images)
-
-
-def warped_rows(images: Tensor, flow: Tensor, top: int, bottom: int, mode: str) -> Tensor:
-    """Rows top to bottom, half-open, of the warped images (T, C, h, w); h is a multiple of the flow's height."""
-    h, w = images.shape[-2:]
-    ratio = h // flow.shape[-2]
-    # One more row on either side, because the flow is interpolated between rows.
-    first, last = max(top // ratio - 1, 0), min(-(-bottom // ratio) + 1, flow.shape[-2])
-    part = _resize_flow(flow[:, :, first:last], ((last - first) * ratio, w))
-    part = part[:, :, top - first * ratio : bottom - first * ratio]
-    y = torch.arange(top, bottom, device=images.device, dtype=torch.float32).view(1, -1, 1)
-    x = torch.arange(w, device=images.device, dtype=torch.float32).view(1, 1, w)
-    places = torch.stack([x + part[:, 0], y + part[:, 1]], -1)
-    places *= places.new_tensor([2 / max(w - 1, 1), 2 / max(h - 1, 1)])
-    places -= 1
-    return F.grid_sample(images, places, mode=mode, padding_mode="border", align_corners=True)
-
-
-def _resize_flow(flow: Tensor, size: tuple[int, int]) -> Tensor:
-    """Flow (T, 2, H, W) in pixels of H x W -> (T, 2, *size) in pixels of the new size."""
-    h, w = flow.shape[-2:]
-    if (h, w) == size:
-        return flow
-    ratio = flow.new_tensor([size[1] / w, size[0] / h]).view(1, 2, 1, 1)
-    return F.interpolate(flow, size=size, mode="bilinear", align_corners=False) * ratio
 
 
 def motion(previous: Tensor | None, frames: Tensor, estimator: FlowEstimator | None) -> Motion:

@@ -11,9 +11,10 @@ import torch
 from torch import Tensor
 
 from dossr_video.frames import Motion
-from dossr_video.temporal import blend, flow
+from dossr_video.temporal import blend, warping
 from dossr_video.temporal.blend import Guide, blend_latents, blend_weights
-from dossr_video.temporal.flow import DisFlow, box_mean, motion, warp
+from dossr_video.temporal.flow import DisFlow, box_mean, motion
+from dossr_video.temporal.warping import warp
 
 H, W = 48, 64
 
@@ -105,7 +106,7 @@ def test_strips_do_not_matter(monkeypatch: pytest.MonkeyPatch, scale: int) -> No
     whole = blend_pictures(pictures, None, moved, strength=0.6)
     latents = blend_latents(pictures[..., ::8, ::8], None, moved, strength=0.6, move=warp)
     monkeypatch.setattr(blend, "STRIP", 1)
-    monkeypatch.setattr(flow, "STRIP", 7 * scale * W)
+    monkeypatch.setattr(warping, "STRIP", 7 * scale * W)
     assert torch.allclose(blend_pictures(pictures, None, moved, strength=0.6), whole, rtol=0, atol=2e-5)
     again = blend_latents(pictures[..., ::8, ::8], None, moved, strength=0.6, move=warp)
     assert torch.allclose(again, latents, rtol=0, atol=2e-5)

@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from dossr_video.temporal.flow import warp
+from dossr_video.temporal.warping import warp
 from dossr_video.training.batches import Batch, Batches, Sample, Teacher, mirrored
 from dossr_video.training.degradation import read_recipes
 from dossr_video.training.footage import Footage

@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dossr_video.errors import ModelError
-from dossr_video.temporal.flow import warped_rows
+from dossr_video.temporal.warping import warped_rows
 
 # The last features (B, F, H, W), result (B, 3, scale H, scale W) and frame (B, 3, H, W).
 Hidden = tuple[Tensor, Tensor, Tensor]

@@ -23,7 +23,7 @@ from dossr_video.models.checkpoint import digest
 from dossr_video.models.dossr.lean import called_at
 from dossr_video.models.dossr.networks import Networks, load_networks, open_source
 from dossr_video.models.rrdbnet import RRDBNet
-from dossr_video.temporal.flow import warp
+from dossr_video.temporal.warping import warp
 
 LATENT_SCALE = 0.18215
 

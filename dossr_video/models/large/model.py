@@ -28,7 +28,7 @@ from dossr_video.models.large.denoiser import Denoiser
 from dossr_video.models.large.wavelet import CHANNELS, STRIDE, WaveletCodec
 from dossr_video.models.ncnn import run_by_ncnn
 from dossr_video.models.rrdbnet import ResidualDenseBlock, RRDBNet
-from dossr_video.temporal.flow import warp
+from dossr_video.temporal.warping import warp
 
 DRAWN = 0.5  # share of x4plus in a restored picture, the rest is compact's; the denoiser knows the mean alone
 KEPT = 0.7  # share of the frames before in what is remembered, where the flow is sure

@@ -18,7 +18,8 @@ from dossr_video.models.large.model import LargeModel, LargeNetworks, lit, load_
 from dossr_video.models.large.wavelet import CHANNELS
 from dossr_video.models.tiled import TiledModel
 from dossr_video.quality.pairs import damage, ground_truth, read_clip
-from dossr_video.temporal.flow import DisFlow, motion, warp
+from dossr_video.temporal.flow import DisFlow, motion
+from dossr_video.temporal.warping import warp
 
 
 @pytest.fixture(scope="module")
