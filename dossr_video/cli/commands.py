@@ -302,5 +302,8 @@ def main() -> None:
             raise KeyboardInterrupt from error
         except click.UsageError as error:
             command = error.ctx.command_path if error.ctx else "dossr-video"
-            raise SettingsError(error.format_message(), hint=f"`{command} --help` tells how it is used") from error
+            hint = f"`{command} --help` tells how it is used"
+            if (file := next((a for a in sys.argv[1:] if a.startswith("-") and Path(a).exists()), None)) is not None:
+                hint = f"a file whose name begins with a dash is given as ./{file}"
+            raise SettingsError(error.format_message(), hint=hint) from error
         sys.exit(code if isinstance(code, int) else 0)

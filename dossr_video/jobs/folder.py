@@ -40,7 +40,7 @@ class JobFolder:
 
     @classmethod
     def beside(cls, target: Path, *, suffix: str) -> JobFolder:
-        return cls(target.with_name(plain_name(target) + ".dossr"), suffix)
+        return cls(target.parent / f"{plain_name(target)}.dossr", suffix)  # also of `.`, which has no name
 
     @property
     def lock(self) -> Path:

@@ -95,6 +95,21 @@ def test_a_folder(run: Run, tmp_path: Path) -> None:
     assert_refused(run(tmp_path, tmp_path / "o.mp4"), 1, "is a folder")
 
 
+@pytest.mark.parametrize("target", ["", ".", "..", "/"])
+def test_a_result_without_a_name(run: Run, sample: Path, target: str) -> None:
+    assert_refused(run(sample, target, "--model", "bicubic"), 1, "is a folder; a file is written")
+
+
+def test_a_name_that_begins_with_a_dash(
+    run: Run, sample: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(sample, "-tape.mp4")
+    result = run("-tape.mp4", "o.mp4")
+    assert_refused(result, 2, "No such option")
+    assert "./-tape.mp4" in result.stderr
+
+
 def test_not_a_video(run: Run, tmp_path: Path, text_file: Path) -> None:
     assert_refused(run(text_file, tmp_path / "o.mp4"), 1, "is not a video")
 

@@ -228,12 +228,15 @@ class _StreamCopier:
         if self._last is not None and (self._last - (dts + self._jumped)) * final > JUMP:
             self._jumped = self._last + max(1, round((packet.duration or 0) * unit / final)) - dts
         pts, dts = pts + self._jumped, dts + self._jumped
+        length = round((packet.duration or 0) * unit / final)
+        if self._stream.type in ("subtitle", "data") and pts < 0:  # an edit list would shift all that come after it
+            length, pts, dts = max(0, length + pts), 0, 0
         if self._last is not None and dts < self._last + self._least:
             if (self._last - dts) * final > OVERLAP:
                 self._note(dts * final, f"packets of stream {self._stream.index} overlap those before them")
             dts = self._last + self._least
         self._last = dts
-        packet.duration = round((packet.duration or 0) * unit / final)
+        packet.duration = length
         packet.pts, packet.dts = max(pts, dts), dts
         packet.time_base = final
         packet.stream = self.out

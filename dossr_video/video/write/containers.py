@@ -158,7 +158,8 @@ def container_of(target: Path) -> Container:
         )
     if suffix not in CONTAINERS:
         raise SettingsError(
-            f"{target.name} has the extension {suffix or 'none'!r}; it must be one of {' '.join(CONTAINERS)}",
+            f"{target} has {f'the extension {suffix!r}' if suffix else 'no extension'}; "
+            f"it must be one of {' '.join(CONTAINERS)}",
             hint="rename the target, for example to .mp4, to .mkv to keep attachments too, or to out_%06d.png",
         )
     return CONTAINERS[suffix]

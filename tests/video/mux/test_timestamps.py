@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import struct
+from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
 
 import av
 import pytest
 
+from dossr_video.video.mux.remux import Cut
 from dossr_video.video.read.probe import probe
 from dossr_video.video.read.pyav import PyavReader
 from dossr_video.video.read.timeline import parts_of
@@ -154,6 +156,25 @@ def test_a_chapter_of_no_length_at_the_end_is_kept(media, segments_of, tmp_path,
     assert [title for _, _, title in joined.chapters] == ["a", "b", "c"]
     assert [start for start, _, _ in joined.chapters] == pytest.approx([0, 0.4, 0.45])
     assert made.prove(joined).passed
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mov", ".mkv"])
+def test_a_cut_in_a_subtitle_or_before_one_keeps_their_times(media, segments_of, tmp_path, suffix):
+    """mp4 and mov fill the time before a subtitle with an empty packet, and the cut may go through that."""
+    text = tmp_path / "text.srt"
+    text.write_text("1\n00:00:00,200 --> 00:00:00,400\nOne\n\n2\n00:00:00,600 --> 00:00:00,900\nTwo\n\n")
+    video = ["-f", "lavfi", "-i", "testsrc2=size=64x48:rate=25:duration=1"]
+    for first, times in ((2, [0.12, 0.52]), (7, [0, 0.32])):
+        source = tmp_path / f"text{suffix}"
+        media.ffmpeg("-y", *video, "-i", text, *X264, "-c:s", "srt" if suffix == ".mkv" else "mov_text", source)
+        made = segments_of(source, tmp_path / f"{first}{suffix}", first=first, last=25)
+        proof = made.prove(made.join(Cut(Fraction(first, 25), Fraction(1))))
+        assert proof.passed, proof.summary
+        with av.open(str(made.target)) as container:
+            shown = [packet for packet in container.demux(subtitles=0) if packet.size > 2]
+            found = [(packet.pts * packet.time_base, packet.duration * packet.time_base) for packet in shown]
+        assert [float(begin) for begin, _ in found] == pytest.approx(times, abs=0.002)
+        assert float(sum(found[0])) == pytest.approx((10 - first) / 25, abs=0.002)
 
 
 def test_the_metadata_track_of_an_action_camera_is_copied_or_named(media, segments_of, tmp_path):
