@@ -119,7 +119,7 @@ class NcnnStream:
             arrays = dict(zip((*graph.inputs, *graph.carried), (*inputs, *carried), strict=True))
             # What is left of each layer first: until it is asked for, ncnn holds what the layer saw.
             results = net(arrays, [*graph.left, *graph.outputs])
-            carried = results[: len(graph.left)]
+            carried = [np.ascontiguousarray(rows) for rows in results[: len(graph.left)]]
             yield tuple(torch.from_numpy(result)[None] for result in results[len(graph.left) :])
             strip = after
         _let_go()
@@ -151,7 +151,7 @@ class _Net:
             failed, found = extractor.extract(name)
             if failed:  # the networks are known to fit, so nothing but memory is missing
                 raise RuntimeError("ncnn: not enough memory")
-            results.append(np.array(found))
+            results.append(np.asarray(found))  # it keeps the blob
         return results
 
 

@@ -117,9 +117,8 @@ def _blend_frame(frame: Tensor, moved: Tensor, weight: Tensor, cell: int, *, per
         above = now[..., max(top + rows - margin, 0) - first : top + rows - first, :].to(frame, copy=True)
         if per_channel:
             now, then = now.transpose(0, 1), then.transpose(0, 1)
-        part = _towards(now, then, weight[..., first:last, :])
-        part = part.transpose(0, 1) if per_channel else part
-        frame[..., top : top + rows, :] = part[..., top - first : top - first + rows, :]
+        part = _towards(now, then, weight[..., first:last, :], slice(top - first, top - first + rows))
+        frame[..., top : top + rows, :] = part.transpose(0, 1) if per_channel else part
 
 
 def trust(confidence: Tensor, size: torch.Size) -> Tensor:
@@ -130,7 +129,7 @@ def trust(confidence: Tensor, size: torch.Size) -> Tensor:
     if size[0] < confidence.shape[-2]:
         # A larger cell takes the least of its pixels, or occlusions would ghost.
         return -F.adaptive_max_pool2d(-soft, tuple(size))
-    return F.interpolate(soft, size=tuple(size), mode="bilinear", align_corners=False)
+    return _resized(soft, (size[0], size[1]))
 
 
 def _exposure(
@@ -160,7 +159,19 @@ def _cells(frame: Tensor, moved: Tensor, weight: Tensor, cell: int) -> list[Tens
     """Means over cells of the weight, of both frames, and of both times the weight."""
     frame, moved = frame.float(), moved.float()
     images = (weight, frame, moved, weight * frame, weight * moved)
-    return [F.avg_pool2d(image, cell, ceil_mode=True) for image in images]
+    return [_means(image, cell) for image in images]
+
+
+def _means(images: Tensor, cell: int) -> Tensor:
+    """Means over cells, the last of which may be smaller; a pooling layer takes seven times as long on a CPU."""
+    height, width = images.shape[-2:]
+    below, right = -height % cell, -width % cell
+    if below or right:
+        images = F.pad(images, (0, right, 0, below))
+    sums = torch.unflatten(torch.unflatten(images, -2, (-1, cell)).sum(-2), -1, (-1, cell)).sum(-1)
+    sums[..., -1, :] *= cell / (cell - below)
+    sums[..., -1] *= cell / (cell - right)
+    return sums.div_(cell * cell)
 
 
 def _level_rows(level: Tensor, cell: int, first: int, size: torch.Size) -> Tensor:
@@ -174,14 +185,17 @@ def _level_rows(level: Tensor, cell: int, first: int, size: torch.Size) -> Tenso
 
 def _enlarged(images: Tensor, factor: int, size: torch.Size) -> Tensor:
     # By the same factor for every strip, not to its size: the last strip may end within a cell.
-    if images.device.type == "cpu":
-        height, width = images.shape[-2] * factor, images.shape[-1] * factor
-        large = torch.empty(*images.shape[:2], height, width)
-        for plane, result in zip(images.flatten(0, 1).numpy(), large.flatten(0, 1).numpy(), strict=True):
-            cv2.resize(plane, (width, height), dst=result, interpolation=cv2.INTER_LINEAR)  # ten times as fast
-        return large[..., : size[0], : size[1]]
-    large = F.interpolate(images, scale_factor=float(factor), mode="bilinear", align_corners=False)
+    large = _resized(images, (images.shape[-2] * factor, images.shape[-1] * factor))
     return large[..., : size[0], : size[1]]
+
+
+def _resized(images: Tensor, size: tuple[int, int]) -> Tensor:
+    if images.device.type == "cpu":
+        large = torch.empty(*images.shape[:2], *size)
+        for plane, result in zip(images.flatten(0, 1).numpy(), large.flatten(0, 1).numpy(), strict=True):
+            cv2.resize(plane, size[::-1], dst=result, interpolation=cv2.INTER_LINEAR)  # ten times as fast
+        return large
+    return F.interpolate(images, size=size, mode="bilinear", align_corners=False)
 
 
 def _mean(images: Tensor, weight: Tensor) -> Tensor:
@@ -189,8 +203,10 @@ def _mean(images: Tensor, weight: Tensor) -> Tensor:
     return plane_sum(weight * images) / (plane_sum(weight) + TINY)
 
 
-def _towards(frame: Tensor, moved: Tensor, weight: Tensor) -> Tensor:
-    """frame + w (moved - frame), about as sharp as frame: (B, C, h, w), weight (1, 1, h, w).
+def _towards(frame: Tensor, moved: Tensor, weight: Tensor, rows: slice) -> Tensor:
+    """Rows of frame + w (moved - frame), about as sharp as frame: (B, C, h, w), weight (1, 1, h, w).
+
+    The frame is written over.
 
     Averaging loses detail that the two do not share. With A and B the high-pass energies of frame and moved and R
     that of their product, E = A - 2 (A - R) w + (A + B - 2 R) w^2 is left, so sqrt(A / E) would bring the high-pass
@@ -199,18 +215,27 @@ def _towards(frame: Tensor, moved: Tensor, weight: Tensor) -> Tensor:
     """
     coarse, coarse_moved = box_mean(frame), box_mean(moved)
     high, high_moved = frame - coarse, moved - coarse_moved
-    energy, shared = _local(high * high), _local(high * high_moved)
+    energy, shared = _local(high, high), _local(high, high_moved)
     slope = 1 - shared / energy
-    bend = slope - (shared - _local(high_moved * high_moved)) / energy
-    slope, bend = (_enlarged(part, QUARTER, frame.shape[-2:]) for part in (slope, bend))
-    left = 1 - 2 * slope * weight + bend * weight.square()  # E / A
-    weight = weight * (left * GAIN**2).clamp(0, 1)
-    gain = (1 - 2 * slope * weight + bend * weight.square()).clamp(GAIN**-2, 1) ** (-RECOVERY / 2)
+    bend = slope - (shared - _local(high_moved, high_moved)) / energy
+    slope, bend = (_enlarged(part, QUARTER, frame.shape[-2:])[..., rows, :] for part in (slope, bend))
+    weight = weight[..., rows, :]
+    weight = weight * _left(weight, slope, bend).mul_(GAIN**2).clamp_(0, 1)
+    gain = _left(weight, slope, bend).clamp_(GAIN**-2, 1).log_().mul_(-RECOVERY / 2).exp_()  # a power takes thrice that
     # The high-pass part of what is blended is what lies between it and the blended coarse parts.
-    return coarse.lerp(coarse_moved, weight).lerp(frame.lerp(moved, weight), 1 + (gain - 1) / PASS)
+    frame, moved, coarse, coarse_moved = (part[..., rows, :] for part in (frame, moved, coarse, coarse_moved))
+    return coarse.lerp_(coarse_moved, weight).lerp_(frame.lerp_(moved, weight), gain.sub_(1).div_(PASS).add_(1))
 
 
-def _local(energy: Tensor) -> Tensor:
-    """(B, C, h, w) -> (B, 1, h/4, w/4): means over channels and 12 x 12 cells."""
-    blocks = F.avg_pool2d(energy.mean(1, keepdim=True), QUARTER, ceil_mode=True)
+def _left(weight: Tensor, slope: Tensor, bend: Tensor) -> Tensor:
+    """E / A = 1 - 2 slope w + bend w^2."""
+    return (bend * weight).sub_(slope, alpha=2).mul_(weight).add_(1)
+
+
+def _local(one: Tensor, other: Tensor) -> Tensor:
+    """The product's means over channels and 12 x 12 pixels: (B, C, h, w) -> (B, 1, h/4, w/4)."""
+    product = one[:, :1] * other[:, :1]
+    for channel in range(1, one.shape[1]):
+        product.addcmul_(one[:, channel : channel + 1], other[:, channel : channel + 1])
+    blocks = _means(product, QUARTER).div_(one.shape[1])
     return F.avg_pool2d(F.pad(blocks, (1, 1, 1, 1), mode="replicate"), 3, stride=1) + TINY

@@ -8,10 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-from dossr_video.models.compact.restorer import Hidden, Restorer
+from dossr_video.models.compact.restorer import Hidden, Restorer, by_pixel
 from dossr_video.models.ncnn import NcnnStream
 
 ROWS = 36  # of a strip: what the layers work on stays in the processor's caches; ncnn makes 6 x 6 pixels at a time
@@ -37,10 +36,10 @@ class StreamedRestorer:
         for kept, detail in self._layers(self._strips(frames, flow, confidence, hidden)):
             torch.mul(kept, network.gain, out=features[:, :, known : known + kept.shape[2]])
             rows = slice(done, done + detail.shape[2])
-            detail = F.pixel_shuffle(detail, scale)
-            part = network.enlarged(frames[:, :, rows]).add_(detail)
-            result[:, :, rows.start * scale : rows.stop * scale] = part
-            total += detail.sum((2, 3), keepdim=True)
+            detail = torch.unflatten(detail, 1, (3, scale, scale))
+            part = by_pixel(result[:, :, rows.start * scale : rows.stop * scale], scale)
+            torch.add(detail, frames[:, :, None, None, rows], out=part)  # to the nearest enlargement
+            total += detail.sum((4, 5)).sum((2, 3))[..., None, None]
             known, done = known + kept.shape[2], rows.stop
         # Without its mean, so that no frame changes its mean colour.
         result -= (total / (height * width * scale * scale)).float()
