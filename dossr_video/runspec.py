@@ -11,7 +11,8 @@ from typing import Any, Literal
 
 from pydantic import TypeAdapter
 
-from dossr_video.models.base import NetworkInfo, SamplerDefaults
+from dossr_video.models.base import NetworkInfo, Offload, SamplerDefaults
+from dossr_video.models.footprint import Footprint
 from dossr_video.restoration.spec import RestorationSpec
 from dossr_video.video.info import fps
 from dossr_video.video.read.reader import ReadSpec
@@ -33,6 +34,7 @@ class WorkerSpec:
     threads: int | None  # CPU threads; None: torch's own number
     chunk: int  # frames sampled at once, at most
     tile: int | None  # input pixels a side; None: whole frames
+    offload: Offload = "auto"  # parts of the model that do not work wait in main memory
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,8 @@ class WorkerInfo:
     version: str  # of this program
     networks: tuple[NetworkInfo, ...] = ()  # those of others that the model is made of
     pixel_bytes: float | None = None  # memory for each pixel of a frame; None: not known
+    footprint: Footprint | None = None  # memory of a model of several parts; None: not known
+    memory: int | None = None  # bytes that the accelerator has; None: not known, or a CPU
 
 
 @dataclass(frozen=True)
@@ -108,6 +112,7 @@ class MachineSpec:
     threads: int  # CPU threads of a worker
     chunk: int  # frames sampled at once
     tile: int | None = None  # input pixels a side; None: whole frames
+    codec_tile: int | None = None  # the same of pictures to latents and back alone; None: as `tile`
 
 
 @dataclass(frozen=True)

@@ -211,6 +211,11 @@ class MachineSettings(BaseModel):
         None, ge=1, le=4096, description="frames sampled at once; default: by their size; the result stays the same"
     )
     tile: int | None = Field(None, ge=64, description="input pixels a side; default: whole frames")
+    offload: Literal["auto", "on", "off"] = Field(
+        "auto",
+        description="of DoSSR on a GPU: keep the parts that do not work in main memory; auto: where all of them do not "
+        "fit; the result stays the same",
+    )
     threads: int | None = Field(None, ge=1, le=1024, description="CPU threads of the model; default: all cores")
 
 
@@ -340,7 +345,7 @@ class TargetSettings(BaseModel):
 
 LONGEST_VALUE = 60  # characters of a value in a message
 
-NOT_IN_RESULT = frozenset({"chunk", "device", "threads", "max_pixels", "proof"})
+NOT_IN_RESULT = frozenset({"chunk", "device", "threads", "offload", "max_pixels", "proof"})
 """Options that the result does not depend on."""
 
 

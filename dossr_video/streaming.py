@@ -15,8 +15,9 @@ from torch import Tensor
 from dossr_video.arrays import FrameKind
 from dossr_video.errors import FramesError
 from dossr_video.frames import Chunk
-from dossr_video.jobs.resolve import resolve_sampling, resolve_temporal
+from dossr_video.jobs.resolve import resolve_sampling, resolve_temporal, resolve_tiles
 from dossr_video.models.base import DomainShiftModel, PictureModel
+from dossr_video.models.footprint import size_of
 from dossr_video.models.raft import load_flow
 from dossr_video.pipeline.chunks import Read
 from dossr_video.pipeline.memory import MemoryBudget
@@ -74,6 +75,9 @@ class Upscaler:
         settings, model = recipe.settings, recipe.model
         pictures = [picture for picture, _ in first]
         height, width = pictures[0].shape[-2:]
+        tiles = resolve_tiles(
+            settings, model.footprint, size_of(model.device), model=model.name, width=width, height=height
+        )
         chunk = settings.chunk or chunk_length(width, height, scale=model.scale, device=model.device.type)
         return cls(
             recipe,
@@ -88,7 +92,7 @@ class Upscaler:
                 model_scale=model.scale,
             ),
             chunk,
-            MemoryBudget(model, recipe.flow, frames=chunk, tile=settings.tile),
+            MemoryBudget(model, recipe.flow, frames=chunk, tiles=tiles),
         )
 
     def shot(self, pictures: Iterator[Picture], start: int) -> Iterator[Any]:

@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
-"""How much memory the full model takes on an accelerator, by arithmetic: the table of docs/DOSSR_MODEL.md.
+"""How much memory the full model takes on an accelerator, by arithmetic: the tables of docs/DOSSR_MODEL.md.
 
-    measure_dossr_memory.py [--frames 1] [--dtype float16] [--sizes 480x272 ...] [--tiles 64 128 ...]
+    measure_dossr_memory.py [--frames 1] [--dtype float16] [--sizes 480x272 ...] [--cards 6 8 12 24]
 
 Every network has its released size and no data: shapes alone go through its layers (PyTorch's meta device), and all
-that is alive at the same time is added up. Attention counts as in fused kernels, which keep no table of weights.
-What the driver, the allocator's rounding and the convolutions' own work space take comes on top: a GB or so.
-Prints Markdown; nothing of it was measured on an accelerator.
+that is alive at the same time is added up, as a run does before it begins. The first table is what one frame takes by
+part and by what is on the card; the second what a run does on cards of several sizes. Prints Markdown; nothing of it
+was measured on an accelerator.
 """
 
 from __future__ import annotations
@@ -14,61 +14,24 @@ from __future__ import annotations
 import argparse
 import gzip
 import json
-import weakref
-from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
-from torch.utils._python_dispatch import TorchDispatchMode
 
-from dossr_video.frames import Motion
-from dossr_video.models.base import Condition, DomainShiftModel, PictureModel
 from dossr_video.models.dossr.architecture import build
 from dossr_video.models.dossr.model import DoSSR
 from dossr_video.models.dossr.networks import Networks
-from dossr_video.models.tiled import in_tiles
+from dossr_video.models.footprint import REST, Footprint
+from dossr_video.pipeline.memory import tiles_that_fit
 
 KEYS = Path(__file__).parent.parent / "tests" / "data" / "manifest_full.json.gz"
-CARDS = (8, 12, 24)  # GB
-REST = 1.0  # GB for the driver and the kernels' work space
-
-
-class Alive(TorchDispatchMode):
-    """Adds up the storages that are alive."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.now = self.peak = 0
-        self._seen: set[int] = set()
-
-    def __torch_dispatch__(
-        self, func: Callable[..., Any], types: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
-    ) -> Any:
-        result = func(*args, **(kwargs or {}))
-        for tensor in result if isinstance(result, tuple | list) else (result,):
-            if isinstance(tensor, Tensor):
-                self._note(tensor)
-        return result
-
-    def _note(self, tensor: Tensor) -> None:
-        storage = tensor.untyped_storage()
-        key, size = storage._cdata, storage.nbytes()
-        if key in self._seen:
-            return
-        self._seen.add(key)
-        self.now += size
-        self.peak = max(self.peak, self.now)
-        weakref.finalize(storage, self._gone, key, size)
-
-    def _gone(self, key: int, size: int) -> None:
-        self._seen.discard(key)
-        self.now -= size
+TILE = 256  # input pixels a side
+GIVEN = 0.95  # of a card's gigabytes, what its driver leaves
 
 
 def released_size(dtype: torch.dtype) -> DoSSR:
-    """The model at its released size, without data."""
+    """The model at its released size, without data, with one encoder for both."""
     meta = torch.device("meta")
     keys = json.loads(gzip.decompress(KEYS.read_bytes()))["keys"]
     weights = {key: torch.empty(shape, device=meta) for key, (shape, _) in keys.items()}
@@ -80,57 +43,50 @@ def released_size(dtype: torch.dtype) -> DoSSR:
     return DoSSR(networks, torch.empty(1, 77, 1024, device=meta), name="", digest="")
 
 
-def weights_of(model: DoSSR) -> int:
-    modules = (model.networks.unet, model.networks.controlnet, model.networks.vae, model.networks.restorer)
-    return sum(value.numel() * value.element_size() for module in modules for value in module.state_dict().values())
+def parts(found: Footprint, sizes: list[tuple[int, int]], frames: int) -> None:
+    sums = ("all weights", "one part", "codec in tiles", "all in tiles")
+    print("| source | result | restorer | codec | network call |", " | ".join(sums), "|")
+    print("| --- | --- |", " | ".join(["---:"] * 7), "|")
+    for width, height in sizes:
+        pixels = frames * width * height
+        cells = [part.pixel_bytes * pixels for part in (found.restorer, found.codec, found.denoiser)]
+        cells += [found.needed(pixels, offload=offload) + REST for offload in (False, True)]
+        cells.append(found.needed(pixels, offload=True, codec_tile=TILE**2) + REST)
+        cells.append(found.needed(pixels, offload=True, tile=TILE**2) + REST)
+        numbers = " | ".join(f"{cell / 1e9:.1f}" for cell in cells)
+        print(f"| {width}x{height} | {4 * width}x{4 * height} | {numbers} |")
 
 
-@torch.inference_mode()
-def peaks(model: PictureModel, width: int, height: int, frames: int) -> dict[str, int]:
-    """Bytes of activations by stage, for frames whose sides are multiples of the model's."""
-    assert isinstance(model, DomainShiftModel)
-    found = {}
-    pictures = torch.empty(frames, 3, height * model.scale, width * model.scale, device="meta")
-    still = Motion(
-        torch.empty(frames, 2, height, width, device="meta"), torch.empty(frames, 1, height, width, device="meta")
-    )
-    latents = torch.empty(frames, 4, height * model.scale // 8, width * model.scale // 8, device="meta")
-    stages: dict[str, Callable[[], Any]] = {
-        "restore": lambda: model.restore(torch.empty(frames, 3, height, width, device="meta"), still, None),
-        "encode": lambda: model.posterior(pictures),
-        "network call": lambda: model.denoise(latents, 300, Condition(latents)),
-        "decode": lambda: model.decode(latents),
-    }
-    for name, stage in stages.items():
-        with Alive() as alive:
-            stage()
-        found[name] = alive.peak + pictures.nbytes  # the restorer's pictures wait for the colour fix
-    return found
+def choice(found: Footprint, width: int, height: int, card: float) -> str:
+    room = round(GIVEN * card * 2**30)
+    if found.needed(width * height, offload=False) + REST <= room:
+        return "whole"
+    tiles = tiles_that_fit(found, room, width=width, height=height, offload=True)
+    if tiles is None:
+        return "refused"
+    if tiles.tile is not None:
+        return f"parts moved, tiles {tiles.tile}"
+    return "parts moved" if tiles.codec_tile is None else f"parts moved, codec in tiles of {tiles.codec_tile}"
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--frames", type=int, default=1, help="that go through the networks at once")
     parser.add_argument("--dtype", choices=["float32", "float16", "bfloat16"], default="float16")
-    parser.add_argument("--sizes", nargs="*", default=["128x128", "480x272", "960x544"])
-    parser.add_argument("--tiles", type=int, nargs="*", default=[128, 256])
+    parser.add_argument("--sizes", nargs="*", default=["128x128", "480x272", "720x576", "960x544"])
+    parser.add_argument("--cards", type=int, nargs="*", default=[6, 8, 12, 24], help="GB")
     args = parser.parse_args()
-    whole = released_size(getattr(torch, args.dtype))
-    with Alive() as kept:  # what layers keep from call to call
-        peaks(whole, whole.multiple, whole.multiple, 1)
-    weights = (weights_of(whole) + kept.now) / 1e9
-    print(f"Weights in {args.dtype}: {weights:.2f} GB. Frames at once: {args.frames}.\n")
-    stages = ("restore", "encode", "network call", "decode")
-    print("| source | result | tile |", " | ".join(stages), "| all | card of |")
-    print("| --- | --- | ---: |", " | ".join(["---:"] * (len(stages) + 2)), "|")
-    for size in args.sizes:
-        width, height = map(int, size.split("x"))
-        for tile in [None, *sorted((t for t in args.tiles if t < max(width, height)), reverse=True)]:
-            found = peaks(whole if tile is None else in_tiles(whole, tile), width, height, args.frames)
-            total = weights + max(found.values()) / 1e9 + REST
-            card = next((f"{card} GB" for card in CARDS if total <= card), "more")
-            cells = " | ".join(f"{found[stage] / 1e9:.2f}" for stage in stages)
-            print(f"| {size} | {4 * width}x{4 * height} | {tile or ''} | {cells} | {total:.1f} | {card} |", flush=True)
+    found = released_size(getattr(torch, args.dtype)).footprint
+    sizes = [(int(width), int(height)) for width, height in (size.split("x") for size in args.sizes)]
+    weights = [part.weights / 1e9 for part in (found.restorer, found.codec, found.denoiser)]
+    print(f"Weights in {args.dtype}, GB: restorer {weights[0]:.2f}, codec {weights[1]:.2f}, denoiser {weights[2]:.2f},")
+    print(f"kept by layers {found.kept / 1e9:.2f}. Frames at once: {args.frames}.\n")
+    parts(found, sizes, args.frames)
+    print("\n| source | result |", " | ".join(f"{card} GB" for card in args.cards), "|")
+    print("| --- | --- |", " | ".join(["---"] * len(args.cards)), "|")
+    for width, height in sizes:
+        cells = " | ".join(choice(found, width, height, card) for card in args.cards)
+        print(f"| {width}x{height} | {4 * width}x{4 * height} | {cells} |")
 
 
 if __name__ == "__main__":

@@ -12,8 +12,9 @@ from dossr_video.jobs.memory import available
 from dossr_video.jobs.resources import readable
 from dossr_video.models.base import DEFAULT_PROMPT, EMPTY_PROMPT, SamplerDefaults
 from dossr_video.models.chain import JOINED
+from dossr_video.models.footprint import REST, Footprint
 from dossr_video.models.registry import BUILT_IN
-from dossr_video.pipeline.memory import CHUNK, SMALLEST_TILE
+from dossr_video.pipeline.memory import CHUNK, SMALLEST_TILE, Tiles, tiles_that_fit
 from dossr_video.pipeline.segment import chunk_length
 from dossr_video.runspec import (
     MachineSpec,
@@ -24,7 +25,7 @@ from dossr_video.runspec import (
     WorkerInfo,
     WorkerSpec,
 )
-from dossr_video.settings import ModelSettings, Settings, TimeSettings
+from dossr_video.settings import MachineSettings, ModelSettings, Settings, TimeSettings
 from dossr_video.video.info import SourceInfo
 from dossr_video.video.inspect.processing import ProcessingPlan
 from dossr_video.video.sequence import PictureSequence, is_numbered
@@ -54,12 +55,14 @@ def resolve(
 
     Raises:
         SettingsError: An option has no meaning for the model.
-        ModelError: The model takes more memory for a frame than this machine has left.
+        ModelError: The model takes more memory for a frame than this machine has left, or its accelerator has.
     """
     assert processing.video is not None, "analysed without a target"
     video = source.video
     native = processing.restoration.native
-    _require_memory(worker, round(video.width * native), round(video.height * native), settings.tile)
+    width, height = round(video.width * native), round(video.height * native)
+    _require_memory(worker, width, height, settings.tile)
+    tiles = resolve_tiles(settings, worker.footprint, worker.memory, model=worker.model, width=width, height=height)
     return RunSpec(
         read=processing.read,
         model=_model(settings, worker),
@@ -71,7 +74,8 @@ def resolve(
             workers=workers,
             threads=worker.threads,
             chunk=settings.chunk or chunk_length(video.width, video.height, scale=worker.scale, device=worker.device),
-            tile=settings.tile,
+            tile=tiles.tile,
+            codec_tile=tiles.codec_tile,
         ),
         video=processing.video,
         container=container_of(target).format,
@@ -84,14 +88,16 @@ def resolve(
 
 def _require_memory(worker: WorkerInfo, width: int, height: int, tile: int | None) -> None:
     """ModelError where frames of that size, or their tiles, do not fit; where memory is not known they are tried."""
-    free = available()
-    if worker.pixel_bytes is None or free is None:
+    free, pixel_bytes = available(), worker.pixel_bytes
+    if worker.footprint is not None and worker.device == "cpu":
+        pixel_bytes = worker.footprint.pixel_bytes
+    if pixel_bytes is None or free is None:
         return
     sides = (width, height) if tile is None else (min(width, tile), min(height, tile))
-    need = round(worker.pixel_bytes * sides[0] * sides[1])
+    need = round(pixel_bytes * sides[0] * sides[1])
     if need <= free:
         return
-    side = int((SHARE * free / worker.pixel_bytes) ** 0.5) // 64 * 64
+    side = int((SHARE * free / pixel_bytes) ** 0.5) // 64 * 64
     raise ModelError(
         f"{worker.model} takes about {readable(need)} of memory for {'frames' if tile is None else 'tiles'} of "
         f"{sides[0]}x{sides[1]}; {readable(free)} are free",
@@ -130,6 +136,34 @@ def worker_spec(settings: Settings) -> WorkerSpec:
         threads=settings.threads,
         chunk=settings.chunk or CHUNK,
         tile=settings.tile,
+        offload=settings.offload,
+    )
+
+
+def resolve_tiles(
+    settings: MachineSettings, footprint: Footprint | None, memory: int | None, *, model: str, width: int, height: int
+) -> Tiles:
+    """What of frames of that size goes through the networks at once, by the memory that the accelerator has in all.
+
+    What of it is free at the moment would give one picture today and another tomorrow. Raises ModelError where not even
+    the smallest tiles fit, or those that were asked for.
+    """
+    given = settings.tile
+    if footprint is None or memory is None:
+        return Tiles(given)
+    offload = settings.offload != "off"
+    found = tiles_that_fit(footprint, memory, width=width, height=height, offload=offload)
+    if found is not None and given is None:
+        return found
+    tile = min(given or SMALLEST_TILE, max(width, height))
+    need = footprint.needed(width * height, offload=offload, tile=tile**2) + REST
+    if need <= memory:
+        return Tiles(given)
+    remedy = "leave --tile away" if found is not None else "use --device cpu or a smaller model"
+    raise ModelError(
+        f"{model} takes about {readable(need)} of memory for frames of {width}x{height} in tiles of {tile}; the "
+        f"accelerator has {readable(memory)}",
+        hint=remedy if offload else f"leave --offload off away, or {remedy}",
     )
 
 

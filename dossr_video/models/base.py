@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
+    from dossr_video.models.footprint import Footprint
+
 HiddenState: TypeAlias = "tuple[Tensor, ...] | None"
 """What a recurrent restorer keeps of the frame before; None before the first frame of a shot."""
 
@@ -22,6 +24,8 @@ EMPTY_PROMPT = ""
 
 Engine: TypeAlias = Literal["torch", "ncnn", "onnxruntime"]
 """What runs the layers of a network."""
+Offload: TypeAlias = Literal["auto", "on", "off"]
+"""Whether the parts of a model wait in main memory while others work: where they do not fit, always, or never."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,6 +115,19 @@ class PictureModel(ABC):
     engine: Engine = "torch"
     network_info: tuple[NetworkInfo, ...] = ()
     pixel_bytes: float | None = None
+
+    @property
+    def footprint(self) -> Footprint | None:
+        """Memory that it takes, of a model of several parts; None: not known."""
+        return None
+
+    def free_bytes(self) -> int | None:
+        """Bytes on an accelerator that the model has or can still get; None where that is not known."""
+        return None
+
+    def offload(self) -> bool:
+        """From now on keep the parts of the model that wait in main memory; False where that is so, or cannot be."""
+        return False
 
     @abstractmethod
     def restore(self, frames: Tensor, motion: Motion, hidden: HiddenState) -> Restored:

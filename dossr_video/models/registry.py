@@ -9,7 +9,7 @@ from pkgutil import resolve_name
 import torch
 
 from dossr_video.errors import ModelError, SettingsError
-from dossr_video.models.base import Engine, PictureModel
+from dossr_video.models.base import Engine, Offload, PictureModel
 from dossr_video.models.chain import JOINED, Chain
 from dossr_video.models.checkpoint import is_dossr
 
@@ -33,6 +33,7 @@ def load_model(
     prompt: str | None = None,
     negative_prompt: str | None = None,
     cfg_scale: float = 1.0,
+    offload: Offload = "auto",
 ) -> PictureModel:
     """A model of the package by its name, or one from a file; `auto` is `large` on an accelerator, `compact` on a CPU.
 
@@ -40,8 +41,9 @@ def load_model(
     spandrel knows (Real-ESRGAN, SwinIR, SPAN, DAT, ...) or that is saved as .onnx, which then is the restorer of the
     pipeline. Two that are joined by a plus follow each other: `clean.pth+enlarge.pth`. `engine`: auto, torch or ncnn.
 
-    Prompts and guidance are for DoSSR alone. Raises ModelError for weights that cannot be read, SettingsError for a
-    device that is not there or a prompt for a model without text.
+    Prompts, guidance and `offload` are for DoSSR alone: on an accelerator its parts wait in main memory while others
+    work, from the beginning ("on") or where they do not fit ("auto"). Raises ModelError for weights that cannot be read
+    or do not fit, SettingsError for a device that is not there or a prompt for a model without text.
     """
     if not isinstance(name, (str, Path)) or not str(name):
         raise SettingsError(f"model {name!r} is no name and no path", hint="for example compact")
@@ -66,10 +68,18 @@ def load_model(
             from dossr_video.models.dossr.model import load_dossr  # diffusers takes seconds to import
 
             return load_dossr(
-                path, device=place, dtype=kind, prompt=prompt, negative_prompt=negative_prompt, cfg_scale=cfg_scale
+                path,
+                device=place,
+                dtype=kind,
+                prompt=prompt,
+                negative_prompt=negative_prompt,
+                cfg_scale=cfg_scale,
+                offload=offload,
             )
     if prompt is not None or negative_prompt is not None or cfg_scale != 1.0:
         raise _no_text(name)
+    if offload == "on":
+        raise SettingsError(f"{name} is one part, so there is none to offload", hint="leave --offload away")
     if name not in BUILT_IN:
         return _of_others(Path(name), device=place, dtype=kind)
     options = {"engine": runner} if name in BY_NCNN else {}

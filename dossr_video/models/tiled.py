@@ -21,15 +21,17 @@ Tensors = tuple[Tensor, ...]
 Span = tuple[int, int]  # half-open, in blocks of `multiple` input pixels, the unit in which every tensor can be cut
 
 
-def in_tiles(model: PictureModel, tile: int) -> PictureModel:
-    """`model` on tiles, of its own kind."""
-    return TiledModel(model, tile) if isinstance(model, DomainShiftModel) else TiledPictureModel(model, tile)
+def in_tiles(model: PictureModel, tile: int | None, codec_tile: int | None = None) -> PictureModel:
+    """`model` on tiles, of its own kind; None: whole frames. `codec_tile` is for pictures to latents and back alone."""
+    if isinstance(model, DomainShiftModel):
+        return TiledModel(model, tile, codec_tile)
+    return TiledPictureModel(model, tile)
 
 
 class TiledPictureModel(PictureModel):
-    """`model` with every network run on tiles of at most `tile` input pixels a side."""
+    """`model` with every network run on tiles of at most `tile` input pixels a side; None: on whole frames."""
 
-    def __init__(self, model: PictureModel, tile: int) -> None:
+    def __init__(self, model: PictureModel, tile: int | None) -> None:
         self._model, self._tile = model, tile
         self.name, self.digest = model.name, model.digest
         self.scale, self.multiple = model.scale, model.multiple
@@ -47,15 +49,17 @@ class TiledPictureModel(PictureModel):
             return restored.pictures, *(() if restored.seen is None else (restored.seen,)), *(restored.hidden or ())
 
         tensors = (frames, motion.flow, motion.confidence, *(hidden or ()))
-        pictures, *rest = self._tiled(on_tile, *tensors, block=self.multiple)
+        pictures, *rest = self._tiled(on_tile, *tensors, block=self.multiple, tile=self._tile)
         return Restored(pictures, hidden=tuple(rest[seen:]) or None, seen=rest[0] if seen else None)
 
-    def _tiled(self, function: Callable[..., Tensors], *tensors: Tensor, block: int) -> Tensors:
+    def _tiled(self, function: Callable[..., Tensors], *tensors: Tensor, block: int, tile: int | None) -> Tensors:
         """`function` on every tile of (..., h, w) tensors; results put together, each at its own size.
 
         `block` is the number of the first tensor's pixels in a block; the others' sizes are in proportion to it.
         """
-        limit, overlap = max(self._tile // self.multiple, 1), -(-OVERLAP // self.multiple)
+        if tile is None:
+            return function(*tensors)
+        limit, overlap = max(tile // self.multiple, 1), -(-OVERLAP // self.multiple)
         return by_tiles(function, *tensors, block=block, most=(limit, limit), overlap=overlap)
 
 
@@ -90,10 +94,11 @@ def by_tiles(
 
 
 class TiledModel(TiledPictureModel, DomainShiftModel):
-    """The same for a model with latents."""
+    """The same for a model with latents; its codec may have tiles of its own."""
 
-    def __init__(self, model: DomainShiftModel, tile: int) -> None:
+    def __init__(self, model: DomainShiftModel, tile: int | None, codec_tile: int | None = None) -> None:
         super().__init__(model, tile)
+        self._codec_tile = codec_tile or tile
         self._model: DomainShiftModel = model
         self.latent_stride, self.defaults = model.latent_stride, model.defaults
 
@@ -105,7 +110,7 @@ class TiledModel(TiledPictureModel, DomainShiftModel):
             mean, deviation = self._model.posterior(cut)
             return (mean,) if deviation is None else (mean, deviation)
 
-        mean, *deviation = self._tiled(on_tile, pictures, block=self.multiple * self.scale)
+        mean, *deviation = self._tiled(on_tile, pictures, block=self.multiple * self.scale, tile=self._codec_tile)
         return mean, deviation[0] if deviation else None
 
     def condition(self, restored: Restored, degraded_latents: Tensor) -> Condition:
@@ -114,18 +119,20 @@ class TiledModel(TiledPictureModel, DomainShiftModel):
 
         seen = () if restored.seen is None else (restored.seen,)
         tensors = (restored.pictures, degraded_latents, *seen)
-        (hint,) = self._tiled(on_tile, *tensors, block=self.multiple * self.scale)
+        (hint,) = self._tiled(on_tile, *tensors, block=self.multiple * self.scale, tile=self._codec_tile)
         return Condition(hint)
 
     def denoise(self, x: Tensor, t: int, condition: Condition) -> Tensor:
         def on_tile(x: Tensor, hint: Tensor) -> Tensors:
             return (self._model.denoise(x, t, Condition(hint)),)
 
-        (x0,) = self._tiled(on_tile, x, condition.hint, block=self._latent_block)
+        (x0,) = self._tiled(on_tile, x, condition.hint, block=self._latent_block, tile=self._tile)
         return x0
 
     def decode(self, latents: Tensor) -> Tensor:
-        (pictures,) = self._tiled(lambda cut: (self._model.decode(cut),), latents, block=self._latent_block)
+        (pictures,) = self._tiled(
+            lambda cut: (self._model.decode(cut),), latents, block=self._latent_block, tile=self._codec_tile
+        )
         return pictures
 
     def warp(self, latents: Tensor, flow: Tensor) -> Tensor:

@@ -147,6 +147,8 @@ def enlarged(
     state = replace(state, blend=replace(state.blend, picture=None))  # nothing is blended here
     del before
     for item in work:
+        if (notice := budget.prepare(item.chunk)) is not None:
+            warn(notice)
         start = 0
         while start < len(item.chunk):
             part = item.part(start, start + budget.frames)

@@ -5,6 +5,7 @@ import json
 import os
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -19,6 +20,7 @@ from dossr_video.jobs import durable, plan, run
 from dossr_video.jobs import source as job_source
 from dossr_video.jobs.execute import local, worker
 from dossr_video.jobs.execute.local import LocalExecutor
+from dossr_video.jobs.fingerprint import lasting
 from dossr_video.jobs.folder import JobFolder
 from dossr_video.jobs.lock import HeldError, locked
 from dossr_video.jobs.progress import OnProgress, Progress
@@ -26,7 +28,10 @@ from dossr_video.jobs.resolve import resolve, worker_spec
 from dossr_video.jobs.run import run_job
 from dossr_video.models.base import HiddenState, Restored
 from dossr_video.models.bicubic import Bicubic
+from dossr_video.models.footprint import Footprint, Part
 from dossr_video.models.registry import resolve_dtype
+from dossr_video.pipeline import stages
+from dossr_video.runspec import MachineSpec
 from dossr_video.settings import Settings
 from dossr_video.video.inspect import processing
 from dossr_video.video.inspect.processing import analyse
@@ -546,6 +551,58 @@ def test_where_memory_runs_out_the_run_goes_on_with_less_and_says_so_once(
     assert report.warnings == ("memory ran out at frame 0: going on with 2 at a time",)
     assert warnings == list(report.warnings)
     assert content(tmp_path / "out.mp4") == whole
+
+
+def test_memory_that_runs_out_elsewhere_is_an_error_and_the_job_goes_on_later(
+    clip: Path, tiny: Settings, content: Content, whole: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    count, resize = 0, stages.resize
+
+    def full(*inputs: Any) -> Tensor:
+        nonlocal count
+        count += 1
+        if count > 5:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+        return resize(*inputs)
+
+    monkeypatch.setattr(stages, "resize", full)
+    with pytest.raises(ModelError, match="memory ran out on cpu") as refusal:
+        run_job(clip, tmp_path / "out.mp4", tiny)
+    assert "give the same command again; finished segments are kept" in refusal.value.hint
+    monkeypatch.undo()
+    report = run_job(clip, tmp_path / "out.mp4", tiny)
+    assert report.resumed > 0
+    assert content(tmp_path / "out.mp4") == whole
+
+
+ACCELERATOR = Footprint(Part(0, 5_000), Part(2 * 10**8, 25_000), Part(25 * 10**8, 5_500), kept=10**8, picture_bytes=192)
+
+
+def test_tiles_follow_from_the_memory_of_the_accelerator_and_are_part_of_the_job(
+    sample: Path, tiny: Settings, tmp_path: Path
+) -> None:
+    """Of 208x88 pixels."""
+    source, target = probe(sample), tmp_path / "out.mp4"
+    info = LocalExecutor(worker_spec(tiny)).info
+    processing_plan = analyse(source, tiny, target=target)
+
+    def resolved(gigabytes: float, **options: Any) -> MachineSpec:
+        card = replace(info, device="cuda:0", footprint=ACCELERATOR, memory=round(gigabytes * 10**9))
+        wanted = tiny.model_copy(update=options)
+        spec = resolve(wanted, source, processing_plan, target, worker=card, workers=1)
+        assert lasting(spec)["codec_tile"] == spec.machine.codec_tile
+        return spec.machine
+
+    assert (resolved(8).tile, resolved(8).codec_tile) == (None, None)
+    assert (resolved(3.8).tile, resolved(3.8).codec_tile) == (None, None)  # one part at a time
+    assert (resolved(3.95, offload="off").tile, resolved(3.95, offload="off").codec_tile) == (None, 64)
+    assert (resolved(8, tile=64).tile, resolved(8, tile=64).codec_tile) == (64, None)
+    with pytest.raises(ModelError, match=r"in tiles of 64; the accelerator has 3\.0 GB") as refusal:
+        resolved(3)
+    assert refusal.value.hint == "use --device cpu or a smaller model"
+    with pytest.raises(ModelError, match=r"in tiles of 208; the accelerator has 3\.8 GB") as refusal:
+        resolved(3.8, tile=256, offload="off")
+    assert refusal.value.hint == "leave --offload off away, or use --device cpu or a smaller model"
 
 
 @pytest.mark.usefixtures("greedy")

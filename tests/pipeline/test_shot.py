@@ -20,7 +20,7 @@ from dossr_video.models.bicubic import Bicubic
 from dossr_video.models.registry import load_model
 from dossr_video.models.tiled import TiledModel
 from dossr_video.pipeline import shot
-from dossr_video.pipeline.memory import MemoryBudget
+from dossr_video.pipeline.memory import MemoryBudget, Tiles
 from dossr_video.pipeline.segment import chunk_length
 from dossr_video.pipeline.shot import pad, resize
 from dossr_video.pipeline.stages import Work, upscaled, with_motion
@@ -39,7 +39,7 @@ def run(model: DomainShiftModel, frames: Tensor, length: int, warn: Callable[[st
     work = [whole.part(start, start + length) for start in range(0, len(frames), length)]
     sampling = resolve_sampling(settings, model.defaults, model=model.name)
     temporal = resolve_temporal(settings, seed=settings.seed)
-    budget = MemoryBudget(model, DisFlow(), frames=length, tile=settings.tile)
+    budget = MemoryBudget(model, DisFlow(), frames=length, tiles=Tiles(settings.tile))
     done = upscaled(work, budget, warn, sampling, temporal, RestorationSpec(), SIZE, shot=0)
     return torch.cat([result.pictures for result in done])
 
@@ -149,7 +149,7 @@ def test_pictures_are_let_go_of_before_the_next_are_made(moving: Tensor) -> None
     moved, temporal = motion(None, moving, DisFlow()), resolve_temporal(settings, seed=0)
     indices = tuple(range(len(moving)))
     whole = Work(Chunk(moving, indices, indices), moved, ((),) * len(indices))
-    budget = MemoryBudget(model, DisFlow(), frames=1, tile=None)
+    budget = MemoryBudget(model, DisFlow(), frames=1)
     work = (whole.part(i, i + 1) for i in indices)
     count = 0
     for result in upscaled(work, budget, fail, None, temporal, RestorationSpec(), SIZE, shot=0):
@@ -174,7 +174,7 @@ def test_out_of_memory_in_the_optical_flow_goes_on_with_smaller_pictures(moving:
     large = torch.nn.functional.interpolate(moving[:3], (256, 320), mode="bicubic").clamp(0, 1)
     model, settings = load_model("bicubic", device="cpu", dtype="float32"), Settings(deflicker=True)
     warnings: list[str] = []
-    budget = MemoryBudget(model, CrampedFlow(100), frames=8, tile=None)
+    budget = MemoryBudget(model, CrampedFlow(100), frames=8)
     chunk = Chunk(large, (0, 1, 2), (0, 1, 2))
     temporal = resolve_temporal(settings, seed=0)
     (work,) = with_motion([(chunk, ((),) * 3, None, None)], budget, warnings.append, temporal, RestorationSpec())

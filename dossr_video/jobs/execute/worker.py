@@ -11,15 +11,17 @@ from pathlib import Path
 
 import torch
 
+from dossr_video.errors import ModelError
 from dossr_video.heap import give_back_memory, map_large_blocks
 from dossr_video.jobs import durable
 from dossr_video.jobs.execute.executor import Task
 from dossr_video.jobs.fingerprint import lasting
 from dossr_video.models.base import DomainShiftModel, PictureModel
+from dossr_video.models.footprint import size_of
 from dossr_video.models.raft import RaftFlow, load_flow
 from dossr_video.models.registry import load_model
 from dossr_video.pipeline.keeping import Keeper
-from dossr_video.pipeline.memory import MemoryBudget
+from dossr_video.pipeline.memory import MemoryBudget, Tiles, is_out_of_memory
 from dossr_video.pipeline.segment import run_segment
 from dossr_video.runspec import WorkerInfo, WorkerSpec
 from dossr_video.segments import SegmentResult
@@ -42,6 +44,7 @@ def load_model_of(spec: WorkerSpec, *, device: str) -> PictureModel:
         prompt=spec.prompt,
         negative_prompt=spec.negative_prompt,
         cfg_scale=spec.cfg_scale,
+        offload=spec.offload,
     )
 
 
@@ -57,7 +60,7 @@ class Worker:
             torch.set_num_threads(spec.threads)
         model = model or load_model_of(spec, device=device)
         flow = load_flow(spec.flow, device=model.device)
-        self._budget = MemoryBudget(model, flow, frames=spec.chunk, tile=spec.tile)
+        self._budget = MemoryBudget(model, flow, frames=spec.chunk, tiles=Tiles(spec.tile))
         self._reader: VideoReader | None = None
         self._read: tuple[Path, FileStatus, ReadSpec] | None = None  # what the reader reads, and how
         self.info = WorkerInfo(
@@ -72,6 +75,8 @@ class Worker:
             version=version("dossr-video"),
             networks=model.network_info,
             pixel_bytes=model.pixel_bytes,
+            footprint=model.footprint,
+            memory=size_of(model.device),
         )
 
     def run(
@@ -87,6 +92,7 @@ class Worker:
         temporary = task.target.with_name(f"{task.target.stem}.{secrets.token_hex(4)}.part{task.target.suffix}")
         reader = self._reader_of(task.source, task.spec.read)
         keeper = None if task.only_area or task.spec.qc else self._keeper(task)
+        self._budget.begin(Tiles(task.spec.machine.tile, task.spec.machine.codec_tile))
         try:
             with VideoWriter(temporary, task.spec.video) as writer:
                 result = run_segment(
@@ -105,6 +111,14 @@ class Worker:
             durable.settle(temporary, task.target)
             if keeper is not None:
                 keeper.remove()
+        except RuntimeError as error:
+            if not is_out_of_memory(error):
+                raise
+            raise ModelError(
+                f"memory ran out on {self.info.device}, outside of the networks, which go on with less",
+                hint="close other programs, or lower --chunk, and give the same command again; finished segments are "
+                "kept",
+            ) from error
         finally:
             temporary.unlink(missing_ok=True)
             give_back_memory()  # else the heap's holes add up over a thousand segments

@@ -41,6 +41,24 @@ class Networks:
                 make_lean(network)
 
 
+def hollow(networks: Networks, dtype: torch.dtype) -> Networks:
+    """Networks of the same sizes without data, on the meta device."""
+
+    def like(network: Any) -> Any:
+        if network is None:
+            return None
+        sizes = {name: value for name, value in network.config.items() if not name.startswith("_")}
+        return nn.Module.to(on_meta(type(network), sizes), dtype).requires_grad_(False).eval()  # diffusers' own warns
+
+    return Networks(
+        unet=like(networks.unet),
+        controlnet=like(networks.controlnet),
+        vae=like(networks.vae),
+        cond_encoder=like(networks.cond_encoder),
+        restorer=like(networks.restorer),
+    )
+
+
 class NetworkSource(Protocol):
     """Where networks come from; both kinds of files answer the same questions. All raise ModelError."""
 
