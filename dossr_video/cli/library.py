@@ -58,6 +58,12 @@ catalogue_option = click.option(
     "[as the source, else mkv]",
 )
 @click.option("--premis", is_flag=True, help="leave OUT.premis.xml beside each result, for archives")
+@click.option(
+    "--captions",
+    type=click.Choice(["scc", "srt"]),
+    multiple=True,
+    help="leave OUT.scc or OUT.srt beside each new result whose source has closed captions; may be given twice",
+)
 @click.option("--dry-run", is_flag=True, help="estimate frames, hours and disk; the speed is measured on this machine")
 @click.option("--watch", is_flag=True, help="go on with files that appear later, until Ctrl-C")
 @catalogue_option
@@ -72,6 +78,7 @@ def batch(
     exclude: tuple[str, ...],
     to: str | None,
     premis: bool,
+    captions: tuple[str, ...],
     dry_run: bool,
     watch: bool,
     catalogue: str | None,
@@ -92,7 +99,7 @@ def batch(
     library = Library(
         place_of(sources), place_of(results), recursive, include, exclude, f".{to}" if to else None, catalogue
     )
-    work = Batch(library, settings, force, restart, cluster, premis)
+    work = Batch(library, settings, force, restart, cluster, premis, tuple(dict.fromkeys(captions)))
     if dry_run:
         with interruptible() as cancelled, progress_display(quiet=quiet, kind=progress) as show:
             executor = make_executor(settings, cluster)

@@ -28,12 +28,20 @@ def write_captions(source: SourceInfo, report: Report, paths: Sequence[Path]) ->
 
     Returns what is not in them, one line each.
     """
+    texts, left = caption_texts(source, report, [path.suffix.lower() for path in paths])
+    for path, text in zip(paths, texts, strict=True):
+        with write_errors(path.parent):
+            durable.write(path, text)
+    return left
+
+
+def caption_texts(
+    source: SourceInfo, report: Report, endings: Sequence[str]
+) -> tuple[tuple[bytes, ...], tuple[str, ...]]:
+    """The captions of each ending, .scc or .srt, at the times of the result; and what is not in them, one line each."""
     clock, length = clock_of(source, report.joined.cut), source.video.duration
     captions = read_captions(source, clock)
     end = clock.stop if clock.stop or length is None else source.video.begins + length
     stop = None if end is None else end - clock.start
-    for path in paths:
-        text = captions.scc(source, clock) if path.suffix.lower() == ".scc" else captions.srt(stop)
-        with write_errors(path.parent):
-            durable.write(path, text.encode())
-    return captions.left()
+    texts = (captions.scc(source, clock) if ending == ".scc" else captions.srt(stop) for ending in endings)
+    return tuple(text.encode() for text in texts), captions.left()

@@ -7,7 +7,7 @@ import platform
 from importlib.metadata import version
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from dossr_video.jobs.attempts import ShotRecord
 from dossr_video.jobs.fingerprint import sha256
@@ -93,6 +93,7 @@ class Report(BaseModel):
     lost: tuple[str, ...]  # what the target cannot hold, one line each
     damage: tuple[Damage, ...]  # of the source, in its time
     warnings: tuple[str, ...]  # one line each
+    captions: dict[str, str] = Field(default_factory=dict)  # files that `batch` left beside it, with their SHA-256
     qc: tuple[ShotRecord, ...] | None = None  # shots in which faults were found; None: no shot was measured
 
     def dumps(self) -> str:

@@ -38,6 +38,7 @@ class Batch:
     restart: bool = False  # drop the finished segments of interrupted files
     cluster: str | None = None  # address of a Ray cluster; None: this machine
     premis: bool = False  # leave PREMIS XML beside each result
+    captions: tuple[str, ...] = ()  # the kinds, scc and srt, that closed captions are left as beside each result
 
     def __post_init__(self) -> None:
         """Raises SettingsError for options that mean one file."""
@@ -77,7 +78,7 @@ class Batch:
         else:
             check_url(f"{self.library.results}/{INDEX}", force=True)
         catalogue = open_catalogue(self.library.results, self.library.catalogue)
-        given = (self.library, self.settings, self.force, self.restart, self.cluster, self.premis)
+        given = (self.library, self.settings, self.force, self.restart, self.cluster, self.premis, self.captions)
         make = partial(FileWork, *given, catalogue.now())
         work = make()
         index = _Index(self.library.results, catalogue)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import tempfile
@@ -12,17 +13,20 @@ from urllib.parse import quote as quoted
 
 from dossr_video.errors import DossrError, Interrupted, TargetError
 from dossr_video.jobs import durable
+from dossr_video.jobs.captions import caption_texts
 from dossr_video.jobs.premis import premis_of
 from dossr_video.jobs.progress import OnProgress, Progress
 from dossr_video.jobs.report import Report, report_of
 from dossr_video.jobs.resources import readable, write_errors
 from dossr_video.jobs.upload import read_small, write_small
 from dossr_video.library.catalogue import Catalogue, Entry
-from dossr_video.library.files import Place
+from dossr_video.library.files import Place, last_of
 from dossr_video.names import shown
 from dossr_video.quality.track import Measured
 from dossr_video.report.index import Row, write_index
 from dossr_video.report.plots import clock
+from dossr_video.video.mux.captions import holds_captions
+from dossr_video.video.read.probe import probe
 from dossr_video.video.sequence import plain_name
 
 INDEX = "dossr-video.html"  # in the folder of the results
@@ -30,6 +34,13 @@ INDEX = "dossr-video.html"  # in the folder of the results
 
 def page_of(target: Path) -> Path:
     return target.with_name(plain_name(target) + ".html")
+
+
+def captions_of(target: Place, kind: str) -> Place:
+    """Where the captions of a result lie, of the kind `scc` or `srt`."""
+    if isinstance(target, str):
+        return f"{target}.{kind}"
+    return target.with_name(f"{plain_name(target)}.{kind}")
 
 
 @dataclass(frozen=True)
@@ -40,6 +51,19 @@ class Beside:
     target: Place
     on_progress: OnProgress
     premis: bool  # whether the report is written as PREMIS XML too
+    captions: tuple[str, ...] = ()  # the kinds, scc and srt, that the source's closed captions are written as
+
+    def require_captions_place(self) -> None:
+        """TargetError where captions would be written over a file, but for one that is as an earlier run left it."""
+        places = [captions_of(self.target, kind) for kind in self.captions]
+        found = {place: content for place in places if (content := _read(place)) is not None}
+        before = read_report(self.target) if found else None
+        for place, content in found.items():
+            if before is None or before.captions.get(last_of(place)) != hashlib.sha256(content).hexdigest():
+                raise TargetError(
+                    f"{shown(place)} exists, and the closed captions are to be written there",
+                    hint="move it away, or overwrite it with --force",
+                )
 
     def write(self, report: Report, source: Path, result: Path, measured: Measured | None) -> None:
         """The report; the page of an older result goes away.
@@ -47,6 +71,7 @@ class Beside:
         Where source or result are in a bucket the page is written now, from the files on this machine, which go away.
         """
         try:
+            report = report.model_copy(update={"captions": self._captions(report, source)})
             if isinstance(self.target, str):
                 self._put(report, self.target)
             else:
@@ -54,7 +79,7 @@ class Beside:
             if not (isinstance(self.source, Path) and isinstance(self.target, Path)):
                 self._page(report, source, result, measured)
         except DossrError as error:
-            warning = f"{shown(self.target)} has no report or no page: {error.message}"
+            warning = f"{shown(self.target)} lacks a file that goes beside it: {error.message}"
             self.on_progress(Progress("reporting", warnings=(warning,)))
 
     def _write(self, report: Report, target: Path) -> None:
@@ -73,6 +98,24 @@ class Beside:
         if self.premis:
             write_small(f"{target}.premis.xml", premis_of(report))
 
+    def _captions(self, report: Report, source: Path) -> dict[str, str]:
+        """Write the captions where the source has any; gives the names of their files, with their SHA-256."""
+        read = report.settings.read
+        if not self.captions or not holds_captions(
+            film := probe(source, max_pixels=read.max_pixels, choice=read.choice)
+        ):
+            return {}
+        texts, left = caption_texts(film, report, [f".{kind}" for kind in self.captions])
+        if left:
+            told = tuple(f"not in the captions of {shown(self.source)}: {line}" for line in left)
+            self.on_progress(Progress("reporting", warnings=told))
+        digests = {}
+        for kind, text in zip(self.captions, texts, strict=True):
+            place = captions_of(self.target, kind)
+            _write(place, text)
+            digests[last_of(place)] = hashlib.sha256(text).hexdigest()
+        return digests
+
     def _page(self, report: Report, source: Path, result: Path, measured: Measured | None) -> None:
         from dossr_video.report.run import run_page  # what draws plots takes a second to import
 
@@ -82,11 +125,22 @@ class Beside:
         with tempfile.TemporaryDirectory() as folder:
             page = Path(folder) / "page.html"
             run_page(report, source, result, page, measured=measured, on_frame=count)
-            if isinstance(self.target, str):
-                write_small(f"{self.target}.html", page.read_bytes())
-            else:
-                with write_errors(self.target.parent):
-                    durable.write(page_of(self.target), page.read_bytes())
+            _write(self.target + ".html" if isinstance(self.target, str) else page_of(self.target), page.read_bytes())
+
+
+def _read(place: Place) -> bytes | None:
+    """What is there; None: nothing."""
+    if isinstance(place, str):
+        return read_small(place)
+    return place.read_bytes() if os.path.lexists(place) else None
+
+
+def _write(place: Place, content: bytes) -> None:
+    if isinstance(place, str):
+        write_small(place, content)
+        return
+    with write_errors(place.parent):
+        durable.write(place, content)
 
 
 def _require_report(path: Place, content: bytes) -> None:
@@ -146,10 +200,11 @@ def write_library_index(results: Place, catalogue: Catalogue, on_progress: OnPro
         on_progress(Progress("reporting", unit="files", warnings=(error.message,)))
 
 
-def read_report(target: Path) -> Report | None:
+def read_report(target: Place) -> Report | None:
     """None where a result has none, or one of another version."""
     try:
-        return Report.model_validate_json(report_of(target).read_bytes())
+        content = _read(f"{target}.json" if isinstance(target, str) else report_of(target))
+        return None if content is None else Report.model_validate_json(content)
     except (OSError, ValueError):
         return None
 

@@ -14,7 +14,6 @@ from dossr_video.errors import DossrError, Interrupted, SourceError, TargetError
 from dossr_video.jobs.execute.executor import Executor
 from dossr_video.jobs.execute.local import LocalExecutor
 from dossr_video.jobs.fingerprint import SourceMark
-from dossr_video.jobs.folder import JobFolder
 from dossr_video.jobs.lock import HeldError
 from dossr_video.jobs.progress import OnProgress, Progress
 from dossr_video.jobs.record import Record
@@ -22,13 +21,13 @@ from dossr_video.jobs.report import Report
 from dossr_video.jobs.resolve import resolve_sampling, worker_spec
 from dossr_video.jobs.resources import write_errors
 from dossr_video.jobs.run import run_job
-from dossr_video.jobs.urls import cached, mark_of
+from dossr_video.jobs.urls import mark_of
 from dossr_video.library.catalogue import LEASE, Catalogue, Entry, LostError
 from dossr_video.library.files import SCAN_SUFFIXES, Library, Place
 from dossr_video.library.lease import Lease
 from dossr_video.library.opening import open_catalogue
 from dossr_video.library.pages import Beside, write_page
-from dossr_video.library.results import is_there, remove_leftover, sha256_of
+from dossr_video.library.results import folder_of, is_begun, is_there, remove_leftover, sha256_of
 from dossr_video.library.worker import Worker
 from dossr_video.names import shown
 from dossr_video.quality.track import Measured
@@ -62,6 +61,7 @@ class FileWork:
     restart: bool  # drop the finished segments of interrupted files
     cluster: str | None = None  # address of a Ray cluster; None: this machine
     premis: bool = False  # leave PREMIS XML beside each result
+    captions: tuple[str, ...] = ()  # the kinds, scc and srt, that closed captions are left as beside each result
     since: float = 0.0  # when the run began, by the clock of the catalogue
     given: Executor | None = field(default=None, compare=False)
 
@@ -141,8 +141,7 @@ class FileWork:
     def tidy(self, source: Place) -> None:
         """Remove what a crash has left, but for finished segments."""
         try:
-            target = self.library.target_of(source)
-            with JobFolder.beside(cached(target) if isinstance(target, str) else target, suffix="").held():
+            with folder_of(self.library.target_of(source)).held():
                 pass
         except (OSError, DossrError):  # it is left to the next run
             pass
@@ -165,7 +164,7 @@ class FileWork:
         if claim.answer != "ours":
             return _others(source, target, catalogue.get(entry.source))
         lease = Lease(catalogue, entry.source, worker)
-        beside = Beside(source, target, on_progress, premis=self.premis)
+        beside = Beside(source, target, on_progress, self.premis, self.captions)
         record = _CatalogueRecord(catalogue, entry.source, worker, beside, on_measured)
         failures = _Failures(source, target)
         try:
@@ -195,12 +194,14 @@ class FileWork:
         before: Entry | None,
         source: Place,
         target: Place,
-        record: Record,
+        record: _CatalogueRecord,
         on_progress: OnProgress,
         cancelled: Callable[[], bool],
     ) -> Outcome:
         """Do a file that is ours."""
         self._check_owner(entry, target)
+        if not self.force and not is_begun(target):
+            record.beside.require_captions_place()
         now = sha256_of(target) if before is not None else None
         ours = before is not None and now is not None and self._is_ours(before, target, now)
         if isinstance(target, Path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -14,6 +15,11 @@ from click.testing import CliRunner
 from dossr_video.cli.commands import app
 from dossr_video.errors import SettingsError
 from dossr_video.jobs.captions import require_captions
+from dossr_video.jobs.execute.local import LocalExecutor
+from dossr_video.jobs.resolve import worker_spec
+from dossr_video.library.batch import Batch
+from dossr_video.library.files import Library
+from dossr_video.settings import Settings
 from dossr_video.video.mux.captions import Captions, read_captions
 from dossr_video.video.mux.packets import Clock
 from dossr_video.video.mux.sei import with_messages
@@ -175,6 +181,39 @@ def test_a_source_without_captions_is_refused_before_the_work(media, tmp_path):
     arguments = [str(media("plain.mp4")), str(tmp_path / "o.mkv"), "--captions", str(tmp_path / "o.srt")]
     assert isinstance(CliRunner().invoke(app, arguments).exception, SettingsError)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_library_leaves_them_beside_each_result_whose_source_has_some(media, captioned, tmp_path):
+    sources, results = tmp_path / "in", tmp_path / "out"
+    sources.mkdir()
+    shutil.copy(captioned, sources / "film.mp4")
+    media.ffmpeg("-i", captioned.with_name("plain_film.mp4"), "-t", "0.1", sources / "plain.mp4")
+    settings = Settings.of({"model": "bicubic", "scale": 1})
+    work = Batch(Library(sources, results), settings, captions=("scc", "srt"))
+
+    def run(batch: Batch) -> list[str]:
+        return [
+            outcome.error or outcome.verdict for outcome in batch.run(executor=LocalExecutor(worker_spec(settings)))
+        ]
+
+    results.mkdir()
+    mine = results / "film.mp4.srt"
+    mine.write_text("mine")
+    assert run(work)[0] == f"{mine} exists, and the closed captions are to be written there"
+    assert not (results / "film.mp4").exists()
+    mine.unlink()
+    assert run(work) == ["done", "unchanged"]
+    assert (results / "film.mp4.scc").read_text().rstrip("\n").split("\n\n") == SCC
+    assert "HELLO" in mine.read_text()
+    assert not list(results.glob("plain.mp4.s*"))
+    # What an earlier run has left is replaced; what somebody has mended since is not, but for --force.
+    other = replace(work, settings=Settings.of({"model": "bicubic", "scale": 1, "start": 0.5}))
+    mine.write_text("mended")
+    assert "exists" in run(other)[0]
+    assert (mine.read_text(), run(replace(other, force=True))[0]) == ("mended", "done")
+    assert "HELLO" not in mine.read_text()
+    assert run(work)[0] == "done"
+    assert "HELLO" in mine.read_text()
 
 
 @pytest.mark.parametrize(("suffix", "kept"), [(".mov", True), (".mkv", False)])
