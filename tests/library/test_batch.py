@@ -178,7 +178,10 @@ def test_a_run_killed_when_a_result_had_its_name_is_done(
 def test_a_file_that_crashes_the_libraries_is_an_outcome_and_the_others_are_done(
     short: Path, tiny: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent))
+    # The package that is tested, which need not be the one that is installed.
+    monkeypatch.setenv(
+        "PYTHONPATH", os.pathsep.join(map(str, (Path(__file__).parent, Path(batch.__file__).parents[2])))
+    )
     monkeypatch.syspath_prepend(Path(__file__).parent)
     monkeypatch.setattr(batch, "FileWork", importlib.import_module("crashing").Crashing)
     folder = tmp_path / "in"

@@ -8,6 +8,7 @@ from fractions import Fraction
 from functools import cached_property
 from pathlib import Path
 
+from dossr_video.errors import SourceError
 from dossr_video.video.info import SourceInfo
 from dossr_video.video.mux.timecode import relabelled, timecode_of
 from dossr_video.video.read.dpx import header_of
@@ -33,14 +34,22 @@ class Headers:
         """A picture with its header; `time`: seconds in the source's clock."""
         if self.spec.encoding.encoder != "dpx":
             return picture
-        given, video = self._scans, self.source.video
-        header = b"" if given is None else header_of(given.files[int(time / video.time_base)].path)
-        code = None if given is not None else timecode_of(self.source)
+        video, header = self.source.video, self._header(time)
+        code = None if header else timecode_of(self.source)
         if code is not None:
             code = relabelled(code, time - video.begins, rate=video.frame_rate, new_rate=self.spec.frame_rate)
         creator = next(iter(self.added.values()), None)
         texts = {key.lower(): value for key, value in self.source.metadata.items()}
         return with_header(picture, DpxFields(path.name, self.spec.frame_rate, code, creator, texts, header))
+
+    def _header(self, time: Fraction) -> bytes:
+        """Of the picture that a frame is made of; none where it is no DPX file, or a damaged one."""
+        if self._scans is None:
+            return b""
+        try:
+            return header_of(self._scans.files[int(time / self.source.video.time_base)].path)
+        except SourceError:  # the picture beside it is shown in its place
+            return b""
 
     @cached_property
     def _scans(self) -> PictureSequence | None:

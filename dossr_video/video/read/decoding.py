@@ -19,7 +19,9 @@ from dossr_video.video.read.frame import Frame
 from dossr_video.video.read.opening import check_size, has_free_clock
 from dossr_video.video.read.probe import hides_alpha
 from dossr_video.video.read.side_data import frame_side_data, packet_side_data
+from dossr_video.video.read.stand_in import NumberedPictures
 from dossr_video.video.read.timeline import Rebaser
+from dossr_video.video.sequence import is_pattern
 
 if TYPE_CHECKING:
     from av.container import InputContainer
@@ -52,6 +54,8 @@ class DecodingPass:
                 other.discard = Discard.all
         if seek_to is not None:
             container.seek(seek_to, stream=stream)
+        if is_pattern(reader.info.path):
+            self._decoder = NumberedPictures(self._decoder, reader.info.path, self._note, from_first=seek_to is None)
         # Elsewhere the container has one aspect and one range for all frames.
         self._watches = has_free_clock(container)
         self._aspects: Watch[Fraction | None] = Watch()

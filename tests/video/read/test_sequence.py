@@ -127,12 +127,35 @@ def test_an_empty_picture_is_named(dpx: Path) -> None:
         probe(dpx)
 
 
-def test_a_damaged_picture_does_not_end_the_film(dpx: Path) -> None:
-    file = dpx.parent / "scan_086402.dpx"
-    file.write_bytes(b"nothing" * 100)
+@pytest.mark.parametrize(("damaged", "shown"), [((3, 4), [0, 1, 2, 2, 2, 5, 6, 7]), ((0, 1), [2, 2, 2, 3, 4, 5, 6, 7])])
+def test_a_damaged_picture_keeps_its_number_and_its_neighbour_is_shown(
+    dpx: Path, tmp_path: Path, damaged: tuple[int, ...], shown: list[int]
+) -> None:
     with PyavReader(dpx) as reader:
-        assert [frame.pts for frame in reader.frames()] == [0, 1, 2, 4, 5, 6, 7]
-        assert reader.damage
+        whole = [frame.digest() for frame in reader.frames()]
+    for index in damaged:
+        file = dpx.parent / f"scan_{86399 + index:06d}.dpx"
+        file.write_bytes(file.read_bytes()[:2100])  # cut off behind its header
+    with PyavReader(dpx) as reader:
+        assert [(frame.pts, frame.digest()) for frame in reader.frames()] == [*enumerate(whole[i] for i in shown)]
+        assert [damage.what for damage in reader.damage] == [
+            f"scan_{86399 + index:06d}.dpx cannot be decoded; the picture beside it is shown in its place"
+            for index in damaged
+        ]
+    for start in range(COUNT):  # segments begin anywhere
+        with PyavReader(dpx) as reader:
+            assert [frame.digest() for frame in reader.frames(start)] == [whole[i] for i in shown[start:]]
+
+
+def test_pictures_made_of_a_damaged_sequence_keep_their_numbers(dpx: Path, tmp_path: Path) -> None:
+    (dpx.parent / "scan_086402.dpx").write_bytes(b"nothing" * 100)
+    (tmp_path / "out").mkdir()
+    settings = Settings.of({"model": "bicubic", "scale": 1})
+    report = run_job(dpx, tmp_path / "out" / "o_%06d.dpx", settings)
+    assert report.proof.passed
+    names = [f"o_{86399 + index:06d}.dpx" for index in range(COUNT)]
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == names
+    assert "scan_086402.dpx cannot be decoded" in str(report.damage[0])
 
 
 def test_a_picture_that_vanishes_stops_the_run_with_its_name(dpx: Path, tmp_path: Path) -> None:
