@@ -18,6 +18,7 @@ from pydantic import BeforeValidator
 from pydantic.fields import FieldInfo
 
 from dossr_video.cli.console import log_to
+from dossr_video.errors import SettingsError
 from dossr_video.presets import load_config, load_preset, preset_names
 from dossr_video.settings import GROUPS, MODELS, Settings
 
@@ -30,7 +31,25 @@ HELP = click.RichHelpConfiguration(
 )
 """How help looks: no frames, since a terminal of 80 columns has none to spare."""
 
-PATH = click.Path(path_type=Path)
+
+class LocalFile(click.Path):
+    """A path of this machine: a URL would lose one of its slashes, and be told as a file that is not there."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if "://" in str(value):
+            from dossr_video.jobs.urls import local, shown_url
+
+            if (path := local(str(value))) is None:
+                name = "" if param is None else f"{param.get_error_hint(ctx)} ".replace("'", "")
+                raise SettingsError(
+                    f"{name}{shown_url(str(value))} must be a file of this machine",
+                    hint="name a file here; the source and the result of a run may be URLs, the folders of `batch` too",
+                )
+            value = str(path)
+        return super().convert(value, param, ctx)
+
+
+PATH = LocalFile(path_type=Path)
 
 
 def _log_to(ctx: click.Context, parameter: click.Parameter, path: Path | None) -> None:
@@ -199,7 +218,7 @@ def complete_files(ctx: click.Context, parameter: click.Parameter, incomplete: s
 def _click_type(field: FieldInfo) -> Any:
     """The click type of a field; limits are checked by Settings, which words them better."""
     if field.default == ():
-        return click.Path()
+        return LocalFile()
     # A type with a check of its own, such as h:mm:ss, takes text.
     return click.STRING if _has_check(field) else _type_of(field.annotation)
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 @click.command(cls=GroupedCommand)
 @click.argument("source", type=PATH)
-@click.argument("target", type=PATH, required=False)
+@click.argument("target", type=click.Path(path_type=Path), required=False)  # only its name is looked at
 @with_settings
 @click.option("--shots", "count", is_flag=True, help="decode the whole file, to count frames and shots")
 @click.option("--json", "as_json", is_flag=True, help="print JSON")

@@ -17,6 +17,7 @@ import fsspec
 import platformdirs
 
 from dossr_video.errors import DossrError, SourceError, TargetError
+from dossr_video.video.sequence import is_numbered
 
 FILE = "file://"
 SILENCE = 300.0  # seconds
@@ -87,6 +88,11 @@ def fetched(url: str, told: Callable[[int, int | None], None] = lambda done, tot
 
     `told` gets the bytes that have come and the bytes in all; what it raises ends the fetching.
     """
+    if is_numbered(Path(url)) or url.endswith("/"):
+        raise SourceError(
+            f"{shown_url(url)}: a folder or numbered pictures behind a URL are not read",
+            hint="copy the pictures into a folder of this machine; `dossr-video batch` does the films of a bucket",
+        )
     copy = cached(url)
     mark = copy.with_name("mark")
     with url_errors(SourceError, url, "cannot be fetched"):

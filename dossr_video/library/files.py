@@ -57,6 +57,11 @@ class Library:
                     f"{shown_url(place)} is not a folder, nor a place in a bucket",
                     hint="name a folder, or s3://BUCKET/FOLDER",
                 )
+        if isinstance(self.results, str) and self.suffix in SEQUENCES:
+            raise TargetError(
+                f"{shown_url(self.results)}: pictures cannot be put into a bucket",
+                hint="name a folder of this machine, and copy them from there; or choose a film with --to",
+            )
         if isinstance(self.sources, Path) and not self.sources.is_dir():
             raise SourceError(f"{self.sources} is not a folder", hint="name the folder that holds the videos")
         if isinstance(self.results, Path) and self.results.exists() and not self.results.is_dir():

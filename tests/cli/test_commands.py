@@ -100,6 +100,25 @@ def test_a_result_without_a_name(run: Run, sample: Path, target: str) -> None:
     assert_refused(run(sample, target, "--model", "bicubic"), 1, "is a folder; a file is written")
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["probe", "URL"],
+        ["shots", "URL"],
+        ["in.mp4", "o.mp4", "--json-report", "URL"],
+        ["in.mp4", "o.mp4", "--audio", "URL"],
+    ],
+)
+def test_a_url_where_a_file_is_needed(run: Run, arguments: list[str]) -> None:
+    result = run(*(argument.replace("URL", "s3://me:secret@films/a.mp4") for argument in arguments))
+    assert_refused(result, 2, "s3://films/a.mp4 must be a file of this machine")
+
+
+@pytest.mark.parametrize("name", ["scan_%06d.dpx", "scan/"])
+def test_pictures_behind_a_url(run: Run, tmp_path: Path, name: str) -> None:
+    assert_refused(run(f"s3://films/{name}", tmp_path / "o.mkv"), 1, "numbered pictures behind a URL are not read")
+
+
 def test_a_name_that_begins_with_a_dash(
     run: Run, sample: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -162,6 +162,8 @@ def test_what_cannot_be_a_library_is_told_before_the_work(
         Library("https://me:pass@host/tapes", OUT)
     with pytest.raises(TargetError, match="is the folder of the sources"):
         Library(IN, IN)
+    with pytest.raises(TargetError, match="pictures cannot be put into a bucket"):
+        Library(tmp_path, OUT, suffix=".dpx")
     events: list[Progress] = []
     for sources, results, error, message in (
         ("s3://none/tapes", OUT, SourceError, r"s3://none/tapes cannot be listed: .*bucket does not exist"),
