@@ -7,16 +7,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import TypeAdapter
 
 from dossr_video.models.base import NetworkInfo, Offload, SamplerDefaults
-from dossr_video.models.footprint import Footprint
 from dossr_video.restoration.spec import RestorationSpec
 from dossr_video.video.info import fps
 from dossr_video.video.read.reader import ReadSpec
 from dossr_video.video.write.writer import VideoSpec
+
+if TYPE_CHECKING:  # it needs torch, which `status` and the like do not wait for
+    from dossr_video.models.footprint import Footprint
 
 
 @dataclass(frozen=True)
