@@ -1,5 +1,5 @@
 """What sampling leaves out of the stock layers: what is the same in all calls, copies, divisions by one, and
-twice the same product.
+twice the same product; narrow attention heads are filled up.
 
 The layers' weights and their results stay; where gradients are wanted the stock code runs.
 """
@@ -13,12 +13,14 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
+from diffusers.models.attention_processor import Attention
 from diffusers.models.embeddings import TimestepEmbedding
 from diffusers.models.resnet import ResnetBlock2D
 from diffusers.models.transformers.transformer_2d import Transformer2DModel
 from diffusers.models.upsampling import Upsample2D
 from torch import Tensor, nn
 
+WIDE = 16  # channels of an attention head, below which torch's kernel on a CPU is slower than with zeros beside them
 MOST_KEPT = 64  # timesteps; more than anybody samples in
 
 
@@ -42,6 +44,8 @@ def make_lean(network: nn.Module) -> None:
             continue
         if name.endswith(("attn2.to_k", "attn2.to_v")) and isinstance(layer, nn.Linear):
             layer.forward = _OfContext(layer)  # type: ignore[assignment]
+        elif isinstance(layer, Attention) and _is_narrow(layer):
+            layer.forward = _NarrowHeads(layer)
         elif isinstance(layer, TimestepEmbedding):
             layer.forward = _OfTime(layer)
         elif isinstance(layer, ResnetBlock2D) and _is_plain(layer):
@@ -57,6 +61,13 @@ def _is_plain(block: Any) -> bool:
     changes_size = block.upsample is not None or block.downsample is not None
     plain = block.time_embedding_norm in ("default", "group") and not block.skip_time_act
     return plain and not changes_size and block.output_scale_factor == 1 and isinstance(block.nonlinearity, nn.SiLU)
+
+
+def _is_narrow(layer: Any) -> bool:
+    """Whether an attention of a transformer block has heads of few channels."""
+    others = (layer.group_norm, layer.spatial_norm, layer.norm_q, layer.norm_k, layer.norm_cross)
+    plain = not any(others) and not layer.residual_connection and layer.rescale_output_factor == 1
+    return plain and layer.to_q.out_features < WIDE * layer.heads
 
 
 def _is_doubling(layer: Any) -> bool:
@@ -94,6 +105,28 @@ class _OfContext:
         if torch.is_grad_enabled():  # in training
             return self._compute(context)
         output: Tensor = self._kept.get(id(context), lambda: self._compute(context), owner=context)
+        return output
+
+
+class _NarrowHeads:
+    """Attention whose heads are filled up to WIDE channels with zeros, which add nothing; 1.5 times as fast for 8."""
+
+    def __init__(self, layer: Any) -> None:
+        self._layer, self._compute = layer, layer.forward
+
+    def __call__(self, x: Tensor, encoder_hidden_states: Tensor | None = None, **options: Any) -> Tensor:
+        if torch.is_grad_enabled() or options.get("attention_mask") is not None or x.device.type != "cpu":
+            result: Tensor = self._compute(x, encoder_hidden_states, **options)
+            return result
+        layer = self._layer
+        context = x if encoder_hidden_states is None else encoder_hidden_states
+        width = layer.to_q.out_features // layer.heads
+        query, key, value = (
+            F.pad(part.unflatten(-1, (layer.heads, width)).transpose(1, 2), (0, WIDE - width))
+            for part in (layer.to_q(x), layer.to_k(context), layer.to_v(context))
+        )
+        found = F.scaled_dot_product_attention(query, key, value, scale=width**-0.5)[..., :width]
+        output: Tensor = layer.to_out[0](found.transpose(1, 2).flatten(2))
         return output
 
 

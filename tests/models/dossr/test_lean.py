@@ -6,6 +6,7 @@ from contextlib import contextmanager
 
 import pytest
 import torch
+from diffusers.models.attention_processor import Attention
 from diffusers.models.resnet import ResnetBlock2D
 from diffusers.models.transformers.transformer_2d import Transformer2DModel
 from diffusers.models.upsampling import Upsample2D
@@ -60,9 +61,29 @@ def test_every_layer_that_can_is_changed(tiny):
     changed = {type(module) for module in modules(tiny) if "forward" in vars(module)}
     assert {torch.nn.Linear, ResnetBlock2D, Upsample2D} < changed
     assert not [m for m in modules(tiny) if isinstance(m, ResnetBlock2D | Upsample2D) and "forward" not in vars(m)]
+    narrow = [m for m in modules(tiny) if isinstance(m, Attention) and m.to_q.out_features < 16 * m.heads]
+    assert len(narrow) > 10
+    assert all("forward" in vars(m) for m in narrow)
     leaving = [m for m in modules(tiny) if isinstance(m, Transformer2DModel)]
     assert leaving
     assert all("_get_output_for_continuous_inputs" in vars(m) for m in leaving)
+
+
+def test_narrow_heads_are_filled_up_and_give_the_same(tiny, call):
+    widths = set()
+    attend = torch.nn.functional.scaled_dot_product_attention
+
+    def noted(query, *others, **options):
+        widths.add(query.shape[-1])
+        return attend(query, *others, **options)
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(torch.nn.functional, "scaled_dot_product_attention", noted)
+        call()
+        assert 8 not in widths
+        with stock(tiny):
+            call()
+    assert {8, 16} <= widths
 
 
 def test_doubled_pixels_take_less_work(tiny, call):
