@@ -49,6 +49,7 @@ ALLOWED = {
         "runspec",
         "segments",
         "temporal",
+        "transfer",
         "video",
         "video.mux",
         "video.read",

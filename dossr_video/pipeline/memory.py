@@ -87,13 +87,12 @@ class MemoryBudget:
         if room is None or self._whole.footprint is None or (height, width) in self._known:
             return None
         self._known.add((height, width))
-        cuts = {name: side and side**2 for name, side in vars(self.tiles).items()}
-        most = min(self.frames, len(chunk))
         for offload in (False, True):
-            for frames in range(most, 0, -1):
+            for frames in range(self.frames, 0, -1):
+                cuts = {name: side and frames * side**2 for name, side in vars(self.tiles).items()}
                 needed = self._whole.footprint.needed(frames * height * width, offload=offload, **cuts)
                 if needed + REST <= room:
-                    self.frames = frames if frames < most else self.frames
+                    self.frames = frames
                     return OFFLOADED if offload and self._whole.offload() else None
         return OFFLOADED if self._whole.offload() else None
 

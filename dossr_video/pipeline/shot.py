@@ -20,6 +20,7 @@ from dossr_video.models.base import DomainShiftModel, PictureModel
 from dossr_video.pipeline.latents import ShotState, sampled, start_of
 from dossr_video.runspec import SamplingSpec, TemporalSpec
 from dossr_video.temporal.blend import blend_pictures
+from dossr_video.transfer import to_device
 
 
 def needs_motion(model: PictureModel, temporal: TemporalSpec) -> bool:
@@ -52,7 +53,7 @@ def enlarge_chunk(
 
     The result depends on the frames before through `state` alone, not on how they were cut into chunks.
     """
-    frames, motion = pad(chunk.frames.to(model.device), model.multiple), _padded(motion, model)
+    frames, motion = pad(to_device(chunk.frames, model.device), model.multiple), _padded(motion, model)
     restored = model.restore(frames, motion, state.hidden)
     pictures, state = restored.pictures.clamp(0, 1), replace(state, hidden=restored.hidden)
     plain = pictures if strength < 1 else None
@@ -99,7 +100,7 @@ def steady_chunk(
         pictures, state = pictures.clamp_(0, 1), replace(state, blend=replace(state.blend, picture=picture))
     pictures = pictures[..., : height * model.scale, : width * model.scale]
     if sampling is not None and sampling.color_fix != "none":
-        pictures = match_mean(pictures, chunk.frames.to(model.device))
+        pictures = match_mean(pictures, to_device(chunk.frames, model.device))
     return pictures, state
 
 

@@ -25,6 +25,7 @@ from dossr_video.runspec import SamplingSpec, TemporalSpec
 from dossr_video.segments import Dirt
 from dossr_video.temporal.exposure import even_out
 from dossr_video.temporal.flow import FlowEstimator, motion
+from dossr_video.transfer import page_locked, to_main_memory
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,6 +100,7 @@ def with_motion(
             frames, exposure = even_out(frames, previous, moved, exposure)
         previous, dirt = chunk.frames[-1], dirt + found
         after = LightState(previous, exposure, dust, dirt)
+        frames = page_locked(frames, budget.model.device)
         yield Work(replace(chunk, frames=frames), moved, display_times, alpha, uncropped, after)
 
 
@@ -230,8 +232,8 @@ def _finished(
             shot=shot,
         )
     if part.uncropped is not None:
-        pictures = letterboxed(pictures.cpu(), part.uncropped.pictures, part.uncropped.area, size)
-    return resize(pictures, *size).cpu()
+        pictures = letterboxed(to_main_memory(pictures), part.uncropped.pictures, part.uncropped.area, size)
+    return to_main_memory(resize(pictures, *size))
 
 
 def _source_size(chunk: Chunk, restoration: RestorationSpec) -> tuple[int, int]:

@@ -136,10 +136,18 @@ class Card:
 def test_before_the_first_frame_as_much_is_done_at_once_as_fits(room, frames, moved):
     card = Card(room and round(room * GB))
     budget = MemoryBudget(card, DisFlow(), frames=8)
-    chunk = Chunk(torch.zeros(8, 3, 200, 320), tuple(range(8)), tuple(range(8)))
+    chunk = Chunk(torch.zeros(1, 3, 200, 320), (0,), (0,))  # a short one, which tells the size alone
     assert budget.prepare(chunk) == (OFFLOADED if moved else None)
     assert budget.prepare(chunk) is None
     assert (budget.frames, card.moved) == (frames, moved)
+
+
+def test_tiles_count_for_all_frames_at_once():
+    card = Card(4 * GB)
+    budget = MemoryBudget(card, DisFlow(), frames=8)
+    budget.tiles = Tiles(tile=64)
+    budget.prepare(Chunk(torch.zeros(1, 3, 200, 320), (0,), (0,)))
+    assert (budget.frames, card.moved) == (1, False)  # 0.1 GB a frame beside weights of 2.8 and a rest of 1
 
 
 def test_memory_that_runs_out_all_the_same_moves_parts_then_cuts_the_codec_then_all():
