@@ -12,13 +12,10 @@ import math
 import reprlib
 from collections.abc import Mapping
 from fractions import Fraction
-from os import PathLike, fsdecode
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 from pydantic import (
-    AfterValidator,
     BaseModel,
-    BeforeValidator,
     ConfigDict,
     Field,
     ModelWrapValidatorHandler,
@@ -27,100 +24,14 @@ from pydantic import (
 )
 
 from dossr_video.errors import SettingsError
+from dossr_video.option_values import DeviceName, DustAmount, Files, FrameRate, GrainAmount, NativeRatio, Seconds
 
 MODELS = ("auto", "compact", "large", "bicubic")
 """Names of the models in the package."""
 
 
-def _device_name(value: str) -> str:
-    kind, _, index = value.partition(":")
-    if kind not in ("auto", "cpu", "cuda", "mps", "xpu") or (index and not index.isdigit()):
-        raise ValueError("must be auto, cpu, mps, xpu, cuda or cuda:N")
-    return value
-
-
-def _native_ratio(value: str) -> str:
-    try:
-        ratio = 1.0 if value in ("auto", "off") else float(value)
-    except ValueError:
-        ratio = 0.0
-    if not 0.5 <= ratio <= 1:
-        raise ValueError("must be auto, off or a number from 0.5 to 1")
-    return value
-
-
-def _seconds(value: object) -> object:
-    """Seconds of `90`, `1:30` or `0:01:30.5`."""
-    if not isinstance(value, str):
-        return value
-    total, parts = 0.0, value.split(":")
-    for number, part in enumerate(parts):
-        try:
-            amount = float(part)
-        except ValueError:
-            amount = math.nan
-        if len(parts) > 3 or not 0 <= amount < math.inf or (number and amount >= 60):
-            raise ValueError("must be seconds or h:mm:ss, such as 90, 1:30 or 0:01:30.5")
-        total = 60 * total + amount
-    return total
-
-
-NTSC_COUNTS = (24000, 30000, 48000, 60000, 120000)  # over 1001: frames per second
-
-
-def exact_rate(value: Fraction) -> Fraction:
-    """The frame rate that a decimal number means: 23.976 is 24000/1001."""
-    ntsc = (Fraction(count, 1001) for count in NTSC_COUNTS)
-    meant = next((rate for rate in ntsc if abs(rate - value) < Fraction(2, 1000)), None)
-    return meant or value.limit_denominator(1001)
-
-
-def _rate(value: object) -> object:
-    """A frame rate as a fraction in text; 23.976 is 24000/1001."""
-    if value is None:
-        return None
-    try:
-        rate = exact_rate(Fraction(str(value)))
-    except (ValueError, ZeroDivisionError):
-        rate = Fraction(0)
-    if not 1 <= rate <= 1000:
-        raise ValueError("must be 1 to 1000 frames per second, such as 24, 23.976 or 24000/1001")
-    return str(rate)
-
-
-Seconds = Annotated[float, BeforeValidator(_seconds)]
-
 SIZES = {"720p": (1280, 720), "1080p": (1920, 1080), "1440p": (2560, 1440), "4k": (3840, 2160), "8k": (7680, 4320)}
 """Width and height of the frames that `size` names."""
-
-
-def _dust_amount(value: str) -> str:
-    try:
-        amount = 0.0 if value in ("auto", "off") else float(value)
-    except ValueError:
-        amount = -1.0
-    if not 0 <= amount <= 1:
-        raise ValueError("must be auto, off or a number from 0 to 1")
-    return value
-
-
-def _grain_amount(value: str) -> str:
-    try:
-        amount = 0.0 if value in ("keep", "remove") else float(value)
-    except ValueError:
-        amount = -1.0
-    if not 0 <= amount <= 1:
-        raise ValueError("must be keep, remove or a number from 0 to 1")
-    return value
-
-
-def _files(value: object) -> object:
-    """One file, or several."""
-    given = [value] if isinstance(value, (str, PathLike)) else value
-    return tuple(map(fsdecode, given)) if isinstance(given, (list, tuple)) else given
-
-
-Files = Annotated[tuple[str, ...], BeforeValidator(_files)]
 
 
 class ModelSettings(BaseModel):
@@ -177,17 +88,17 @@ class TimeSettings(BaseModel):
 class RestorationSettings(BaseModel):
     """Restoration"""
 
-    dust: Annotated[str, BeforeValidator(str), AfterValidator(_dust_amount)] = Field(
+    dust: DustAmount = Field(
         "auto",
         description="mend dust of single frames and scratches that stand over many: auto measures how dirty a file is "
         "and mends it where that is worth it, a number is the sensitivity; 0.5: a good start",
     )
-    native: Annotated[str, BeforeValidator(str), AfterValidator(_native_ratio)] = Field(
+    native: NativeRatio = Field(
         "auto",
         description="restore a soft source at the size that its detail fills: auto measures it, a number is the share "
         "of its width and height; the size of the result stays",
     )
-    grain: Annotated[str, BeforeValidator(str), AfterValidator(_grain_amount)] = Field(
+    grain: GrainAmount = Field(
         "remove",
         description="keep: put the source's grain back after the model, with its level, size and dependence on "
         "brightness; a number: so much of it; remove: as the model leaves it",
@@ -200,9 +111,7 @@ class RestorationSettings(BaseModel):
 class MachineSettings(BaseModel):
     """The machine"""
 
-    device: Annotated[str, AfterValidator(_device_name)] = Field(
-        "auto", description="auto, cuda, cuda:N, mps, xpu or cpu"
-    )
+    device: DeviceName = Field("auto", description="auto, cuda, cuda:N, mps, xpu or cpu")
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field("auto", description="what the networks compute in")
     engine: Literal["auto", "torch", "ncnn"] = Field(
         "auto", description="what runs the networks: auto takes ncnn for compact and large on a CPU"
@@ -225,7 +134,7 @@ class SourceSettings(BaseModel):
     start: Seconds = Field(0.0, ge=0.0, lt=math.inf, description="where to begin, seconds or h:mm:ss")
     end: Seconds | None = Field(None, gt=0.0, lt=math.inf, description="where to end, seconds or h:mm:ss")
     duration: Seconds | None = Field(None, gt=0.0, lt=math.inf, description="how much to process, in place of --end")
-    fps: Annotated[str | None, BeforeValidator(_rate)] = Field(
+    fps: FrameRate = Field(
         None, description="frame rate of a picture sequence: 24, 23.976 or 24000/1001; default: as its DPX headers say"
     )
     audio: Files = Field((), description="a file whose sound is added as tracks; may be given several times")

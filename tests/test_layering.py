@@ -11,12 +11,13 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "dossr_video"
 
 # A room (a folder, or a file at the top) may import itself, the rooms its row names, and what everyone may.
-EVERYONE = {"frames", "errors", "names", "settings"}
+EVERYONE = {"frames", "errors", "names", "option_values", "settings"}
 VIDEO = {"video", "video.read", "video.write", "video.mux", "video.inspect"}
 ALLOWED = {
     "errors": set(),
     "frames": set(),
     "names": set(),
+    "option_values": set(),
     "arrays": set(),
     "settings": set(),
     "heap": set(),

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from dossr_video.errors import SourceError
 from dossr_video.names import shown
-from dossr_video.settings import exact_rate
+from dossr_video.option_values import exact_rate
 
 GENERIC = 1664  # bytes of the generic part
 INDUSTRY = 384  # bytes of the film and television parts, which not every file has
