@@ -6,6 +6,7 @@ import json
 import logging
 import sys
 import time
+from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
@@ -70,6 +71,11 @@ def _rate(per_second: float, unit: str) -> str:
     return f"{per_second:.2f} {'fps' if unit == 'frames' else f'{unit}/s'}"
 
 
+def _slot(event: Progress) -> int:
+    """Which of the files that are done at once it is about."""
+    return event.item.slot if event.item else 0
+
+
 class _Clock:
     """The rate of the stage that runs: what an earlier run had finished says nothing of this one's speed."""
 
@@ -89,10 +95,10 @@ class _Clock:
 
 
 def _json() -> OnProgress:
-    clock = _Clock()
+    clocks: dict[int, _Clock] = defaultdict(_Clock)
 
     def show(event: Progress) -> None:
-        rate, left = clock(event)
+        rate, left = clocks[_slot(event)](event)
         line = {
             "stage": event.stage,
             "done": event.done,
@@ -110,7 +116,7 @@ def _json() -> OnProgress:
 
 
 def _bar() -> Iterator[OnProgress]:
-    """One bar at a time: every stage has its own, so that its rate is that of nothing else."""
+    """One bar at a time, or one for each file that is done at once: every stage has its own, with its own rate."""
     console = _SCREEN
     label = TextColumn(
         "{task.description}",
@@ -127,19 +133,21 @@ def _bar() -> Iterator[OnProgress]:
     if console.width >= 90:
         columns = [label, BarColumn(20), TaskProgressColumn(), done, rate, TimeElapsedColumn(), left]
     with Bars(*columns, console=console, expand=True) as bars:
-        clock = _Clock()
-        task = bars.add_task("starting", total=None, done="0/? frames", rate="", left="")
+        clocks: dict[int, _Clock] = defaultdict(_Clock)
+        tasks = {0: bars.add_task("starting", total=None, done="0/? frames", rate="", left="")}
 
         def show(event: Progress) -> None:
-            nonlocal task
             _tell(event)
+            slot = _slot(event)
+            clock = clocks[slot]
             new = _label(event) != clock.label
             speed, seconds = clock(event)
+            if new and slot in tasks:
+                bars.remove_task(tasks[slot])
             if new:
-                bars.remove_task(task)
-                task = bars.add_task(clock.label, total=event.total, done="", rate="", left="")
+                tasks[slot] = bars.add_task(clock.label, total=event.total, done="", rate="", left="")
             bars.update(
-                task,
+                tasks[slot],
                 completed=event.done,
                 total=event.total,
                 done=f"{event.done}/{'?' if event.total is None else event.total} {event.unit}",
@@ -152,17 +160,19 @@ def _bar() -> Iterator[OnProgress]:
 
 
 def _lines() -> OnProgress:
-    clock, last = _Clock(), 0.0
+    clocks: dict[int, _Clock] = defaultdict(_Clock)
+    last: dict[int, float] = defaultdict(float)  # when each of the files had a line
 
     def show(event: Progress) -> None:
-        nonlocal last
         _tell(event)
+        slot = _slot(event)
+        clock = clocks[slot]
         new = _label(event) != clock.label
         rate, left = clock(event)
         now = time.monotonic()
-        if not new and now - last < LINE_INTERVAL and event.done != event.total:
+        if not new and now - last[slot] < LINE_INTERVAL and event.done != event.total:
             return
-        last = now
+        last[slot] = now
         rest = "" if rate is None or left is None else f", {_rate(rate, event.unit)}, {duration_text(left)} left"
         count = f": {event.done}/{'?' if event.total is None else event.total} {event.unit}"
         say(f"{clock.label}{count if event.done or event.total else ''}{rest}")

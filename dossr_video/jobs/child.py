@@ -52,6 +52,9 @@ class Here:
     ) -> Any:
         return getattr(self._object, method)(*arguments, on_progress=on_progress, cancelled=cancelled)
 
+    def end(self) -> None:
+        """Ctrl-C reaches this process by itself."""
+
     def close(self) -> None:
         """There is nothing to end."""
 
@@ -104,6 +107,16 @@ class Child:
         except KeyboardInterrupt:
             self.close()
             raise
+
+    def end(self) -> None:
+        """Have the process end, while another thread waits in `call`, which raises CrashError then."""
+        if (running := self._running) is None:
+            return
+        process = running[0]
+        process.send_signal(getattr(signal, "CTRL_BREAK_EVENT", signal.SIGINT))
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(GRACE)
+        process.kill()
 
     def close(self) -> None:
         """End the process; what it was doing is given up."""

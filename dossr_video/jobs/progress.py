@@ -18,6 +18,7 @@ class Item:
     name: str  # fit for a terminal
     number: int  # from 1
     count: int | None = None  # of files; None: not known
+    slot: int = 0  # of those that are done at once, counted from 0: each has a line of its own
 
 
 @dataclass(frozen=True)

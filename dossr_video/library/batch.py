@@ -1,7 +1,8 @@
-"""Upscales a library: every file that is new or has changed, one after another; a failed file never stops the rest."""
+"""Upscales a library: every file that is new or has changed, one or more at once; a failed one never stops the rest."""
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
@@ -19,6 +20,7 @@ from dossr_video.library.files import Library, Place, last_of
 from dossr_video.library.opening import existing_catalogue, open_catalogue
 from dossr_video.library.pages import INDEX, write_library_index
 from dossr_video.library.results import is_there
+from dossr_video.library.several import Room, files_at_once, sharing, together
 from dossr_video.library.work import FileWork, Outcome
 from dossr_video.names import shown
 from dossr_video.settings import Settings
@@ -39,6 +41,7 @@ class Batch:
     cluster: str | None = None  # address of a Ray cluster; None: this machine
     premis: bool = False  # leave PREMIS XML beside each result
     captions: tuple[str, ...] = ()  # the kinds, scc and srt, that closed captions are left as beside each result
+    jobs: int | None = None  # files that are done at once; None: as many as `files_at_once` says
 
     def __post_init__(self) -> None:
         """Raises SettingsError for options that mean one file."""
@@ -61,7 +64,10 @@ class Batch:
         """Do every file that is new, has changed, failed before or was done with other settings.
 
         Each is worked on in a process that holds the model and is started anew after a crash: a file that crashes the
-        libraries is an outcome like another. With an `executor` it is this process.
+        libraries is an outcome like another. `jobs` files are done at once, as far as they fit into the memory. With an
+        `executor` it is this process; then, and with a cluster, it is one file at a time.
+
+        `on_outcome` and `on_progress` are called from one thread at a time.
 
         The catalogue remembers; many processes may share a library, each taking what no other works on. In the end
         they wait for each other: the file of one that has died is done by another. A report and a page are left beside
@@ -72,44 +78,28 @@ class Batch:
         results' folder or the catalogue cannot be used, SettingsError when its address is none, ModelError when the
         model cannot be loaded.
         """
-        outcomes: dict[Place, Outcome] = {}
         if isinstance(self.library.results, Path):
             _make(self.library.results)
         else:
             check_url(f"{self.library.results}/{INDEX}", force=True)
         catalogue = open_catalogue(self.library.results, self.library.catalogue)
-        given = (self.library, self.settings, self.force, self.restart, self.cluster, self.premis, self.captions)
-        make = partial(FileWork, *given, catalogue.now())
-        work = make()
+        jobs = 1 if executor or self.cluster else self.jobs or files_at_once(self.settings)
+        given = (self.library, sharing(self.settings, jobs), self.force, self.restart, self.cluster, self.premis)
+        make = partial(FileWork, *given, self.captions, catalogue.now())
         index = _Index(self.library.results, catalogue)
-        process = Here(partial(make, executor)) if executor else Child(make)
-        turns = _Turns(self.library, watch, cancelled)
+        processes: list[Child | Here] = (
+            [Here(partial(make, executor))] if executor else [*(Child(make) for _ in range(jobs))]
+        )
+        run = _Run(make(), _Turns(self.library, watch, cancelled), index, on_outcome, on_progress, cancelled)
         try:
-            process.call("prepare", on_progress=on_progress, cancelled=cancelled)
-            for source, item in turns:
-                if cancelled() and not watch:
-                    raise Interrupted(
-                        f"stopped after {len(outcomes)} files", hint="give the same command again to go on"
-                    )
-                show = _about(item, on_progress)
-                try:
-                    outcome = process.call("do", source, on_progress=show, cancelled=cancelled)
-                except CrashError as error:
-                    target = self.library.target_of(source)
-                    outcome = Outcome(source, target, "crashed", error=error.message, hint=error.hint)
-                    work.tidy(source)
-                    outcome = work.crashed(outcome)
-                if outcome.waits:
-                    turns.waiting.append((source, item))
-                    show(Progress("waiting for other workers", unit="files"))
-                    continue
-                outcomes[source] = outcome
-                on_outcome(outcome)
-                index.write(show)
+            processes[0].call("prepare", on_progress=on_progress, cancelled=cancelled)
+            tasks = [partial(run.files_by, process, slot, several=jobs > 1) for slot, process in enumerate(processes)]
+            together(tasks, [process.end for process in processes])
         finally:
-            process.close()
+            for process in processes:
+                process.close()
             index.write(on_progress, now=True)
-        return list(outcomes.values())
+        return list(run.outcomes.values())
 
     def to_do(self) -> Iterator[Place]:
         """The files that `run` would do now."""
@@ -124,6 +114,75 @@ class Batch:
                 done = False
             if not (done and is_there(self.library.target_of(source))):
                 yield source
+
+
+class _Run:
+    """The files of one run, taken by one process or several."""
+
+    def __init__(
+        self,
+        work: FileWork,
+        turns: _Turns,
+        index: _Index,
+        on_outcome: Callable[[Outcome], None],
+        on_progress: OnProgress,
+        cancelled: Callable[[], bool],
+    ) -> None:
+        self.outcomes: dict[Place, Outcome] = {}
+        self._work, self._turns, self._index = work, turns, index
+        self._on_outcome, self._on_progress, self._cancelled = on_outcome, on_progress, cancelled
+        self._room = Room()
+        self._failed = threading.Event()  # no file is begun any more
+        self._lock = threading.RLock()  # of all that is told and noted
+
+    def files_by(self, process: Child | Here, slot: int, *, several: bool) -> None:
+        """Do files until there are no more; of `several` processes each waits until its file fits beside the others."""
+        try:
+            while not self._failed.is_set() and (turn := self._turns.take()) is not None:
+                source, item = turn[0], replace(turn[1], slot=slot)
+                if self._cancelled() and not self._turns.watch:
+                    raise Interrupted(
+                        f"stopped after {len(self.outcomes)} files", hint="give the same command again to go on"
+                    )
+                self._note(source, item, self._outcome(process, source, item, several=several))
+        except BaseException:
+            self._failed.set()
+            raise
+
+    def _outcome(self, process: Child | Here, source: Place, item: Item, *, several: bool) -> Outcome:
+        show, cancelled = self._about(item), self._cancelled
+        try:
+            size = process.call("memory", source, on_progress=show, cancelled=cancelled) if several else 0
+            with self._room.held(size, lambda: self._failed.is_set() or cancelled()):
+                outcome: Outcome = process.call("do", source, on_progress=show, cancelled=cancelled)
+        except CrashError as error:
+            if self._failed.is_set():  # it was ended with the others
+                raise Interrupted("stopped at once", hint="give the same command again to go on") from error
+            with self._lock:
+                target = self._work.library.target_of(source)
+                self._work.tidy(source)
+                outcome = self._work.crashed(Outcome(source, target, "crashed", error=error.message, hint=error.hint))
+        return outcome
+
+    def _note(self, source: Place, item: Item, outcome: Outcome) -> None:
+        show = self._about(item)
+        if outcome.waits:
+            self._turns.waiting.append((source, item))
+            show(Progress("waiting for other workers", unit="files"))
+            return
+        with self._lock:
+            self.outcomes[source] = outcome
+            self._on_outcome(outcome)
+            self._index.write(show)
+
+    def _about(self, item: Item) -> OnProgress:
+        """Adds the file to its events, which several threads make."""
+
+        def show(event: Progress) -> None:
+            with self._lock:
+                self._on_progress(replace(event, item=item))
+
+        return show
 
 
 class _Index:
@@ -149,11 +208,27 @@ class _Turns:
     watch: bool  # whether files that come later are among them
     cancelled: Callable[[], bool]
     waiting: list[tuple[Place, Item]] = field(default_factory=list)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def __iter__(self) -> Iterator[tuple[Place, Item]]:
+    def __post_init__(self) -> None:
+        self._turns = self._all()
+
+    def take(self) -> tuple[Place, Item] | None:
+        """The next file for whichever process asks; None: there is none any more."""
+        with self._lock:
+            turn = next(self._turns, None)
+            if turn is None and self.waiting:  # since it was asked last
+                self._turns = self._later()
+                turn = next(self._turns, None)
+            return turn
+
+    def _all(self) -> Iterator[tuple[Place, Item]]:
         files = [] if self.watch else self.library.files()
         for number, source in enumerate(files, start=1):
             yield source, Item(shown(last_of(source)), number, len(files))
+        yield from self._later()
+
+    def _later(self) -> Iterator[tuple[Place, Item]]:
         numbers, arrivals = count(1), _arrivals(self.library)
         while (self.watch and not self.cancelled()) or self.waiting:
             if self.watch:
@@ -164,11 +239,6 @@ class _Turns:
             until = time.monotonic() + POLL
             while time.monotonic() < until and not self.cancelled():
                 time.sleep(min(0.2, POLL))
-
-
-def _about(item: Item, on_progress: OnProgress) -> OnProgress:
-    """Adds the file to its events."""
-    return lambda event: on_progress(replace(event, item=item))
 
 
 def _make(folder: Path) -> None:

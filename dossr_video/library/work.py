@@ -21,6 +21,7 @@ from dossr_video.jobs.report import Report
 from dossr_video.jobs.resolve import resolve_sampling, worker_spec
 from dossr_video.jobs.resources import write_errors
 from dossr_video.jobs.run import run_job
+from dossr_video.jobs.source import source_of
 from dossr_video.jobs.urls import mark_of
 from dossr_video.library.catalogue import LEASE, Catalogue, Entry, LostError
 from dossr_video.library.files import SCAN_SUFFIXES, Library, Place
@@ -28,6 +29,7 @@ from dossr_video.library.lease import Lease
 from dossr_video.library.opening import open_catalogue
 from dossr_video.library.pages import Beside, write_page
 from dossr_video.library.results import folder_of, is_begun, is_there, remove_leftover, sha256_of
+from dossr_video.library.several import need
 from dossr_video.library.worker import Worker
 from dossr_video.names import shown
 from dossr_video.quality.track import Measured
@@ -86,6 +88,15 @@ class FileWork:
     @cached_property
     def worker(self) -> Worker:
         return Worker.new()
+
+    def memory(self, source: Place, *, on_progress: OnProgress, cancelled: Callable[[], bool]) -> int:
+        """Bytes that this process will take for a file, about; what is not here or no video counts as the smallest."""
+        pixels = 0
+        if isinstance(source, Path):
+            with contextlib.suppress(OSError, DossrError):  # `do` says what is wrong with it
+                video = source_of(source, self.settings).video
+                pixels = video.width * video.height
+        return need(pixels)
 
     def do(self, source: Place, *, on_progress: OnProgress, cancelled: Callable[[], bool]) -> Outcome:
         """Do a file that is new, has changed, failed before or was done with other settings. Raises Interrupted."""

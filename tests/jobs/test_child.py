@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import threading
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -51,6 +52,17 @@ def test_no_sign_of_life_ends_it(other: Child, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(child, "LOOKING", 0.3)
     with pytest.raises(CrashError, match="no sign of life"):
         other.call("hang")
+
+
+def test_another_thread_ends_it(other: Child) -> None:
+    _, pid = other.call("add", 5)
+    timer = threading.Timer(0.3, other.end)
+    timer.start()
+    with pytest.raises(CrashError, match="the process that worked on it ended"):
+        other.call("hang")
+    timer.join()
+    other.end()  # there is none
+    assert other.call("add", 5)[1] != pid
 
 
 @pytest.mark.skipif(memory_of(os.getpid()) is None, reason="the system does not tell the memory of a process")

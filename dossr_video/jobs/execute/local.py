@@ -12,6 +12,7 @@ from dossr_video.errors import Interrupted
 from dossr_video.jobs.execute.executor import Callbacks, Task
 from dossr_video.jobs.execute.worker import Worker
 from dossr_video.models.base import PictureModel
+from dossr_video.models.registry import resolve_device
 from dossr_video.runspec import WorkerSpec
 
 
@@ -85,6 +86,11 @@ class _Shared(Iterator[Task]):
     def __next__(self) -> Task:
         with self._lock:
             return next(self._tasks)
+
+
+def is_cpu(name: str) -> bool:
+    """Whether the setting `device` means the CPU here. Raises SettingsError for a device that is not there."""
+    return resolve_device(name).type == "cpu"
 
 
 def devices(name: str) -> list[str]:
