@@ -55,7 +55,9 @@ def enlarge_chunk(
     """
     frames, motion = pad(to_device(chunk.frames, model.device), model.multiple), _padded(motion, model)
     restored = model.restore(frames, motion, state.hidden)
-    pictures, state = restored.pictures.clamp(0, 1), replace(state, hidden=restored.hidden)
+    # In place where they are no part of what is remembered: a copy of large pictures takes as long as enlarging them.
+    pictures = restored.pictures.clamp_(0, 1) if restored.hidden is None else restored.pictures.clamp(0, 1)
+    state = replace(state, hidden=restored.hidden)
     plain = pictures if strength < 1 else None
     if isinstance(model, DomainShiftModel) and strength > 0:
         assert sampling is not None, "resolved for a model without latents"

@@ -238,7 +238,7 @@ def _rounded(values: Tensor, depth: int) -> Tensor:
 def _to_ycbcr(picture: Tensor, pix_fmt: str, color: ColorInfo) -> list[Tensor]:
     red, blue = LUMA_WEIGHTS[color.matrix or "bt709"]
     r, g, b = picture
-    y = red * r + (1 - red - blue) * g + blue * b
+    y = (red * r).add_(g, alpha=1 - red - blue).add_(b, alpha=blue)
     if is_light(pix_fmt):
         return [y]
     depth = bit_depth(pix_fmt)
@@ -246,9 +246,9 @@ def _to_ycbcr(picture: Tensor, pix_fmt: str, color: ColorInfo) -> list[Tensor]:
     planes = [y * span + low]
     if is_grey(pix_fmt):
         return planes
-    for difference in ((b - y) / (2 * (1 - blue)), (r - y) / (2 * (1 - red))):
-        small = subsample(difference, chroma_shift(pix_fmt), color.chroma_location or "left")
-        planes.append(small * chroma_span + (1 << (depth - 1)))
+    for channel, weight in ((b, blue), (r, red)):
+        small = subsample(channel - y, chroma_shift(pix_fmt), color.chroma_location or "left")
+        planes.append(small.mul_(chroma_span / (2 * (1 - weight))).add_(1 << (depth - 1)))
     return planes
 
 
@@ -272,12 +272,12 @@ def _halve(values: Tensor, axis: int, *, on_sample: bool) -> Tensor:
     if values.shape[-1] % 2:
         values = torch.cat((values, values[..., -1:]), dim=-1)
     even, odd = values[..., 0::2], values[..., 1::2]
+    half = even + odd
     if on_sample:
-        before = torch.cat((even[..., :1], odd[..., :-1]), dim=-1)
-        half = (before + 2 * even + odd) / 4
-    else:
-        half = (even + odd) / 2
-    return half.movedim(-1, axis)
+        half += even
+        half[..., :1] += even[..., :1]  # before it there is none
+        half[..., 1:] += odd[..., :-1]
+    return half.mul_(0.25 if on_sample else 0.5).movedim(-1, axis)
 
 
 def _code_range(name: str | None, *, depth: int) -> tuple[float, float, float]:
