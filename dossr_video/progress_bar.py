@@ -22,6 +22,7 @@ from dossr_video.jobs.progress import OnProgress, Progress
 from dossr_video.names import shown
 
 _SCREEN = Console(stderr=True)  # one for all lines and bars: rich then prints lines above the bar
+FINISHED = "finished"  # the stage of a file of several that is over
 LINE_INTERVAL = 10.0  # seconds between two lines where there is no terminal
 
 
@@ -139,6 +140,11 @@ def _bar() -> Iterator[OnProgress]:
         def show(event: Progress) -> None:
             _tell(event)
             slot = _slot(event)
+            if event.stage == FINISHED:
+                clocks.pop(slot, None)
+                if slot in tasks:
+                    bars.remove_task(tasks.pop(slot))
+                return
             clock = clocks[slot]
             new = _label(event) != clock.label
             speed, seconds = clock(event)
@@ -166,6 +172,8 @@ def _lines() -> OnProgress:
     def show(event: Progress) -> None:
         _tell(event)
         slot = _slot(event)
+        if event.stage == FINISHED:  # the line about its outcome comes next
+            return
         clock = clocks[slot]
         new = _label(event) != clock.label
         rate, left = clock(event)

@@ -28,7 +28,7 @@ class Progress:
     Attributes:
         stage: "fetching" from a URL, "probing", "analysing", "checking" of what an earlier run finished,
             "measuring" of the speed, "upscaling", "repairing" of shots with faults, "joining" or "verifying";
-            "reporting" and "waiting" in a library.
+            "reporting", "waiting" and, of a file that is over whatever came of it, "finished" in a library.
         done: Units that are done, those that an earlier run had finished included.
         total: Units in all; None: not known yet.
         unit: What is counted: "frames", "files" or "bytes".

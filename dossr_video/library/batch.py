@@ -99,7 +99,7 @@ class Batch:
             for process in processes:
                 process.close()
             index.write(on_progress, now=True)
-        return list(run.outcomes.values())
+        return run.outcomes
 
     def to_do(self) -> Iterator[Place]:
         """The files that `run` would do now."""
@@ -128,12 +128,16 @@ class _Run:
         on_progress: OnProgress,
         cancelled: Callable[[], bool],
     ) -> None:
-        self.outcomes: dict[Place, Outcome] = {}
+        self._begun: dict[Place, Outcome | None] = {}  # in the order in which they were begun; None: not done yet
         self._work, self._turns, self._index = work, turns, index
         self._on_outcome, self._on_progress, self._cancelled = on_outcome, on_progress, cancelled
         self._room = Room()
         self._failed = threading.Event()  # no file is begun any more
         self._lock = threading.RLock()  # of all that is told and noted
+
+    @property
+    def outcomes(self) -> list[Outcome]:
+        return [outcome for outcome in self._begun.values() if outcome is not None]
 
     def files_by(self, process: Child | Here, slot: int, *, several: bool) -> None:
         """Do files until there are no more; of `several` processes each waits until its file fits beside the others."""
@@ -144,6 +148,8 @@ class _Run:
                     raise Interrupted(
                         f"stopped after {len(self.outcomes)} files", hint="give the same command again to go on"
                     )
+                with self._lock:
+                    self._begun.setdefault(source, None)
                 self._note(source, item, self._outcome(process, source, item, several=several))
         except BaseException:
             self._failed.set()
@@ -170,10 +176,11 @@ class _Run:
             self._turns.waiting.append((source, item))
             show(Progress("waiting for other workers", unit="files"))
             return
+        show(Progress("finished", unit="files"))
         with self._lock:
-            self.outcomes[source] = outcome
+            self._begun[source] = outcome
             self._on_outcome(outcome)
-            self._index.write(show)
+            self._index.write(self._on_progress)
 
     def _about(self, item: Item) -> OnProgress:
         """Adds the file to its events, which several threads make."""

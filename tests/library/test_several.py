@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import shutil
 import threading
 import time
@@ -30,7 +31,8 @@ def test_two_at_once_make_what_one_after_another_makes(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent))
+    paths = Path(__file__).parent, Path(batch.__file__).parents[2]  # the package that is tested
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(map(str, paths)))
     monkeypatch.syspath_prepend(Path(__file__).parent)
     folder = tmp_path / "in"
     folder.mkdir()
@@ -42,13 +44,11 @@ def test_two_at_once_make_what_one_after_another_makes(
     monkeypatch.setattr(batch, "FileWork", importlib.import_module("crashing").Crashing)
     events: list[Progress] = []
     outcomes = Batch(Library(folder, tmp_path / "two"), tiny, jobs=2).run(on_progress=events.append)
-    assert {outcome.source.name: outcome.verdict for outcome in outcomes if isinstance(outcome.source, Path)} == {
-        "a.mp4": "done",
-        "bad.mov": "failed",
-        "crash.mp4": "crashed",
-        "y.mp4": "done",
-        "z.mp4": "done",
-    }
+    assert [(outcome.target.name, outcome.verdict) for outcome in outcomes if isinstance(outcome.target, Path)] == [
+        *[("a.mp4", "done"), ("bad.mov", "failed"), ("crash.mp4", "crashed"), ("y.mp4", "done"), ("z.mp4", "done")]
+    ]
+    finished = [event.item.name for event in events if event.item and event.stage == "finished"]
+    assert sorted(finished) == ["a.mp4", "bad.mov", "crash.mp4", "y.mp4", "z.mp4"]
     for name in ("a.mp4", "y.mp4", "z.mp4"):
         assert (tmp_path / "two" / name).read_bytes() == (tmp_path / "one" / name).read_bytes()
     assert {event.item.slot for event in events if event.item} == {0, 1}
@@ -126,5 +126,6 @@ def test_each_file_has_lines_of_its_own(capsys: pytest.CaptureFixture[str]) -> N
         for done in range(4):
             for slot, name in enumerate(("a.mp4", "b.mp4")):
                 show(Progress("upscaling", done, 100, item=Item(name, slot + 1, 2, slot)))
+        show(Progress("finished", item=Item("a.mp4", 1, 2, 0)))
     lines = capsys.readouterr().err.splitlines()
     assert [line.partition(":")[0] for line in lines] == ["1/2 a.mp4", "2/2 b.mp4"]  # not one for each event
