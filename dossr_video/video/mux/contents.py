@@ -12,9 +12,10 @@ from typing import Any
 import av
 
 from dossr_video.video.info import SourceInfo
-from dossr_video.video.mux.packets import Clock, has_adts, has_start_codes, with_lengths, without_adts
+from dossr_video.video.mux.packets import Clock
 from dossr_video.video.mux.pcm import PcmWindow
 from dossr_video.video.mux.remux import JoinReport
+from dossr_video.video.mux.stored import stored
 from dossr_video.video.mux.streams import describe
 from dossr_video.video.mux.times import PacketTimes
 from dossr_video.video.read.opening import open_source
@@ -93,7 +94,7 @@ def read_streams(
         chosen = [s for s in container.streams if s.index in states and s.type != "attachment"]
         flows |= {s.index: _flows(s) for s in chosen}
         for packet in _readable(container, chosen):
-            if not selects(packet) or (content := _stored(packet)) is None:
+            if not selects(packet) or (content := stored(packet)) is None:
                 continue
             index = packet.stream.index
             times[index].add(packet, clock, flows=flows[index])
@@ -110,17 +111,6 @@ def read_streams(
         index: StreamContent(counts[index], state.hexdigest(), times[index], flows[index])
         for index, state in states.items()
     }
-
-
-def _stored(packet: Any) -> bytes | None:
-    """A packet's bytes as mp4 and Matroska store them; None for one that they do not."""
-    content = bytes(packet)
-    if packet.stream.type == "subtitle" and len(content) <= 2:
-        return None  # mov_text fills the time between two subtitles with empty ones
-    if has_start_codes(packet.stream):
-        content = with_lengths(content)
-    # A damaged packet of AAC is left out when the streams are joined, which says so.
-    return without_adts(content) if has_adts(packet.stream) else content
 
 
 def _flows(stream: Any) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
@@ -15,6 +14,7 @@ from dossr_video.video.files import path_of
 from dossr_video.video.info import SourceInfo, StreamInfo, TrackFile
 from dossr_video.video.mux.languages import written_in_quicktime
 from dossr_video.video.mux.pcm import PcmTrack, PcmWindow
+from dossr_video.video.mux.stored import has_adts, without_adts
 from dossr_video.video.mux.streams import COVER_TYPES, StreamMapping, is_cover, is_muxed
 from dossr_video.video.read.damage import Damage, note
 from dossr_video.video.read.opening import open_source
@@ -143,35 +143,6 @@ def window_of(mapping: StreamMapping, clock: Clock) -> PcmWindow:
     assert clock.stop is not None
     codec = str(mapping.codec or mapping.stream.codec)
     return PcmWindow(codec, mapping.stream.channels or 1, clock.stop - clock.start)
-
-
-def has_start_codes(stream: Any) -> bool:
-    """Whether a stream is H.264 or HEVC with start codes (Annex B)."""
-    context = stream.codec_context
-    return context is not None and context.name in ("h264", "hevc") and not (context.extradata or b"").startswith(b"\1")
-
-
-def with_lengths(content: bytes) -> bytes:
-    """A packet of H.264 or HEVC as mp4 and Matroska store it: length prefixes in place of start codes."""
-    units = re.split(b"\0?\0\0\1", content)[1:]
-    return b"".join(len(unit).to_bytes(4, "big") + unit for unit in units)
-
-
-def has_adts(stream: Any) -> bool:
-    """Whether the packets of a stream are AAC with ADTS headers, which mp4 and Matroska do not store."""
-    context = stream.codec_context
-    return stream.container.format.name in ("mpegts", "aac") and context is not None and context.name == "aac"
-
-
-def without_adts(content: bytes) -> bytes | None:
-    """An AAC packet without its ADTS header; None for a damaged one, which muxers refuse (ISO 13818-7 6.2)."""
-    if len(content) < 8 or content[0] != 0xFF or content[1] & 0xF6 != 0xF0 or content[2] >> 2 & 15 > 12:
-        return None
-    whole = content[1] & 1  # without a checksum
-    length = (content[3] & 3) << 11 | content[4] << 3 | content[5] >> 5
-    if length < 7 or (content[6] & 3 and not whole):
-        return None
-    return content[7 if whole else 9 :]
 
 
 def _attach(made: OutputContainer, stream: Any, name: str, mimetype: str, content: bytes) -> None:
