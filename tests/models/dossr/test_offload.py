@@ -9,11 +9,12 @@ import pytest
 import torch
 
 from dossr_video.errors import ModelError, SettingsError
-from dossr_video.frames import Chunk
+from dossr_video.frames import Chunk, Motion
 from dossr_video.models.base import Condition
 from dossr_video.models.dossr import model as loading
 from dossr_video.models.footprint import REST, Footprint, Part
 from dossr_video.models.registry import load_model
+from dossr_video.models.tiled import in_tiles
 from dossr_video.pipeline.memory import OFFLOADED, MemoryBudget, Tiles, tiles_that_fit
 from dossr_video.temporal.flow import DisFlow
 
@@ -140,6 +141,25 @@ def test_before_the_first_frame_as_much_is_done_at_once_as_fits(room, frames, mo
     assert budget.prepare(chunk) == (OFFLOADED if moved else None)
     assert budget.prepare(chunk) is None
     assert (budget.frames, card.moved) == (frames, moved)
+
+
+def test_the_codec_alone_goes_by_tiles(tiny):
+    """Then the restorer and the denoiser see whole frames."""
+    generator = torch.Generator().manual_seed(3)
+    frame, pictures = torch.rand(1, 3, 64, 32, generator=generator), torch.rand(1, 3, 256, 128, generator=generator)
+    latents, still = (
+        torch.randn(1, 4, 32, 16, generator=generator),
+        Motion(torch.zeros(1, 2, 64, 32), torch.zeros(1, 1, 64, 32)),
+    )
+    model, cut = in_tiles(tiny, None, 32), in_tiles(tiny, 32)
+    with torch.inference_mode():
+        assert torch.equal(model.restore(frame, still, None).pictures, tiny.restore(frame, still, None).pictures)
+        condition = Condition(latents)
+        assert torch.equal(model.denoise(latents, 300, condition), tiny.denoise(latents, 300, condition))
+        assert torch.equal(model.encode(pictures), cut.encode(pictures))
+        decoded = model.decode(latents)
+        assert torch.equal(decoded, cut.decode(latents))
+        assert not torch.equal(decoded, tiny.decode(latents))
 
 
 def test_tiles_count_for_all_frames_at_once():
