@@ -69,26 +69,11 @@ def estimate(
             "--dry-run looks into every file, and those of a bucket would be fetched for that",
             hint="copy a few of them into a folder, and estimate there",
         )
-    pieces: list[_Piece] = []
-    unknown: list[Place] = []
-    refused: list[tuple[Place, str]] = []
     process_of = Here if executor else Child
     executor = executor or LocalExecutor(worker_spec(batch.settings))
     process = process_of(partial(_Looker, batch.library, batch.settings, executor.info.scale))
     try:
-        for number, source in enumerate(batch.to_do(), start=1):
-            if cancelled():
-                raise Interrupted(f"stopped after {number - 1} files were probed", hint="nothing is left behind")
-            on_progress(Progress("probing", number - 1, unit="files", item=Item(shown(last_of(source)), number)))
-            try:
-                piece = process.call("look", source)
-            except DossrError as error:
-                refused.append((source, error.message))
-                continue
-            if piece is None:
-                unknown.append(source)
-            else:
-                pieces.append(piece)
+        pieces, unknown, refused = _looked_at(batch, process, on_progress, cancelled)
     finally:
         process.close()
     if not pieces:
@@ -123,6 +108,29 @@ def estimate(
         unknown=tuple(unknown),
         refused=tuple(refused),
     )
+
+
+def _looked_at(
+    batch: Batch, process: Here | Child, on_progress: OnProgress, cancelled: Callable[[], bool]
+) -> tuple[list[_Piece], list[Place], list[tuple[Place, str]]]:
+    """The files that would be done; those that do not declare their length; those that would fail, and why."""
+    pieces: list[_Piece] = []
+    unknown: list[Place] = []
+    refused: list[tuple[Place, str]] = []
+    for number, source in enumerate(batch.to_do(), start=1):
+        if cancelled():
+            raise Interrupted(f"stopped after {number - 1} files were probed", hint="nothing is left behind")
+        on_progress(Progress("probing", number - 1, unit="files", item=Item(shown(last_of(source)), number)))
+        try:
+            piece = process.call("look", source)
+        except DossrError as error:
+            refused.append((source, error.message))
+            continue
+        if piece is None:
+            unknown.append(source)
+        else:
+            pieces.append(piece)
+    return pieces, unknown, refused
 
 
 @dataclass(frozen=True)
