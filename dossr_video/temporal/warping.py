@@ -13,6 +13,7 @@ from torch import Tensor
 
 STRIP = 2**20  # pixels that are warped at a time
 EXACT = int(cv2.__version__.split(".")[0]) >= 5  # older ones move by 32nds of a pixel
+LARGEST = 2**15 - 2  # pixels of a side that OpenCV moves
 
 Mode = Literal["bilinear", "bicubic"]
 
@@ -45,7 +46,8 @@ def warped_rows(images: Tensor, flow: Tensor, top: int, bottom: int, mode: Mode)
     first, last = max(top // ratio - 1, 0), min(-(-bottom // ratio) + 1, flow.shape[-2])
     part = resize_flow(flow[:, :, first:last], ((last - first) * ratio, w))
     part = part[:, :, top - first * ratio : bottom - first * ratio]
-    if EXACT and images.device.type == "cpu" and not (images.requires_grad or flow.requires_grad):
+    learnt = images.requires_grad or flow.requires_grad
+    if EXACT and images.device.type == "cpu" and max(h, w) <= LARGEST and not learnt:
         return _remapped(images, part, top, mode)
     y = torch.arange(top, bottom, device=images.device, dtype=torch.float32).view(1, -1, 1)
     x = torch.arange(w, device=images.device, dtype=torch.float32).view(1, 1, w)

@@ -172,6 +172,14 @@ def test_only_pytorch_warps_with_gradients() -> None:
     assert warp(image, flow.clone().requires_grad_()).requires_grad
 
 
+@pytest.mark.parametrize("size", [(4, 2**15), (2**15, 4)])
+def test_pictures_that_are_too_large_for_opencv_are_moved_too(size: tuple[int, int]) -> None:
+    images = torch.rand(1, 1, *size)
+    flow = torch.zeros(1, 2, *size)
+    flow[:, 0] = 1
+    assert torch.allclose(warp(images, flow)[..., :-1], images[..., 1:], atol=2e-3)
+
+
 def test_luma_of_luma_is_itself() -> None:
     frames = texture(10)[None]
     grey = luma(frames)

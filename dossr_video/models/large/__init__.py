@@ -1,1 +1,1 @@
-"""Real-ESRGAN x4plus, and a small denoiser that takes back what it draws too much."""
+"""Real-ESRGAN x4plus and compact, the mean of their pictures, and a small denoiser that weighs its bands."""

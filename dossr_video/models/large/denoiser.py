@@ -1,4 +1,4 @@
-"""The denoiser of `large`: a small U-Net on the wavelet grid that predicts x0 between the two restorers' pictures."""
+"""The denoiser of `large`: a small U-Net on the wavelet grid that weighs the bands of a picture."""
 
 from __future__ import annotations
 
@@ -8,9 +8,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from dossr_video.models.large.wavelet import CHANNELS
+from dossr_video.models.large.wavelet import CHANNELS, LEVELS
 
 _FREQUENCIES = 32
+GAIN = 0.7  # share by which a band is made stronger or weaker at most
+LOW = 3  # bands that stay as they are
+HIGH = [LOW * (4 ** (level + 1) - 4**level) for level in range(LEVELS)]  # numbers of the others, coarse to fine
+ALONE = (0.0, 0.1, 0.25)  # share of them that is taken off where the two pictures have nothing in common
 
 
 def embed_time(t: Tensor) -> Tensor:
@@ -18,6 +22,19 @@ def embed_time(t: Tensor) -> Tensor:
     rates = torch.exp(-math.log(10000) * torch.arange(_FREQUENCIES, device=t.device) / _FREQUENCIES)
     angles = t[:, None].float() * rates
     return torch.cat([angles.sin(), angles.cos()], dim=1)
+
+
+def agreement(mean: Tensor, difference: Tensor) -> Tensor:
+    """How far two pictures agree in some bands, (B, 1, h, w) in [0, 1], from their mean and difference (B, C, h, w).
+
+    The correlation of the bands over three by three cells: the product of a and b over the mean of their squares, which
+    are the square of (a + b) / 2 less, and more, that of (a - b) / 2.
+    """
+    both, apart = (
+        F.avg_pool2d(part.square().mean(1, keepdim=True), 3, stride=1, padding=1, count_include_pad=False)
+        for part in (mean, 0.5 * difference)
+    )
+    return ((both - apart) / (both + apart + 1e-6)).clamp(min=0)
 
 
 class _Block(nn.Module):
@@ -40,9 +57,10 @@ class Denoiser(nn.Module):
     """x_t (B, 192, h, w), sides even, a hint (B, 192 + seen, h, w) and t (B,) -> x0 (B, 192, h, w).
 
     The hint begins with xhat0, the mean of two pictures, and ends with their difference (192); between them is whatever
-    else the model shows. x0 is xhat0 and -1/2 to 1/2 of the difference, in every band of every cell: a choice between
-    the two pictures, which can invent nothing. Latents are float32 whatever the weights are; only the choice is
-    computed in half precision.
+    else the model shows. x0 is xhat0 with every high band of every cell made stronger or weaker: stronger only as far
+    as the two pictures agree, for their mean is softer than either where they do, and weaker where they do not, for
+    what one of them alone draws may not be there. So nothing is invented. Latents are float32 whatever the weights are;
+    only the gain is computed in half precision.
     """
 
     def __init__(self, *, width: int, deep_width: int, seen: int) -> None:
@@ -53,8 +71,8 @@ class Denoiser(nn.Module):
         self.deep = nn.ModuleList([_Block(deep_width), _Block(deep_width)])
         self.up = nn.Conv2d(deep_width, width, 1)
         self.fine_out = _Block(width)
-        self.tail = nn.Conv2d(width, CHANNELS, 3, padding=1)
-        # Starts with the mean.
+        self.tail = nn.Conv2d(width, sum(HIGH), 3, padding=1)
+        # Starts with no gain.
         for parameter in self.tail.parameters():
             nn.init.zeros_(parameter)
 
@@ -71,9 +89,11 @@ class Denoiser(nn.Module):
             deep = block(deep, time)
         fine = fine + F.interpolate(self.up(deep), scale_factor=2.0, mode="nearest")
         fine = self.fine_out(fine, time)
-        choice = torch.tanh(self.tail(F.silu(fine)).float())
-        clean = choice * (0.5 * hint[:, -CHANNELS:])
-        # What is changed of the low band has no mean: no picture changes its mean colour.
-        clean[:, :3] -= clean[:, :3].mean((2, 3), keepdim=True)
-        clean += hint[:, :CHANNELS]
-        return clean
+        gain = GAIN * torch.tanh(self.tail(F.silu(fine)).float())
+        parts = torch.split(hint[:, LOW:CHANNELS], HIGH, 1)
+        differences = torch.split(hint[:, LOW - CHANNELS :], HIGH, 1)
+        clean = [hint[:, :LOW]]
+        for bands, apart, change, alone in zip(parts, differences, torch.split(gain, HIGH, 1), ALONE, strict=True):
+            same = agreement(bands, apart)
+            clean.append(bands * (1 + torch.where(change > 0, change * same, change) - alone * (1 - same)))
+        return torch.cat(clean, 1)

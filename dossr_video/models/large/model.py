@@ -1,4 +1,4 @@
-"""`large`: the pictures of Real-ESRGAN's x4plus and of compact, halves of each, and a denoiser that corrects them.
+"""`large`: the pictures of Real-ESRGAN's x4plus and of compact, halves of each, and a denoiser that weighs its bands.
 
 x4plus draws sharper than compact and costs twenty times as much; left alone it draws too much, and something else on
 every frame. Compact is closer to the frame and steadier. The denoiser was trained on the mean of the two, while they

@@ -14,7 +14,8 @@ from dossr_video.errors import ModelError
 from dossr_video.frames import Motion
 from dossr_video.models.base import Restored
 from dossr_video.models.compact.model import load_compact
-from dossr_video.models.large.model import LargeModel, LargeNetworks, lit, load_large, remember
+from dossr_video.models.large.denoiser import ALONE, GAIN, HIGH, LOW, Denoiser, agreement
+from dossr_video.models.large.model import SEEN, LargeModel, LargeNetworks, lit, load_large, remember
 from dossr_video.models.large.wavelet import CHANNELS
 from dossr_video.models.tiled import TiledModel
 from dossr_video.quality.pairs import damage, ground_truth, read_clip
@@ -68,7 +69,7 @@ def psnr(pictures: Tensor, truth: Tensor) -> float:
 
 def test_a_call_is_a_gain(model: LargeModel, pair: tuple[Tensor, Tensor], restored: Restored) -> None:
     pictures = called(model, restored)
-    assert psnr(pictures, pair[0]) > psnr(restored.pictures, pair[0])
+    assert psnr(pictures, pair[0]) > psnr(restored.pictures, pair[0]) + 0.05
     assert (pictures - restored.pictures).abs().mean() > 2 / 255
 
 
@@ -103,6 +104,29 @@ def test_where_the_two_differ_is_seen(model: LargeModel, restored: Restored) -> 
     blind = restored.seen.clone()
     blind[:, -CHANNELS:] = 0
     assert (called(model, restored) - called(model, replace(restored, seen=blind))).abs().mean() > 0.1 / 255
+
+
+def test_what_the_two_agree_on_is_told_from_what_one_draws_alone() -> None:
+    generator = torch.Generator().manual_seed(0)
+    first, other = torch.randn(2, 1, 36, 12, 12, generator=generator)
+    assert torch.allclose(agreement(first, torch.zeros_like(first)), torch.ones(1), atol=1e-4)
+    assert agreement((first + other) / 2, first - other).max() < 0.2  # nothing in common
+    assert agreement(torch.zeros_like(first), 2 * first).max() == 0  # opposites
+    half = (first + (first + other)) / 2, first - (first + other)  # noise as strong as what both show
+    assert (agreement(*half) - 2 / 3).abs().max() < 0.15
+
+
+def test_only_what_the_two_agree_on_is_made_stronger() -> None:
+    denoiser = Denoiser(width=8, deep_width=8, seen=SEEN)
+    torch.nn.init.constant_(denoiser.tail.bias, 9.0)  # as strong as can be
+    generator = torch.Generator().manual_seed(0)
+    first, other = torch.randn(2, 1, CHANNELS, 12, 12, generator=generator)
+    beside = torch.zeros(1, SEEN - CHANNELS, 12, 12)
+    for second, finest in ((first, 1 + GAIN), (other, 1 - ALONE[-1])):
+        mean = (first + second) / 2
+        clean = denoiser(first, torch.cat([mean, beside, first - second], 1), torch.tensor([499]))
+        assert torch.equal(clean[:, :LOW], mean[:, :LOW])
+        assert abs((clean / mean)[:, -HIGH[-1] :].median() - finest) < 0.1
 
 
 def test_without_confidence_nothing_is_remembered() -> None:
