@@ -44,7 +44,7 @@ class Status:
 
 
 def status(path: Place, *, catalogue: str | None = None) -> Status:
-    """The state of a folder of results, or of one result; TargetError when there is neither.
+    """The state of a folder of results, or of one result; TargetError when there is neither, or nothing known of it.
 
     Of a bucket only what the catalogue tells: the folders of the jobs are on the machines that do them.
 
@@ -66,7 +66,13 @@ def status(path: Place, *, catalogue: str | None = None) -> Status:
     library = next((folder for folder in target.parents if has_catalogue(folder)), None)
     found = existing_catalogue(library, catalogue) if library else None
     entries = found.of_target(shown(target.relative_to(library).as_posix())) if found and library else []
-    return _status((_job(folder),) if folder.exists() else (), entries or _by_report(path), found)
+    jobs = (_job(folder),) if folder.exists() else ()
+    entries = entries or _by_report(path)
+    if not jobs and not entries:
+        raise TargetError(
+            f"{path} has neither a job nor a report beside it", hint="name the result of a job, or a folder of results"
+        )
+    return _status(jobs, entries, found)
 
 
 def _status(jobs: tuple[JobStatus, ...], entries: Sequence[Entry], catalogue: Catalogue | None) -> Status:

@@ -123,7 +123,8 @@ def test_status_of_one_result_is_that_of_its_library(folder: Path, tiny: Setting
 def test_status_of_a_result_of_no_library_is_told_by_its_report(clip: Path, tiny: Settings, tmp_path: Path) -> None:
     target = tmp_path / "out.mkv"
     report = run_job(clip, target, tiny)
-    assert status(target).done == ()
+    with pytest.raises(TargetError, match="neither a job nor a report"):
+        status(target)
     report_of(target).write_text(report.dumps())
     [entry] = status(target).done
     assert (entry.source, entry.target, entry.state) == (str(clip), "out.mkv", "done")
