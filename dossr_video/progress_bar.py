@@ -18,11 +18,10 @@ from rich.progress import Progress as Bars
 from rich.table import Column
 from rich.text import Text
 
-from dossr_video.jobs.progress import OnProgress, Progress
+from dossr_video.jobs.progress import FINISHED, OnProgress, Progress
 from dossr_video.names import shown
 
 _SCREEN = Console(stderr=True)  # one for all lines and bars: rich then prints lines above the bar
-FINISHED = "finished"  # the stage of a file of several that is over
 LINE_INTERVAL = 10.0  # seconds between two lines where there is no terminal
 
 

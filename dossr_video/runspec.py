@@ -35,7 +35,6 @@ class WorkerSpec:
     engine: str
     threads: int | None  # CPU threads; None: torch's own number
     chunk: int  # frames sampled at once, at most
-    tile: int | None  # input pixels a side; None: whole frames
     offload: Offload = "auto"  # parts of the model that do not work wait in main memory
 
 

@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 INTERVAL = 2.0  # seconds between two notes in the folder
+FINISHED = "finished"  # the stage of a file of several that is over
 
 
 @dataclass(frozen=True)

@@ -135,7 +135,6 @@ def worker_spec(settings: Settings) -> WorkerSpec:
         engine=settings.engine,
         threads=settings.threads,
         chunk=settings.chunk or CHUNK,
-        tile=settings.tile,
         offload=settings.offload,
     )
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from dossr_video.errors import Interrupted, SettingsError, SourceError, TargetError
 from dossr_video.jobs.child import Child, CrashError, Here
 from dossr_video.jobs.execute.executor import Executor
-from dossr_video.jobs.progress import Item, OnProgress, Progress, no_progress
+from dossr_video.jobs.progress import FINISHED, Item, OnProgress, Progress, no_progress
 from dossr_video.jobs.upload import check_url
 from dossr_video.library.catalogue import Catalogue
 from dossr_video.library.files import Library, Place, last_of
@@ -176,7 +176,7 @@ class _Run:
             self._turns.waiting.append((source, item))
             show(Progress("waiting for other workers", unit="files"))
             return
-        show(Progress("finished", unit="files"))
+        show(Progress(FINISHED, unit="files"))
         with self._lock:
             self._begun[source] = outcome
             self._on_outcome(outcome)

@@ -36,11 +36,9 @@ def page_of(target: Path) -> Path:
     return target.with_name(plain_name(target) + ".html")
 
 
-def captions_of(target: Place, kind: str) -> Place:
-    """Where the captions of a result lie, of the kind `scc` or `srt`."""
-    if isinstance(target, str):
-        return f"{target}.{kind}"
-    return target.with_name(f"{plain_name(target)}.{kind}")
+def beside(target: Place, ending: str) -> Place:
+    """Where a file of that ending lies that goes with a result: its page, its report, its captions."""
+    return f"{target}{ending}" if isinstance(target, str) else target.with_name(plain_name(target) + ending)
 
 
 @dataclass(frozen=True)
@@ -55,7 +53,7 @@ class Beside:
 
     def require_captions_place(self) -> None:
         """TargetError where captions would be written over a file, but for one that is as an earlier run left it."""
-        places = [captions_of(self.target, kind) for kind in self.captions]
+        places = [beside(self.target, f".{kind}") for kind in self.captions]
         found = {place: content for place in places if (content := _read(place)) is not None}
         before = read_report(self.target) if found else None
         for place, content in found.items():
@@ -111,7 +109,7 @@ class Beside:
             self.on_progress(Progress("reporting", warnings=told))
         digests = {}
         for kind, text in zip(self.captions, texts, strict=True):
-            place = captions_of(self.target, kind)
+            place = beside(self.target, f".{kind}")
             _write(place, text)
             digests[last_of(place)] = hashlib.sha256(text).hexdigest()
         return digests
@@ -125,7 +123,7 @@ class Beside:
         with tempfile.TemporaryDirectory() as folder:
             page = Path(folder) / "page.html"
             run_page(report, source, result, page, measured=measured, on_frame=count)
-            _write(self.target + ".html" if isinstance(self.target, str) else page_of(self.target), page.read_bytes())
+            _write(beside(self.target, ".html"), page.read_bytes())
 
 
 def _read(place: Place) -> bytes | None:
@@ -203,7 +201,7 @@ def write_library_index(results: Place, catalogue: Catalogue, on_progress: OnPro
 def read_report(target: Place) -> Report | None:
     """None where a result has none, or one of another version."""
     try:
-        content = _read(f"{target}.json" if isinstance(target, str) else report_of(target))
+        content = _read(beside(target, ".json"))
         return None if content is None else Report.model_validate_json(content)
     except (OSError, ValueError):
         return None

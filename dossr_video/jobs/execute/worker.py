@@ -60,7 +60,7 @@ class Worker:
             torch.set_num_threads(spec.threads)
         model = model or load_model_of(spec, device=device)
         flow = load_flow(spec.flow, device=model.device)
-        self._budget = MemoryBudget(model, flow, frames=spec.chunk, tiles=Tiles(spec.tile))
+        self._budget = MemoryBudget(model, flow, frames=spec.chunk)  # each task names its tiles
         self._reader: VideoReader | None = None
         self._read: tuple[Path, FileStatus, ReadSpec] | None = None  # what the reader reads, and how
         self.info = WorkerInfo(
