@@ -16,7 +16,7 @@ from dossr_video.jobs import durable
 from dossr_video.jobs.captions import caption_texts
 from dossr_video.jobs.premis import premis_of
 from dossr_video.jobs.progress import OnProgress, Progress
-from dossr_video.jobs.report import Report, report_of
+from dossr_video.jobs.report import Report
 from dossr_video.jobs.resources import readable, write_errors
 from dossr_video.jobs.upload import read_small, write_small
 from dossr_video.library.catalogue import Catalogue, Entry
@@ -70,31 +70,22 @@ class Beside:
         """
         try:
             report = report.model_copy(update={"captions": self._captions(report, source)})
-            if isinstance(self.target, str):
-                self._put(report, self.target)
-            else:
-                self._write(report, self.target)
+            self._report(report)
             if not (isinstance(self.source, Path) and isinstance(self.target, Path)):
                 self._page(report, source, result, measured)
         except DossrError as error:
             warning = f"{shown(self.target)} lacks a file that goes beside it: {error.message}"
             self.on_progress(Progress("reporting", warnings=(warning,)))
 
-    def _write(self, report: Report, target: Path) -> None:
-        with write_errors(target.parent):
-            if report_of(target).exists():
-                _require_report(report_of(target), report_of(target).read_bytes())
-                page_of(target).unlink(missing_ok=True)
-            durable.write(report_of(target), report.dumps().encode())
-            if self.premis:
-                durable.write(target.with_name(plain_name(target) + ".premis.xml"), premis_of(report))
-
-    def _put(self, report: Report, target: str) -> None:
-        if (there := read_small(f"{target}.json")) is not None:
-            _require_report(f"{target}.json", there)
-        write_small(f"{target}.json", report.dumps().encode())
+    def _report(self, report: Report) -> None:
+        place = beside(self.target, ".json")
+        if (before := _read(place)) is not None:
+            _require_report(place, before)
+            if isinstance(self.target, Path):  # that of a bucket is written over
+                page_of(self.target).unlink(missing_ok=True)
+        _write(place, report.dumps().encode())
         if self.premis:
-            write_small(f"{target}.premis.xml", premis_of(report))
+            _write(beside(self.target, ".premis.xml"), premis_of(report))
 
     def _captions(self, report: Report, source: Path) -> dict[str, str]:
         """Write the captions where the source has any; gives the names of their files, with their SHA-256."""
@@ -127,10 +118,13 @@ class Beside:
 
 
 def _read(place: Place) -> bytes | None:
-    """What is there; None: nothing."""
+    """What is there, of a folder no bytes; None: nothing."""
     if isinstance(place, str):
         return read_small(place)
-    return place.read_bytes() if os.path.lexists(place) else None
+    if not os.path.lexists(place):
+        return None
+    with write_errors(place.parent):
+        return b"" if place.is_dir() else place.read_bytes()
 
 
 def _write(place: Place, content: bytes) -> None:
@@ -141,14 +135,14 @@ def _write(place: Place, content: bytes) -> None:
         durable.write(place, content)
 
 
-def _require_report(path: Place, content: bytes) -> None:
+def _require_report(place: Place, content: bytes) -> None:
     """TargetError when the file is no report, of whatever version: somebody else's is not overwritten."""
     try:
         found = json.loads(content)
     except ValueError:
         found = None
     if not (isinstance(found, dict) and {"settings", "proof"} <= found.keys()):
-        raise TargetError(f"{shown(path)} exists and is no report", hint="move it away")
+        raise TargetError(f"{shown(place)} exists and is no report", hint="move it away")
 
 
 def write_page(
@@ -203,7 +197,7 @@ def read_report(target: Place) -> Report | None:
     try:
         content = _read(beside(target, ".json"))
         return None if content is None else Report.model_validate_json(content)
-    except (OSError, ValueError):
+    except (TargetError, OSError, ValueError):
         return None
 
 

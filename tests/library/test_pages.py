@@ -11,9 +11,10 @@ import pytest
 from dossr_video.errors import Interrupted
 from dossr_video.jobs.execute.local import LocalExecutor
 from dossr_video.jobs.progress import Progress
+from dossr_video.jobs.report import report_of
 from dossr_video.library.batch import Batch
 from dossr_video.library.files import Library
-from dossr_video.library.pages import INDEX, page_of, read_report, report_of
+from dossr_video.library.pages import INDEX, page_of, read_report
 from dossr_video.settings import Settings
 
 MakeClip = Callable[..., Path]
@@ -97,8 +98,11 @@ def test_somebody_elses_file_in_the_place_of_a_report_stays(batch: Batch, execut
     batch.library.results.mkdir()
     other = report_of(batch.library.results / "a.mkv")
     other.write_text('{"mine": 1}')
+    folder = report_of(batch.library.results / "it's <b>#1?" / "100%.mkv")
+    folder.mkdir(parents=True)
     warnings: list[str] = []
     outcomes = batch.run(executor=executor, on_progress=lambda event: warnings.extend(event.warnings))
-    assert outcomes[0].verdict == "done"
-    assert any("a.mkv.json exists and is no report" in warning for warning in warnings)
-    assert other.read_text() == '{"mine": 1}'
+    assert [outcome.verdict for outcome in outcomes] == ["done", "failed", "done"]
+    for place in (other, folder):
+        assert any(f"{place.name} exists and is no report" in warning for warning in warnings)
+    assert (other.read_text(), list(folder.iterdir())) == ('{"mine": 1}', [])

@@ -202,6 +202,9 @@ def test_a_library_leaves_them_beside_each_result_whose_source_has_some(media, c
     assert run(work)[0] == f"{mine} exists, and the closed captions are to be written there"
     assert not (results / "film.mp4").exists()
     mine.unlink()
+    mine.mkdir()
+    assert "exists, and the closed captions" in run(work)[0]
+    mine.rmdir()
     assert run(work) == ["done", "unchanged"]
     assert (results / "film.mp4.scc").read_text().rstrip("\n").split("\n\n") == SCC
     assert "HELLO" in mine.read_text()
