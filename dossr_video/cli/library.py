@@ -194,6 +194,9 @@ def _print_status(status: Status) -> None:
     from dossr_video.library.worker import Worker
 
     for job in status.jobs:
+        if job.kept is not None:
+            put(f"failed its proof: {job.target}: kept as {job.kept}")
+            continue
         left = "" if job.seconds_left is None else f", {duration_text(job.seconds_left)} left"
         owner = "" if job.owner is None else f" by process {job.owner.pid} on {job.owner.host}"
         click.echo(f"{job.state}{owner}: {shown(job.target)}: {job.stage} {job.done}/{job.total or '?'} frames{left}")
@@ -203,6 +206,6 @@ def _print_status(status: Status) -> None:
         put(f"done: {entry.source}: {entry.target}: {entry.frames} frames")
     for entry in status.failed:
         put(f"{entry.state}: {entry.source}: {entry.error or ''}")
-    click.echo(
-        f"{len(status.jobs) + len(status.running)} in work, {len(status.done)} done, {len(status.failed)} failed"
-    )
+    failed = len(status.failed) + sum(job.state == "failed" for job in status.jobs)
+    work = len(status.running) + sum(job.state != "failed" for job in status.jobs)
+    click.echo(f"{work} in work, {len(status.done)} done, {failed} failed")

@@ -23,6 +23,7 @@ NAMES = (
     "plan.json",
     "ledger*.jsonl",
     "report.json",
+    "failed",
     "progress.json",
     "joined.*",
     "joined",
@@ -54,6 +55,11 @@ class JobFolder:
     def report(self) -> Path:
         """Written when the result is whole, before it gets its name."""
         return self.path / "report.json"
+
+    @property
+    def failed(self) -> Path:
+        """The path of the result that has failed its proof, until the next run begins."""
+        return self.path / "failed"
 
     @property
     def progress(self) -> Path:
@@ -159,6 +165,7 @@ class JobFolder:
             self.report.unlink(missing_ok=True)
         for path in [*joined, *self.path.glob("*.part"), *self.segments.glob("*.part*")]:
             path.unlink()
+        self.failed.unlink(missing_ok=True)
         if not self.report.exists():  # else pictures of a whole result are among them; see naming.resume_naming
             self.discard_joined()
 

@@ -434,4 +434,5 @@ class _Job:
             elif sha256(kept) != report.target.sha256:
                 number += 1
                 continue
+            durable.write(self.folder.failed, os.fsencode(kept))
             report.proof.require(kept)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -25,12 +26,13 @@ class JobStatus:
     """A job that is not complete."""
 
     target: Path
-    state: Literal["running", "interrupted"]
+    state: Literal["running", "interrupted", "failed"]
     owner: Owner | None  # the process that runs it
     stage: str  # as the run last noted; "" where there is no note
     done: int  # frames; of an interrupted job those in finished segments
     total: int | None  # frames; None: not known yet
     seconds_left: float | None  # at the speed of this run; None: not known
+    kept: Path | None = None  # of a failed job: the result that did not pass its proof
 
 
 @dataclass(frozen=True)
@@ -77,12 +79,16 @@ def status(path: Place, *, catalogue: str | None = None) -> Status:
 
 def _status(jobs: tuple[JobStatus, ...], entries: Sequence[Entry], catalogue: Catalogue | None) -> Status:
     now = catalogue.now() if catalogue is not None and any(entry.worker for entry in entries) else 0.0
-    here = {shown(job.target) for job in jobs}
+    failed = tuple(entry for entry in entries if entry.state in ENDED)
+    here = {job: shown(job.target) for job in jobs}
+    told = [job for job in jobs if job.kept and any(here[job].endswith(f"/{entry.target}") for entry in failed)]
     return Status(
-        jobs,
-        running=tuple(e for e in entries if e.is_held(now) and not any(j.endswith(f"/{e.target}") for j in here)),
+        tuple(job for job in jobs if job not in told),
+        running=tuple(
+            e for e in entries if e.is_held(now) and not any(name.endswith(f"/{e.target}") for name in here.values())
+        ),
         done=tuple(entry for entry in entries if entry.state == "done"),
-        failed=tuple(entry for entry in entries if entry.state in ENDED),
+        failed=failed,
     )
 
 
@@ -126,12 +132,17 @@ def _job(path: Path) -> JobStatus:
     left = None
     if owner is not None and note is not None and note.total is not None and note.done > note.first:
         left = (note.total - note.done) * note.seconds / (note.done - note.first)
+    kept = None
+    if owner is None:
+        with suppress(FileNotFoundError):
+            kept = Path(os.fsdecode(folder.failed.read_bytes()))
     return JobStatus(
         path.with_suffix(""),
-        "interrupted" if owner is None else "running",
+        "running" if owner else "failed" if kept else "interrupted",
         owner,
         note.stage if note else "",
         done,
         total,
         left,
+        kept,
     )

@@ -12,8 +12,10 @@ from typing import Any
 
 import pytest
 import torch
+from click.testing import CliRunner
 from torch import Tensor
 
+from dossr_video.cli.commands import app
 from dossr_video.errors import Interrupted, JobError, ModelError, ProofError, SettingsError, SourceError, TargetError
 from dossr_video.frames import Motion
 from dossr_video.jobs import durable, plan, run
@@ -26,6 +28,7 @@ from dossr_video.jobs.lock import HeldError, locked
 from dossr_video.jobs.progress import OnProgress, Progress
 from dossr_video.jobs.resolve import resolve, worker_spec
 from dossr_video.jobs.run import run_job
+from dossr_video.library.status import status
 from dossr_video.models.base import HiddenState, Restored
 from dossr_video.models.bicubic import Bicubic
 from dossr_video.models.footprint import Footprint, Part
@@ -625,6 +628,10 @@ def test_a_result_that_is_not_what_was_promised_gets_no_name(
         run_job(clip, target, tiny)
     kept = ["out.failed-proof.mp4", "out.failed-proof.mp4.json"]
     assert names(tmp_path) == [*kept, "out.mp4.dossr"]
+    (job,) = status(tmp_path).jobs
+    assert (job.state, job.kept) == ("failed", tmp_path / "out.failed-proof.mp4")
+    told = CliRunner().invoke(app, ["status", str(target)], standalone_mode=False, catch_exceptions=False).stdout
+    assert told == f"failed its proof: {target}: kept as {job.kept}\n0 in work, 0 done, 1 failed\n"
     assert content(tmp_path / "out.failed-proof.mp4") == whole
     with pytest.raises(ProofError, match="failed-proof"):
         run_job(clip, target, tiny)
