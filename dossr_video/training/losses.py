@@ -65,6 +65,29 @@ class Discriminator(nn.Module):
         return scores
 
 
+class PixelDiscriminator(nn.Module):
+    """Tells truth from result by the pixels of their luma, over some fourteen of them.
+
+    Features with a stride of 4 do not see dots the size of an input pixel; this does.
+    """
+
+    def __init__(self, *, width: int = 32) -> None:
+        super().__init__()
+        normed = nn.utils.parametrizations.spectral_norm
+        layers: list[nn.Module] = [nn.Conv2d(2, width, 3, padding=1), nn.LeakyReLU(0.2)]
+        sizes = ((width, 4, 2), (2 * width, 3, 1), (2 * width, 4, 2), (2 * width, 3, 1))
+        for count, kernel, stride in sizes:
+            layers += [normed(nn.Conv2d(count, 2 * width, kernel, stride, padding=1)), nn.LeakyReLU(0.2)]
+        self.layers = nn.Sequential(*layers, nn.Conv2d(2 * width, 1, 1))
+
+    def forward(self, pictures: Tensor) -> list[Tensor]:
+        """A score for every fourth pixel of pictures (B, 3, H, W) in [0, 1], of which the first channel is seen."""
+        shades = pictures[:, :1]
+        fine = shades - F.avg_pool2d(shades, 5, stride=1, padding=2, count_include_pad=False)
+        scores: Tensor = self.layers(torch.cat([4 * (shades - 0.5), 25 * fine], 1))  # both about as large as 1
+        return [scores.float()]
+
+
 def hinge(true_scores: Sequence[Tensor], false_scores: Sequence[Tensor]) -> Tensor:
     """The discriminator's loss; 2 where it knows nothing."""
     pairs = zip(true_scores, false_scores, strict=True)

@@ -23,6 +23,7 @@ from dossr_video.training.losses import (
     Discriminator,
     FineFilters,
     Maps,
+    PixelDiscriminator,
     grid,
     hinge,
     seen_alike,
@@ -52,18 +53,24 @@ class Stage:
     unrest: float = 0.0  # fine errors where the truth is flat
     grid: float = 0.0  # errors that repeat with the pixel shuffle's period
     taught: float = 0.5  # share of pictures whose looks are held against what is wanted, not against the truth
-    adversarial: float = 0.0  # what the discriminator holds against the pictures; 0: it is not trained either
+    adversarial: float = 0.0  # what the discriminator of features holds against the pictures
+    dots: float = 0.0  # what the discriminator of pixels does; both are trained where one of them counts
 
     @property
     def looks(self) -> bool:
         """Whether anything but fidelity counts."""
-        return max(self.features, self.texture, self.fine, self.adversarial) > 0
+        return max(self.features, self.texture, self.fine) > 0 or self.opposed
+
+    @property
+    def opposed(self) -> bool:
+        return max(self.adversarial, self.dots) > 0
 
 
 CPU = torch.device("cpu")
+Shown = tuple[Maps, Tensor]  # the critics' features of pictures, and the pictures
 LOSSES = (
     *("pixels", "wanted", "steadiness", "grid", "unrest"),
-    *("features", "texture", "fine", "adversarial", "told_apart"),
+    *("features", "texture", "fine", "adversarial", "dots", "told_apart"),
 )
 
 
@@ -83,7 +90,7 @@ class Steps(Dataset[Batch]):
 
 
 class Trainer:
-    """A network, its running average, a discriminator and the optimisers.
+    """A network, its running average, two discriminators and the optimisers.
 
     `critics` are the fixed networks whose features the pictures should share with the truth; they see the luma alone.
     Everything random follows from the seed and the step, so a resumed run is the uninterrupted one. `dtype` is what
@@ -111,8 +118,9 @@ class Trainer:
         with torch.random.fork_rng([]):
             torch.manual_seed(seed)
             channels = [maps.shape[1] for maps in self._features(torch.zeros(1, 3, 64, 64, device=device))]
-            self.discriminator = Discriminator(channels).train().to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.opponent = torch.optim.Adam(self.discriminator.parameters(), lr=4e-4, betas=(0.5, 0.99))
+            self.discriminators = nn.ModuleList([Discriminator(channels), PixelDiscriminator()])
+        self.discriminators.train().to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.opponent = torch.optim.Adam(self.discriminators.parameters(), lr=4e-4, betas=(0.5, 0.99))
 
     def advance(self, batch: Batch, stage: Stage) -> dict[str, float]:
         """One step; the losses by name."""
@@ -123,8 +131,6 @@ class Trainer:
         rates = stage.rate, stage.memory_rate
         for group, rate in zip(self.optimiser.param_groups, rates, strict=True):
             group["lr"] = rate
-        seen: Maps = []
-        wanted: Maps = []
         with self._autocast():
             pictures = self._run(batch, stage.through)
             truth = batch.truth[-len(pictures) :]
@@ -139,28 +145,35 @@ class Trainer:
                 taught = torch.rand((len(batch.wanted), 1, 1, 1), generator=generator) < stage.taught
                 # Of the truth or of a teacher: the one has more detail, the other only what can be drawn.
                 wanted_pictures = torch.where(taught.to(self.device), batch.wanted, batch.truth[-1])
-                more, seen, wanted = self._looks(pictures[-1], wanted_pictures, generator, stage)
+                more, shown, wanted = self._looks(pictures[-1], wanted_pictures, generator, stage)
                 losses |= more
         total = torch.stack([getattr(stage, name) * value for name, value in losses.items()]).sum()
         self.optimiser.zero_grad(set_to_none=True)
         total.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_([p for p in self.network.parameters() if p.grad is not None], 1.0)
         self.optimiser.step()
-        if stage.adversarial:
-            losses["told_apart"] = self._oppose(seen, wanted)
+        if stage.opposed:
+            losses["told_apart"] = self._oppose(shown, wanted)
         self.step += 1
         self._average()
         return {name: float(value.detach()) for name, value in losses.items()}
 
-    def _oppose(self, seen: Maps, wanted: Maps) -> Tensor:
-        """One step of the discriminator; its loss."""
-        self.discriminator.requires_grad_(True)
+    def _oppose(self, shown: Shown, wanted: Shown) -> Tensor:
+        """One step of the discriminators; their loss, 2 where they know nothing."""
+        self.discriminators.requires_grad_(True)
         with self._autocast():
-            loss = hinge(self.discriminator(wanted), self.discriminator([maps.detach() for maps in seen]))
+            false_scores = self._scores([maps.detach() for maps in shown[0]], shown[1].detach())
+            pairs = zip(self._scores(*wanted), false_scores, strict=True)
+            loss = torch.stack([hinge(true, false) for true, false in pairs]).mean()
         self.opponent.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         self.opponent.step()
         return loss
+
+    def _scores(self, maps: Maps, pictures: Tensor) -> list[list[Tensor]]:
+        """Those of the discriminator of features and of that of pixels."""
+        features, pixels = self.discriminators
+        return [features(maps), pixels(pictures)]
 
     def _autocast(self) -> torch.autocast:
         return torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32)
@@ -182,13 +195,13 @@ class Trainer:
 
     def _looks(
         self, pictures: Tensor, wanted: Tensor, generator: torch.Generator, stage: Stage
-    ) -> tuple[dict[str, Tensor], Maps, Maps]:
-        """Losses of how pictures (B, 3, 4h, 4w) look; the critics' features of them and of what is wanted.
+    ) -> tuple[dict[str, Tensor], Shown, Shown]:
+        """Losses of how pictures (B, 3, 4h, 4w) look; what the discriminators see of them and of what is wanted.
 
         Of the luma alone: what critics like of colour is speckle.
         """
-        shown, wanted = (uncoloured(part) for part in (pictures, wanted))
-        shown, wanted = seen_alike(shown, wanted, generator)
+        grey, wanted_grey = (uncoloured(part) for part in (pictures, wanted))
+        shown, wanted = seen_alike(grey, wanted_grey, generator)
         maps, fine = self._features(shown), self.filters(shown)
         with torch.no_grad():
             true_maps, true_fine = self._features(wanted), self.filters(wanted)
@@ -202,10 +215,11 @@ class Trainer:
             "texture": texture(maps, true_maps).mean(),
             "fine": texture(fine, true_fine).mean(),
         }
-        if stage.adversarial:
-            self.discriminator.requires_grad_(False)
-            losses["adversarial"] = -torch.stack([scores.mean() for scores in self.discriminator(maps)]).mean()
-        return losses, maps, true_maps
+        if stage.opposed:
+            self.discriminators.requires_grad_(False)
+            for name, scores in zip(("adversarial", "dots"), self._scores(maps, grey), strict=True):
+                losses[name] = -torch.stack([score.mean() for score in scores]).mean()
+        return losses, (maps, grey), (true_maps, wanted_grey)
 
     @torch.no_grad()
     def _average(self) -> None:
@@ -215,7 +229,7 @@ class Trainer:
 
     def state(self) -> dict[str, Any]:
         """All that `load` needs."""
-        parts = ("network", "average", "optimiser", "discriminator", "opponent")
+        parts = ("network", "average", "optimiser", "discriminators", "opponent")
         return {"step": self.step, **{name: getattr(self, name).state_dict() for name in parts}}
 
     def load(self, state: dict[str, Any]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 
 import pytest
@@ -36,11 +37,25 @@ def found(moving: Tensor) -> Motion:
     return motion(None, moving[:3], DisFlow())
 
 
-def test_training_sees_what_the_model_shows(networks: LargeNetworks, moving: Tensor, found: Motion) -> None:
+@torch.no_grad()
+def drawn(networks: LargeNetworks, moving: Tensor, found: Motion) -> list[Tensor]:
+    """What training makes of three frames, (1, 3, H, W) each."""
     trained, hidden, pictures = Corrected(networks), None, []
     for frame, flow, confidence in zip(moving[:3, None], found.flow[:, None], found.confidence[:, None], strict=True):
         picture, hidden = trained(frame, flow, confidence, hidden)
         pictures.append(picture)
+    return pictures
+
+
+def tamed(networks: LargeNetworks) -> LargeNetworks:
+    """The same with a denoiser that makes all bands weaker."""
+    other = copy.deepcopy(networks)
+    nn.init.constant_(other.denoiser.tail.bias, -1.0)
+    return other
+
+
+def test_training_sees_what_the_model_shows(networks: LargeNetworks, moving: Tensor, found: Motion) -> None:
+    pictures = drawn(networks, moving, found)
     model = LargeModel(networks, name="large", digest="", device=torch.device("cpu"), dtype=torch.float32)
     restored = model.restore(moving[:3], found, None)
     latents = model.encode(restored.pictures)
@@ -53,7 +68,7 @@ def test_the_denoiser_learns_and_the_restorers_stay(
 ) -> None:
     parts = networks.x4plus, networks.compact
     before = [{name: value.clone() for name, value in part.state_dict().items()} for part in parts]
-    truth = nn.functional.interpolate(moving[:3], scale_factor=4, mode="bicubic").clamp(0, 1)[:, None]
+    truth = torch.stack(drawn(tamed(networks), moving, found))
     batch = Batch(moving[:3, None], truth, found.flow[:, None], found.confidence[:, None], wanted=truth[-1])
     critic = Lpips([nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), nn.ReLU())], [torch.full((1, 8, 1, 1), 0.1)])
     trainer = Trainer(Corrected(networks), (critic,), seed=0)

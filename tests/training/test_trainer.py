@@ -18,13 +18,13 @@ from dossr_video.temporal.flow import luma
 from dossr_video.training.batches import Batch, Batches
 from dossr_video.training.degradation import read_recipes
 from dossr_video.training.footage import Footage, split
-from dossr_video.training.losses import Discriminator, grid, hinge, seen_alike, texture, unrest
+from dossr_video.training.losses import Discriminator, PixelDiscriminator, grid, hinge, seen_alike, texture, unrest
 from dossr_video.training.trainer import LOSSES, Stage, Steps, Trainer, uncoloured, unsteadiness
 from dossr_video.training.validation import enlarge, held_out, sheet
 from dossr_video.training.warmstart import measure_gain, start_memory
 
 RECIPES = Path(__file__).parents[2] / "configs" / "degradation.yaml"
-LOOKS = {"features": 0.3, "texture": 0.3, "fine": 0.5, "unrest": 15.0, "grid": 15.0, "adversarial": 0.03}
+LOOKS = {"features": 0.3, "texture": 0.3, "fine": 0.5, "unrest": 15.0, "grid": 15.0, "adversarial": 0.03, "dots": 0.03}
 STAGE = Stage(until=10, rate=2e-3, memory_rate=2e-3, batch=2, side=16, **LOOKS)
 
 
@@ -84,6 +84,28 @@ def test_discriminator_learns_the_difference(alexnet: Lpips) -> None:
     assert abs(losses[0] - 2) < 0.3
     assert losses[-1] < 1
     assert all(t.mean() > f.mean() for t, f in zip(judge(true), judge(false), strict=True))
+
+
+def test_discriminator_of_pixels_sees_dots_of_the_size_of_an_input_pixel() -> None:
+    generator = torch.Generator().manual_seed(0)
+    torch.manual_seed(0)
+    judge = PixelDiscriminator()
+    optimiser = torch.optim.Adam(judge.parameters(), lr=2e-3)
+    dot = nn.functional.pad(torch.ones(2, 2), (1, 1, 1, 1)) - 0.25
+
+    def draw() -> tuple[Tensor, Tensor]:
+        frames, signs = torch.rand((2, 4, 1, 12, 12), generator=generator)
+        smooth = nn.functional.interpolate(0.2 * frames, scale_factor=4.0, mode="bicubic").expand(-1, 3, -1, -1)
+        return smooth, smooth + 0.05 * torch.kron((signs - 0.5).sign(), dot)
+
+    for _ in range(60):
+        smooth, dotted = draw()
+        loss = hinge(judge(smooth), judge(dotted))
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+    smooth, dotted = draw()
+    assert hinge(judge(smooth), judge(dotted)) < 0.5
 
 
 def test_loss_falls(footage: Footage, alexnet: Lpips) -> None:
@@ -168,7 +190,7 @@ def test_steady_errors_cost_nothing(footage: Footage) -> None:
 def test_looks_are_learnt_from_what_is_wanted(footage: Footage, alexnet: Lpips) -> None:
     """A teacher's picture in the place of the truth moves the losses of how it looks, and no other."""
     batch = start(footage, alexnet).batches.at(0, size=2, side=16)
-    stage = replace(STAGE, adversarial=0.0, taught=1.0)
+    stage = replace(STAGE, adversarial=0.0, dots=0.0, taught=1.0)
     losses = [
         start(footage, alexnet).trainer.advance(replace(batch, wanted=wanted), stage)
         for wanted in (batch.wanted, 1 - batch.wanted)
@@ -207,7 +229,7 @@ def test_learnt_from_are_the_last_frames(footage: Footage, alexnet: Lpips) -> No
     truth = batch.truth.clone()
     truth[0] = 1 - truth[0]
     for through, same in ((2, True), (3, False)):
-        stage = replace(STAGE, adversarial=0.0, through=through, shortest=3)
+        stage = replace(STAGE, adversarial=0.0, dots=0.0, through=through, shortest=3)
         plain, other = (
             start(footage, alexnet).trainer.advance(replace(batch, truth=part), stage) for part in (batch.truth, truth)
         )

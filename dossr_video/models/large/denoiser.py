@@ -11,10 +11,12 @@ from torch import Tensor, nn
 from dossr_video.models.large.wavelet import CHANNELS, LEVELS
 
 _FREQUENCIES = 32
+DRAWN = 0.7  # share of the second of two pictures in their mean; the denoiser was trained with 0.5
 GAIN = 0.7  # share by which a band is made stronger or weaker at most
 LOW = 3  # bands that stay as they are
 HIGH = [LOW * (4 ** (level + 1) - 4**level) for level in range(LEVELS)]  # numbers of the others, coarse to fine
-ALONE = (0.0, 0.1, 0.25)  # share of them that is taken off where the two pictures have nothing in common
+BOTH = (0.1, 0.35, 0.5)  # share of them that is added where the two pictures are the same, for their mean is soft
+ALONE = (0.1, 0.4, 0.6)  # share of them that is taken off where the two pictures have nothing in common
 
 
 def embed_time(t: Tensor) -> Tensor:
@@ -24,15 +26,16 @@ def embed_time(t: Tensor) -> Tensor:
     return torch.cat([angles.sin(), angles.cos()], dim=1)
 
 
-def agreement(mean: Tensor, difference: Tensor) -> Tensor:
-    """How far two pictures agree in some bands, (B, 1, h, w) in [0, 1], from their mean and difference (B, C, h, w).
+def agreement(half: Tensor, difference: Tensor) -> Tensor:
+    """How far two pictures agree in some bands, (B, 1, h, w) in [0, 1].
 
-    The correlation of the bands over three by three cells: the product of a and b over the mean of their squares, which
-    are the square of (a + b) / 2 less, and more, that of (a - b) / 2.
+    `half` their sum and their difference are (B, C, h, w). It is the correlation of the bands over three by three
+    cells: the product of a and b over the mean of their squares, which are the square of (a + b) / 2 less, and more,
+    that of (a - b) / 2.
     """
     both, apart = (
         F.avg_pool2d(part.square().mean(1, keepdim=True), 3, stride=1, padding=1, count_include_pad=False)
-        for part in (mean, 0.5 * difference)
+        for part in (half, 0.5 * difference)
     )
     return ((both - apart) / (both + apart + 1e-6)).clamp(min=0)
 
@@ -56,11 +59,11 @@ class _Block(nn.Module):
 class Denoiser(nn.Module):
     """x_t (B, 192, h, w), sides even, a hint (B, 192 + seen, h, w) and t (B,) -> x0 (B, 192, h, w).
 
-    The hint begins with xhat0, the mean of two pictures, and ends with their difference (192); between them is whatever
-    else the model shows. x0 is xhat0 with every high band of every cell made stronger or weaker: stronger only as far
-    as the two pictures agree, for their mean is softer than either where they do, and weaker where they do not, for
-    what one of them alone draws may not be there. So nothing is invented. Latents are float32 whatever the weights are;
-    only the gain is computed in half precision.
+    The hint begins with xhat0, the mean of two pictures with DRAWN of the second, and ends with how the second differs
+    from the first (192); between them is whatever else the model shows. x0 is xhat0 with every high band of every cell
+    made stronger or weaker: stronger only as far as the two pictures agree, for their mean is softer than either where
+    they do, and weaker where they do not, for what one of them alone draws may not be there. So nothing is invented.
+    Latents are float32 whatever the weights are; only the gain is computed in half precision.
     """
 
     def __init__(self, *, width: int, deep_width: int, seen: int) -> None:
@@ -72,7 +75,7 @@ class Denoiser(nn.Module):
         self.up = nn.Conv2d(deep_width, width, 1)
         self.fine_out = _Block(width)
         self.tail = nn.Conv2d(width, sum(HIGH), 3, padding=1)
-        # Starts with no gain.
+        # Starts with no gain of its own.
         for parameter in self.tail.parameters():
             nn.init.zeros_(parameter)
 
@@ -93,7 +96,9 @@ class Denoiser(nn.Module):
         parts = torch.split(hint[:, LOW:CHANNELS], HIGH, 1)
         differences = torch.split(hint[:, LOW - CHANNELS :], HIGH, 1)
         clean = [hint[:, :LOW]]
-        for bands, apart, change, alone in zip(parts, differences, torch.split(gain, HIGH, 1), ALONE, strict=True):
-            same = agreement(bands, apart)
-            clean.append(bands * (1 + torch.where(change > 0, change * same, change) - alone * (1 - same)))
+        changes = torch.split(gain, HIGH, 1)
+        for bands, apart, change, both, alone in zip(parts, differences, changes, BOTH, ALONE, strict=True):
+            same = agreement(bands - (DRAWN - 0.5) * apart, apart)
+            change = torch.where(change > 0, change * same, change)
+            clean.append(bands * (1 + change + both * same - alone * (1 - same)))
         return torch.cat(clean, 1)

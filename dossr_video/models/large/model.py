@@ -1,4 +1,4 @@
-"""`large`: the pictures of Real-ESRGAN's x4plus and of compact, halves of each, and a denoiser that weighs its bands.
+"""`large`: a mean of the pictures of Real-ESRGAN's x4plus and of compact, and a denoiser that weighs its bands.
 
 x4plus draws sharper than compact and costs twenty times as much; left alone it draws too much, and something else on
 every frame. Compact is closer to the frame and steadier. The denoiser was trained on the mean of the two, while they
@@ -24,13 +24,12 @@ from dossr_video.frames import Motion
 from dossr_video.models.base import Condition, DomainShiftModel, Engine, HiddenState, Restored, SamplerDefaults
 from dossr_video.models.compact.by_ncnn import StreamedRestorer
 from dossr_video.models.compact.restorer import Restorer
-from dossr_video.models.large.denoiser import Denoiser
+from dossr_video.models.large.denoiser import DRAWN, Denoiser
 from dossr_video.models.large.wavelet import CHANNELS, STRIDE, WaveletCodec
 from dossr_video.models.ncnn import run_by_ncnn
 from dossr_video.models.rrdbnet import ResidualDenseBlock, RRDBNet
 from dossr_video.temporal.warping import warp
 
-DRAWN = 0.5  # share of x4plus in a restored picture, the rest is compact's; the denoiser knows the mean alone
 KEPT = 0.7  # share of the frames before in what is remembered, where the flow is sure
 ERROR = 0.1  # difference of a shrunk picture from its frame that the denoiser sees as 1
 _CELL = STRIDE // RRDBNet.scale  # input pixels per latent cell side

@@ -14,7 +14,7 @@ from dossr_video.errors import ModelError
 from dossr_video.frames import Motion
 from dossr_video.models.base import Restored
 from dossr_video.models.compact.model import load_compact
-from dossr_video.models.large.denoiser import ALONE, GAIN, HIGH, LOW, Denoiser, agreement
+from dossr_video.models.large.denoiser import ALONE, BOTH, DRAWN, GAIN, HIGH, LOW, Denoiser, agreement
 from dossr_video.models.large.model import SEEN, LargeModel, LargeNetworks, lit, load_large, remember
 from dossr_video.models.large.wavelet import CHANNELS
 from dossr_video.models.tiled import TiledModel
@@ -69,8 +69,8 @@ def psnr(pictures: Tensor, truth: Tensor) -> float:
 
 def test_a_call_is_a_gain(model: LargeModel, pair: tuple[Tensor, Tensor], restored: Restored) -> None:
     pictures = called(model, restored)
-    assert psnr(pictures, pair[0]) > psnr(restored.pictures, pair[0]) + 0.05
-    assert (pictures - restored.pictures).abs().mean() > 2 / 255
+    assert psnr(pictures, pair[0]) > psnr(restored.pictures, pair[0])
+    assert (pictures - restored.pictures).abs().mean() > 3 / 255
 
 
 def test_noise_leaves_no_pattern(model: LargeModel, restored: Restored) -> None:
@@ -89,12 +89,12 @@ def test_what_the_frames_before_show_counts(model: LargeModel, restored: Restore
     assert (with_memory[1:] - without[1:]).abs().mean() > 0.1 / 255
 
 
-def test_half_of_a_picture_is_compact_s(
+def test_a_share_of_a_picture_is_compact_s(
     model: LargeModel, pair: tuple[Tensor, Tensor], found: Motion, restored: Restored
 ) -> None:
-    """Its memory too: the second frame's half is what compact makes of it after the first."""
+    """Its memory too: the second frame's share is what compact makes of it after the first."""
     compact = load_compact(device=torch.device("cpu"), dtype=torch.float32).restore(pair[1], found, None).pictures
-    drawn = (restored.pictures - 0.5 * compact.clamp(0, 1)) / 0.5
+    drawn = (restored.pictures - (1 - DRAWN) * compact.clamp(0, 1)) / DRAWN
     x4plus = lit(model.networks.x4plus(pair[1][1:2]).clamp(0, 1), pair[1][1:2])
     assert torch.allclose(drawn[1:2], x4plus, atol=1e-4)
 
@@ -122,9 +122,9 @@ def test_only_what_the_two_agree_on_is_made_stronger() -> None:
     generator = torch.Generator().manual_seed(0)
     first, other = torch.randn(2, 1, CHANNELS, 12, 12, generator=generator)
     beside = torch.zeros(1, SEEN - CHANNELS, 12, 12)
-    for second, finest in ((first, 1 + GAIN), (other, 1 - ALONE[-1])):
-        mean = (first + second) / 2
-        clean = denoiser(first, torch.cat([mean, beside, first - second], 1), torch.tensor([499]))
+    for second, finest in ((first, 1 + GAIN + BOTH[-1]), (other, 1 - ALONE[-1])):
+        mean = torch.lerp(first, second, DRAWN)
+        clean = denoiser(first, torch.cat([mean, beside, second - first], 1), torch.tensor([499]))
         assert torch.equal(clean[:, :LOW], mean[:, :LOW])
         assert abs((clean / mean)[:, -HIGH[-1] :].median() - finest) < 0.1
 
