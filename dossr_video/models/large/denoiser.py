@@ -15,7 +15,7 @@ DRAWN = 0.7  # share of the second of two pictures in their mean; the denoiser w
 GAIN = 0.7  # share by which a band is made stronger or weaker at most
 LOW = 3  # bands that stay as they are
 HIGH = [LOW * (4 ** (level + 1) - 4**level) for level in range(LEVELS)]  # numbers of the others, coarse to fine
-BOTH = (0.1, 0.35, 0.5)  # share of them that is added where the two pictures are the same, for their mean is soft
+BOTH = (0.1, 0.35, 0.3)  # share of them that is added where the two pictures are the same, for their mean is soft
 ALONE = (0.1, 0.4, 0.6)  # share of them that is taken off where the two pictures have nothing in common
 
 
