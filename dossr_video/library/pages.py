@@ -82,7 +82,8 @@ class Beside:
         if (before := _read(place)) is not None:
             _require_report(place, before)
             if isinstance(self.target, Path):  # that of a bucket is written over
-                page_of(self.target).unlink(missing_ok=True)
+                with write_errors(self.target.parent):
+                    page_of(self.target).unlink(missing_ok=True)
         _write(place, report.dumps().encode())
         if self.premis:
             _write(beside(self.target, ".premis.xml"), premis_of(report))

@@ -84,6 +84,21 @@ def test_a_new_result_has_a_new_page(batch: Batch, tiny: Settings, executor: Loc
     assert "30.0" in page.read_text()
 
 
+def test_a_folder_in_the_place_of_an_older_page_is_a_warning(
+    batch: Batch, tiny: Settings, executor: LocalExecutor
+) -> None:
+    batch.run(executor=executor)
+    page = page_of(batch.library.results / "a.mkv")
+    page.unlink()
+    (page / "mine").mkdir(parents=True)
+    warnings: list[str] = []
+    again = Batch(batch.library, tiny.model_copy(update={"crf": 30.0}))
+    outcomes = again.run(executor=executor, on_progress=lambda event: warnings.extend(event.warnings))
+    assert [outcome.verdict for outcome in outcomes] == ["done", "failed", "done"]
+    assert any("a.mkv lacks a file that goes beside it" in warning for warning in warnings)
+    assert (page / "mine").is_dir()
+
+
 def test_a_page_that_cannot_be_written_is_a_warning(batch: Batch, executor: LocalExecutor) -> None:
     for blocked in (page_of(batch.library.results / "a.mkv"), batch.library.results / INDEX):
         (blocked / "mine").mkdir(parents=True)
