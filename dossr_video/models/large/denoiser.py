@@ -17,6 +17,7 @@ LOW = 3  # bands that stay as they are
 HIGH = [LOW * (4 ** (level + 1) - 4**level) for level in range(LEVELS)]  # numbers of the others, coarse to fine
 BOTH = (0.1, 0.35, 0.3)  # share of them that is added where the two pictures are the same, for their mean is soft
 ALONE = (0.1, 0.4, 0.6)  # share of them that is taken off where the two pictures have nothing in common
+SHARES = repr((DRAWN, GAIN, BOTH, ALONE)).encode()  # results depend on them as on the weights
 
 
 def embed_time(t: Tensor) -> Tensor:

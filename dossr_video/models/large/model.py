@@ -24,7 +24,7 @@ from dossr_video.frames import Motion
 from dossr_video.models.base import Condition, DomainShiftModel, Engine, HiddenState, Restored, SamplerDefaults
 from dossr_video.models.compact.by_ncnn import StreamedRestorer
 from dossr_video.models.compact.restorer import Restorer
-from dossr_video.models.large.denoiser import DRAWN, Denoiser
+from dossr_video.models.large.denoiser import DRAWN, SHARES, Denoiser
 from dossr_video.models.large.wavelet import CHANNELS, STRIDE, WaveletCodec
 from dossr_video.models.ncnn import run_by_ncnn
 from dossr_video.models.rrdbnet import ResidualDenseBlock, RRDBNet
@@ -104,14 +104,17 @@ class LargeNetworks(nn.Module):
 
 
 def load_networks() -> tuple[LargeNetworks, str]:
-    """The networks inside the package, and the sha256 (hex) of their files. Raises ModelError when one is damaged."""
+    """The networks inside the package, and the sha256 (hex) of their files and of the denoiser's shares.
+
+    Raises ModelError when a file is damaged.
+    """
     folder = resources.files("dossr_video.models") / "weights"
     try:
         data = [(folder / file).read_bytes() for file in FILES]
         states = [{k: v.float() for k, v in safetensors.torch.load(part).items()} for part in data]
     except (OSError, safetensors.SafetensorError) as error:
         raise ModelError(f"the weights of large cannot be read: {error}", hint="reinstall dossr-video") from error
-    return LargeNetworks.from_state(*states), hashlib.sha256(b"".join(data)).hexdigest()
+    return LargeNetworks.from_state(*states), hashlib.sha256(b"".join(data) + SHARES).hexdigest()
 
 
 def remember(picture: Tensor, before: Tensor | None, flow: Tensor, confidence: Tensor) -> tuple[Tensor, Tensor]:
