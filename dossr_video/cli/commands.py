@@ -191,9 +191,8 @@ def _captions_of(source: Path, settings: Settings) -> Callable[[Report, Sequence
 
 def _write_records(report: Report, *, json_report: Path | None, premis: Path | None) -> None:
     """The report of a run in the forms that were asked for."""
-    from dossr_video.jobs import durable
     from dossr_video.jobs.premis import premis_of
-    from dossr_video.jobs.resources import write_errors
+    from dossr_video.jobs.resources import write_file
 
     forms = []
     if json_report is not None:
@@ -201,8 +200,7 @@ def _write_records(report: Report, *, json_report: Path | None, premis: Path | N
     if premis is not None:
         forms.append((premis, premis_of(report)))
     for path, content in forms:
-        with write_errors(path.parent):
-            durable.write(path, content)
+        write_file(path, content)
 
 
 def _outputs(source: str, target: str, outputs: Sequence[tuple[str, Path | None]], *, force: bool) -> tuple[Path, Path]:

@@ -6,9 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from dossr_video.errors import SettingsError
-from dossr_video.jobs import durable
 from dossr_video.jobs.report import Report
-from dossr_video.jobs.resources import write_errors
+from dossr_video.jobs.resources import write_file
 from dossr_video.video.info import SourceInfo
 from dossr_video.video.mux.captions import holds_captions, read_captions
 from dossr_video.video.mux.remux import clock_of
@@ -30,8 +29,7 @@ def write_captions(source: SourceInfo, report: Report, paths: Sequence[Path]) ->
     """
     texts, left = caption_texts(source, report, [path.suffix.lower() for path in paths])
     for path, text in zip(paths, texts, strict=True):
-        with write_errors(path.parent):
-            durable.write(path, text)
+        write_file(path, text)
     return left
 
 

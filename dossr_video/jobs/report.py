@@ -21,7 +21,7 @@ from dossr_video.video.mux.remux import JoinReport
 from dossr_video.video.mux.streams import describe
 from dossr_video.video.read.damage import Damage
 from dossr_video.video.read.probe import ffmpeg_version
-from dossr_video.video.sequence import plain_name
+from dossr_video.video.sequence import path_beside
 
 FORMAT = 2  # of the report; raised when a field goes away or changes its meaning
 
@@ -112,7 +112,7 @@ class Report(BaseModel):
 
 def report_of(target: Path) -> Path:
     """Where the report of a result lies: beside it."""
-    return target.with_name(plain_name(target) + ".json")
+    return path_beside(target, ".json")
 
 
 def versions() -> dict[str, str]:

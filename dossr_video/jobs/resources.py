@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from dossr_video.errors import TargetError
+from dossr_video.jobs import durable
 from dossr_video.video.write.encoders import encoder_named
 from dossr_video.video.write.writer import VideoSpec
 
@@ -47,6 +48,12 @@ def write_errors(folder: Path) -> Iterator[None]:
         raise TargetError(
             f"{folder} cannot be written: {problem}", hint=f"{hint}; finished segments are kept"
         ) from error
+
+
+def write_file(path: Path, content: bytes) -> None:
+    """As durable.write: the whole file or none. Raises TargetError where that cannot be."""
+    with write_errors(path.parent):
+        durable.write(path, content)
 
 
 def readable(size: int) -> str:

@@ -12,12 +12,11 @@ from pathlib import Path
 from urllib.parse import quote as quoted
 
 from dossr_video.errors import DossrError, Interrupted, TargetError
-from dossr_video.jobs import durable
 from dossr_video.jobs.captions import caption_texts
 from dossr_video.jobs.premis import premis_of
 from dossr_video.jobs.progress import OnProgress, Progress
 from dossr_video.jobs.report import Report
-from dossr_video.jobs.resources import readable, write_errors
+from dossr_video.jobs.resources import readable, write_errors, write_file
 from dossr_video.jobs.upload import read_small, write_small
 from dossr_video.library.catalogue import Catalogue, Entry
 from dossr_video.library.files import Place, last_of
@@ -27,18 +26,18 @@ from dossr_video.report.index import Row, write_index
 from dossr_video.report.plots import clock
 from dossr_video.video.mux.captions import holds_captions
 from dossr_video.video.read.probe import probe
-from dossr_video.video.sequence import plain_name
+from dossr_video.video.sequence import path_beside
 
 INDEX = "dossr-video.html"  # in the folder of the results
 
 
 def page_of(target: Path) -> Path:
-    return target.with_name(plain_name(target) + ".html")
+    return path_beside(target, ".html")
 
 
 def beside(target: Place, ending: str) -> Place:
     """Where a file of that ending lies that goes with a result: its page, its report, its captions."""
-    return f"{target}{ending}" if isinstance(target, str) else target.with_name(plain_name(target) + ending)
+    return f"{target}{ending}" if isinstance(target, str) else path_beside(target, ending)
 
 
 @dataclass(frozen=True)
@@ -131,9 +130,8 @@ def _read(place: Place) -> bytes | None:
 def _write(place: Place, content: bytes) -> None:
     if isinstance(place, str):
         write_small(place, content)
-        return
-    with write_errors(place.parent):
-        durable.write(place, content)
+    else:
+        write_file(place, content)
 
 
 def _require_report(place: Place, content: bytes) -> None:

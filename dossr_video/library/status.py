@@ -80,16 +80,16 @@ def status(path: Place, *, catalogue: str | None = None) -> Status:
 def _status(jobs: tuple[JobStatus, ...], entries: Sequence[Entry], catalogue: Catalogue | None) -> Status:
     now = catalogue.now() if catalogue is not None and any(entry.worker for entry in entries) else 0.0
     failed = tuple(entry for entry in entries if entry.state in ENDED)
-    here = {job: shown(job.target) for job in jobs}
-    told = [job for job in jobs if job.kept and any(here[job].endswith(f"/{entry.target}") for entry in failed)]
     return Status(
-        tuple(job for job in jobs if job not in told),
-        running=tuple(
-            e for e in entries if e.is_held(now) and not any(name.endswith(f"/{e.target}") for name in here.values())
-        ),
+        tuple(job for job in jobs if job.state != "failed" or not any(_makes(job, entry) for entry in failed)),
+        running=tuple(e for e in entries if e.is_held(now) and not any(_makes(job, e) for job in jobs)),
         done=tuple(entry for entry in entries if entry.state == "done"),
         failed=failed,
     )
+
+
+def _makes(job: JobStatus, entry: Entry) -> bool:
+    return shown(job.target).endswith(f"/{entry.target}")
 
 
 def _by_report(target: Path) -> list[Entry]:

@@ -7,8 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from dossr_video.jobs import durable
-from dossr_video.jobs.resources import write_errors
+from dossr_video.jobs.resources import write_file
 from dossr_video.report.page import TEMPLATES
 
 
@@ -30,5 +29,4 @@ def write_index(index: Path, rows: Sequence[Row], *, title: str) -> None:
     """Write the page; TargetError when that is not possible."""
     counts = Counter(row.state for row in rows)
     text = TEMPLATES.get_template("index.html").render(title=title, rows=rows, counts=dict(sorted(counts.items())))
-    with write_errors(index.parent):
-        durable.write(index, text.encode())
+    write_file(index, text.encode())

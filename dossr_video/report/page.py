@@ -12,8 +12,7 @@ from markupsafe import Markup
 
 from dossr_video.errors import TargetError
 from dossr_video.html import environment
-from dossr_video.jobs import durable
-from dossr_video.jobs.resources import write_errors
+from dossr_video.jobs.resources import write_file
 from dossr_video.names import shown
 from dossr_video.quality.track import Measured
 from dossr_video.report.excerpts import Excerpt, excerpts
@@ -163,8 +162,7 @@ def render(
         full=FULL,
         colors=_colors(),
     )
-    with write_errors(page.parent):
-        durable.write(page, text.encode())
+    write_file(page, text.encode())
 
 
 def check_page(page: Path, *, force: bool) -> None:

@@ -125,6 +125,11 @@ def plain_name(path: Path) -> str:
     return f"{parts['prefix']}{'#' * int(parts['digits'] or 1)}{parts['suffix']}"
 
 
+def path_beside(target: Path, ending: str) -> Path:
+    """Where a file of that ending lies that goes with a result."""
+    return target.with_name(plain_name(target) + ending)
+
+
 def pictures_of(pattern: Path) -> dict[int, Path]:
     """The files that a pattern names now by their numbers, in that order; gaps are no error."""
     parts = _PATTERN.fullmatch(pattern.name)
