@@ -135,7 +135,7 @@ BELOW_EXECUTORS = {"durable", "fingerprint", "scratch", "urls"}
 # The users' doors.
 DOORS = {"api", "cli", "library", "pipe", "preview", "streaming", "ui", "vapoursynth", "__init__"}
 # Where, beside them, options become a RunSpec; everything below gets that, or a group of options.
-DECIDING = {"settings", "jobs.resolve", "jobs.run", "video.inspect.processing"}
+DECIDING = {"settings", "jobs.request", "jobs.resolve", "jobs.run", "video.inspect.processing"}
 
 
 def room_of(module: str) -> str:

@@ -9,7 +9,7 @@ import av
 import pytest
 
 from dossr_video.errors import SourceError
-from dossr_video.jobs import run
+from dossr_video.jobs import job
 from dossr_video.jobs.estimate import Speed, cost_of, duration, measure, sample_segment
 from dossr_video.jobs.execute.executor import Callbacks, Task
 from dossr_video.jobs.execute.local import LocalExecutor
@@ -98,7 +98,7 @@ def test_long_work_is_measured_before_and_told_with_the_plan(
     short, notes = told("short.mp4")
     assert "measuring" not in short
     assert "on this machine" not in notes
-    monkeypatch.setattr(run, "SHORT", 0)
+    monkeypatch.setattr(job, "SHORT", 0)
     long, notes = told("long.mp4")
     assert long[long.index("measuring") + 1] == "upscaling"
     assert "on this machine; the result about" in notes

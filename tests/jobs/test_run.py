@@ -18,7 +18,7 @@ from torch import Tensor
 from dossr_video.cli.commands import app
 from dossr_video.errors import Interrupted, JobError, ModelError, ProofError, SettingsError, SourceError, TargetError
 from dossr_video.frames import Motion
-from dossr_video.jobs import durable, plan, run
+from dossr_video.jobs import durable, job, plan
 from dossr_video.jobs import source as job_source
 from dossr_video.jobs.execute import local, worker
 from dossr_video.jobs.execute.local import LocalExecutor
@@ -104,7 +104,7 @@ def test_the_source_is_probed_and_decided_about_once(
 
         monkeypatch.setattr(module, name, call)
 
-    for module in (job_source, run, pyav):
+    for module in (job_source, job, pyav):
         watch(module, "probe")
     for name in ("field_spans", "make_spec", "output_size"):
         watch(processing, name)

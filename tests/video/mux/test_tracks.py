@@ -12,7 +12,9 @@ import numpy as np
 import pytest
 
 from dossr_video.errors import Interrupted, JobError, SettingsError, SourceError
+from dossr_video.jobs.folder import JobFolder
 from dossr_video.jobs.premis import NAMESPACE, premis_of
+from dossr_video.jobs.progress import Progress
 from dossr_video.jobs.proving import verify
 from dossr_video.jobs.run import run_job
 from dossr_video.settings import Settings
@@ -282,3 +284,24 @@ def test_a_run_keeps_them_in_its_report_and_proves_them_later(media, sounds, tmp
 )
 def test_the_language_of_a_name(name: str, language: str | None) -> None:
     assert language_in(name) == language
+
+
+@pytest.mark.parametrize("name", ["out.mkv", "out_%03d.png"])
+def test_a_track_that_changes_while_it_is_worked_on_gives_no_result(
+    name: str, sample: Path, tiny: Settings, sounds: dict[str, Path], tmp_path: Path
+) -> None:
+    sound, target = tmp_path / "two.flac", tmp_path / "results" / name
+    target.parent.mkdir()
+    sound.write_bytes(sounds["two.flac"].read_bytes())
+
+    def grow(event: Progress) -> None:
+        if event.stage == "joining" and event.done == 0:
+            sound.write_bytes(sounds["two.flac"].read_bytes() + b"more")
+
+    settings = Settings(**{**tiny.model_dump(exclude_unset=True), "speed": None, "audio": (str(sound),)})
+    with pytest.raises(SourceError, match=r"two\.flac changed while it was worked on"):
+        run_job(sample, target, settings, on_progress=grow)
+    folder = JobFolder.beside(target, suffix=".mkv")
+    assert list(target.parent.iterdir()) == [folder.path]
+    whole = folder.joined(target)
+    assert not list(whole.parent.glob(f"{whole.stem.partition('%')[0]}*"))
