@@ -1,6 +1,6 @@
 """Colour fixes: a generated picture keeps its detail and takes its colours from the restored one.
 
-All pictures are (T, 3, H, W) RGB; nothing is clamped but by `match_mean`.
+All pictures are (T, 3, H, W) RGB; nothing is clamped but by `match_mean` and `keep_grey`.
 """
 
 from __future__ import annotations
@@ -11,7 +11,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from dossr_video.frames import luma
+
 WAVELET_LEVELS = 5
+NEUTRAL = 2 / 255  # by how much the channels of a pixel without colour differ at most
 
 
 def color_fix(pictures: Tensor, colors: Tensor, kind: Literal["none", "adain", "wavelet"]) -> Tensor:
@@ -58,3 +61,16 @@ def match_mean(pictures: Tensor, source: Tensor) -> Tensor:
     for _ in range(2):
         pictures = (pictures + wanted - pictures.mean((2, 3), keepdim=True)).clamp(0, 1)
     return pictures
+
+
+def keep_grey(pictures: Tensor, frames: Tensor) -> Tensor:
+    """Pictures in [0, 1], those of black-and-white frames black and white: what a network colours there is speckle.
+
+    Both are (T, 3, any size), on any devices; the mean colour of a frame, a faint tint, stays.
+    """
+    grey = (frames.amax(1) - frames.amin(1)).amax((1, 2)) <= NEUTRAL
+    if not grey.any():
+        return pictures
+    tint = (frames - luma(frames)).mean((2, 3), keepdim=True).to(pictures.device)
+    grey = grey[:, None, None, None].to(pictures.device)
+    return torch.where(grey, (luma(pictures) + tint).clamp_(0, 1), pictures)

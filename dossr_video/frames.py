@@ -1,4 +1,4 @@
-"""Chunks of frames with their times, areas of a frame, and motion between frames."""
+"""Chunks of frames with their times, the luma of frames, areas of a frame, and motion between frames."""
 
 from __future__ import annotations
 
@@ -10,6 +10,13 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 LUMA = (0.299, 0.587, 0.114)  # weights of BT.601
+
+
+def luma(frames: Tensor) -> Tensor:
+    """BT.601 luma (T, 1, H, W) of RGB frames (T, 3, H, W); luma is returned as it is."""
+    if frames.shape[1] == 1:
+        return frames
+    return LUMA[0] * frames[:, :1] + LUMA[1] * frames[:, 1:2] + LUMA[2] * frames[:, 2:]
 
 
 @dataclass(frozen=True, eq=False)

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from dossr_video.arrays import FrameKind
 from dossr_video.errors import FramesError
-from dossr_video.frames import Chunk
+from dossr_video.frames import Chunk, luma
 from dossr_video.jobs.resolve import resolve_sampling, resolve_temporal, resolve_tiles
 from dossr_video.models.base import DomainShiftModel, PictureModel
 from dossr_video.models.footprint import size_of
@@ -29,7 +29,7 @@ from dossr_video.restoration.grain_profile import measure_grain
 from dossr_video.restoration.spec import RestorationSpec, resolve_restoration
 from dossr_video.runspec import SamplingSpec, TemporalSpec
 from dossr_video.settings import SIZES, Settings
-from dossr_video.temporal.flow import FlowEstimator, luma
+from dossr_video.temporal.flow import FlowEstimator
 from dossr_video.temporal.shots import SIZE, Luma, split_shots
 
 Picture = tuple[Tensor, Tensor | None]  # RGB (3, H, W) in [0, 1] on the CPU, and opacity (1, H, W)

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch.nn.functional import grid_sample
 
-from dossr_video.temporal.flow import luma
+from dossr_video.frames import luma
 
 ROUNDS = 5
 Pair = tuple[str, Callable[[], Any], Callable[[], Any]]

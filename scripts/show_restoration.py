@@ -28,6 +28,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from dossr_video import upscale_frames
+from dossr_video.frames import luma
 from dossr_video.models.base import PictureModel
 from dossr_video.models.registry import load_model
 from dossr_video.restoration.detail import SHARP, measure_detail
@@ -37,7 +38,7 @@ from dossr_video.restoration.grain import add_grain
 from dossr_video.restoration.grain_profile import measure_grain
 from dossr_video.restoration.native import to_native
 from dossr_video.restoration.specks import Flow, Mask, Picture
-from dossr_video.temporal.flow import DisFlow, luma
+from dossr_video.temporal.flow import DisFlow
 from dossr_video.training.degradation import dust
 
 SIDES = (160, 224)  # of the part of a clip that is looked at

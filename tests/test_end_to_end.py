@@ -14,6 +14,7 @@ from torch import Tensor
 
 import dossr_video
 from dossr_video.models.dossr.convert import convert
+from dossr_video.video.pixels import plane
 
 
 def pictures(path: Path) -> tuple[list[Fraction], np.ndarray]:
@@ -195,3 +196,20 @@ def test_the_full_model_from_its_checkpoint_and_from_a_converted_folder(tmp_path
     assert frames[0].shape == (3, 128, 160, 3)
     # The same numbers, laid out otherwise in memory: kernels may round differently.
     assert np.abs(frames[0].astype(int) - frames[1]).max() <= 1
+
+
+def test_a_black_and_white_film_gets_no_colour(sample: Path, tmp_path: Path) -> None:
+    film, target = tmp_path / "film.mp4", tmp_path / "film_x4.mp4"
+    with av.open(str(sample)) as container, av.open(str(film), "w") as output:
+        frames = [frame for frame, _ in zip(container.decode(video=0), range(3), strict=False)]
+        stream = output.add_stream("libx264", rate=25, options={"crf": "10"})
+        stream.width, stream.height, stream.pix_fmt = frames[0].width, frames[0].height, "yuv420p"
+        for frame in frames:
+            plane(frame, 1)[:], plane(frame, 2)[:] = 128, 128
+            output.mux(stream.encode(frame))
+        output.mux(stream.encode(None))
+    dossr_video.upscale(film, target, dossr_video.Settings(crf=4.0))
+    with av.open(str(target)) as container:
+        chroma = [[plane(frame, index).astype(int) for index in (1, 2)] for frame in container.decode(video=0)]
+    assert len(chroma) == 3
+    assert all((part == 128).all() for frame in chroma for part in frame)

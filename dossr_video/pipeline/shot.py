@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from dossr_video.color import color_fix, match_mean
+from dossr_video.color import color_fix, keep_grey, match_mean
 from dossr_video.frames import Area, Chunk, Motion
 from dossr_video.models.base import DomainShiftModel, PictureModel
 from dossr_video.pipeline.latents import ShotState, sampled, start_of
@@ -103,7 +103,7 @@ def steady_chunk(
     pictures = pictures[..., : height * model.scale, : width * model.scale]
     if sampling is not None and sampling.color_fix != "none":
         pictures = match_mean(pictures, to_device(chunk.frames, model.device))
-    return pictures, state
+    return keep_grey(pictures, chunk.frames), state
 
 
 def _padded(motion: Motion, model: PictureModel) -> Motion:

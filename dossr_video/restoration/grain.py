@@ -10,8 +10,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from dossr_video.diffusion.noise import IndependentNoise
+from dossr_video.frames import luma
 from dossr_video.restoration.grain_profile import BINS, GrainProfile, measure_grain
-from dossr_video.temporal.flow import luma
 
 DRAW = -2  # number of the draw, unlike those of the sampler
 

@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from dossr_video.frames import LUMA, Motion
+from dossr_video.frames import Motion, luma
 from dossr_video.temporal.warping import resize_flow, warp
 
 SMALLEST = 32  # pixels; DIS reads out of bounds on shorter sides
@@ -70,13 +70,6 @@ class CoarseFlow:
         size = (-(-height // self.fraction), -(-width // self.fraction))
         small = (F.interpolate(images, size, mode="area") for images in (source, target))
         return resize_flow(self.estimator(*small), (height, width))
-
-
-def luma(frames: Tensor) -> Tensor:
-    """BT.601 luma (T, 1, H, W) of RGB frames (T, 3, H, W); luma is returned as it is."""
-    if frames.shape[1] == 1:
-        return frames
-    return LUMA[0] * frames[:, :1] + LUMA[1] * frames[:, 1:2] + LUMA[2] * frames[:, 2:]
 
 
 def _grey(frames: Tensor) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:

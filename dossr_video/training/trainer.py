@@ -13,9 +13,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
+from dossr_video.frames import luma
 from dossr_video.models.compact.restorer import Restorer
 from dossr_video.quality.networks import Lpips
-from dossr_video.temporal.flow import luma
 from dossr_video.temporal.warping import warp
 from dossr_video.training.batches import Batch, Batches
 from dossr_video.training.corrected import Corrected

@@ -13,9 +13,10 @@ from torch import Tensor, nn
 
 from dossr_video import Settings, upscale, upscale_frames
 from dossr_video.errors import ModelError
+from dossr_video.frames import luma
 from dossr_video.models.raft import RaftFlow, load_flow
 from dossr_video.models.registry import load_model
-from dossr_video.temporal.flow import DisFlow, luma, motion
+from dossr_video.temporal.flow import DisFlow, motion
 
 CPU = torch.device("cpu")
 

@@ -8,8 +8,9 @@ import pytest
 import torch
 from torch import Tensor
 
+from dossr_video.frames import luma
 from dossr_video.temporal import warping
-from dossr_video.temporal.flow import DisFlow, box_mean, luma, motion, plane_sum
+from dossr_video.temporal.flow import DisFlow, box_mean, motion, plane_sum
 from dossr_video.temporal.warping import Mode, resize_flow, warp, warped_rows
 
 H, W = 96, 128

@@ -12,9 +12,9 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
+from dossr_video.frames import luma
 from dossr_video.models.compact.restorer import Restorer
 from dossr_video.quality.networks import Lpips
-from dossr_video.temporal.flow import luma
 from dossr_video.training.batches import Batch, Batches
 from dossr_video.training.degradation import read_recipes
 from dossr_video.training.footage import Footage, split

@@ -17,6 +17,7 @@ from dossr_video.errors import ModelError
 from dossr_video.frames import Motion, concatenated
 from dossr_video.models.base import Engine, HiddenState, PictureModel, Restored
 from dossr_video.models.compact.by_ncnn import StreamedRestorer
+from dossr_video.models.compact.dots import RINGS, without_dots
 from dossr_video.models.compact.restorer import Restorer
 
 
@@ -50,7 +51,7 @@ class CompactModel(PictureModel):
         for frame, flow, confidence in zip(frames, motion.flow, motion.confidence, strict=True):
             frame = frame[None].contiguous(memory_format=torch.channels_last)
             picture, state = self._run(frame, flow[None], confidence[None], state)
-            pictures.append(picture)
+            pictures.append(without_dots(picture, frame))
         return Restored(concatenated(pictures), state)
 
 
@@ -66,7 +67,7 @@ def load_compact(
     return CompactModel(
         Restorer.from_state(state),
         name=name,
-        digest=hashlib.sha256(data).hexdigest(),
+        digest=hashlib.sha256(data + repr(RINGS).encode()).hexdigest(),  # results depend on both
         device=device,
         dtype=dtype,
         engine=engine,
