@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from bisect import bisect_right
 from collections import defaultdict
@@ -187,7 +188,10 @@ def _numbered(folder: Path, prefix: str, suffix: str) -> list[tuple[int, Path]]:
 
 
 def is_part_of(path: Path, pattern: Path) -> bool:
-    """Whether a path is one of the files that a pattern names, whether it exists or not."""
+    """Whether a path is one of the files that a pattern, or a folder of pictures, names, whether it exists or not."""
+    if pattern.is_dir():
+        with contextlib.suppress(OSError):  # who reads it says why it cannot be read
+            return any(is_part_of(path, inner) for inner in patterns_in(pattern))
     parts = _PATTERN.fullmatch(pattern.name)
     if parts is None:
         return False

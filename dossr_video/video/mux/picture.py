@@ -23,7 +23,7 @@ from dossr_video.video.read.side_data import RIGHT_FIRST
 from dossr_video.video.tags import MATRICES, PRIMARIES, RANGES, TRANSFERS, code_point
 from dossr_video.video.write.containers import Container
 from dossr_video.video.write.encoders import encoder_named
-from dossr_video.video.write.writer import VideoSpec
+from dossr_video.video.write.writer import UNORDERED, VideoSpec
 
 if TYPE_CHECKING:
     from av.container import InputContainer, OutputContainer
@@ -104,6 +104,7 @@ class Picture:
         sei = SeiCopier(self._source, self._spec.encoding.encoder) if copies else None
         header: bytes | None = None
         last_dts: int | None = None
+        delay = self._delay()
         for number, segment in enumerate(self._segments):
             with open_input(segment.path, {}) as part:
                 stream = part.streams.video[0]
@@ -113,7 +114,7 @@ class Picture:
                         f"{segment.path} has other codec parameters than the first segment",
                         hint="begin anew with --restart",
                     )
-                for packet in self._timed(part, segment, out, sei):
+                for packet in self._timed(part, segment, out, sei, delay):
                     if last_dts is not None:
                         # With variable frame rate the first dts of a segment may lie before the last.
                         packet.dts = max(packet.dts, last_dts + 1)
@@ -124,21 +125,43 @@ class Picture:
         if sei is not None:
             sei.close()
 
-    def _timed(self, part: InputContainer, segment: SegmentFile, out: Any, sei: SeiCopier | None) -> Iterator[Any]:
-        """Packets of one segment with the timestamps that they would have alone."""
+    def _delay(self) -> Fraction:
+        """Seconds that frames are decoded before they are shown, where segments are long enough to tell; else 0."""
+        for segment in self._segments:
+            with open_input(segment.path, {}) as part:
+                stream = part.streams.video[0]
+                if stream.frames == 0 or stream.frames > UNORDERED:
+                    packet = next(packet for packet in part.demux(stream) if packet.pts is not None)
+                    dts = packet.pts if packet.dts is None else packet.dts
+                    return (packet.pts - dts) * self._scale(stream)
+        return Fraction(0)
+
+    def _scale(self, stream: Any) -> Fraction:
+        """Seconds per tick of a segment's stream."""
+        unit = self._spec.time_base
+        ticks = encoder_named(self._spec.encoding.encoder).segment_unit(unit, self._spec.frame_rate)
+        return Fraction(stream.time_base * (unit / ticks))
+
+    def _timed(
+        self, part: InputContainer, segment: SegmentFile, out: Any, sei: SeiCopier | None, delay: Fraction
+    ) -> Iterator[Any]:
+        """Packets of one segment with the timestamps that they would have alone.
+
+        Those of a segment too short to be reordered have no `delay` of their own, and get that of the others: without
+        it the frames of all that follow would be decoded later, and the track would end too early.
+        """
         unit, stream = self._spec.time_base, part.streams.video[0]
-        assert stream.time_base is not None
         begin = segment.first_pts * unit
         shift = begin - self._clock.ticks(unit) * unit
-        scale = stream.time_base * (
-            unit / encoder_named(self._spec.encoding.encoder).segment_unit(unit, self._spec.frame_rate)
-        )
+        scale = self._scale(stream)
         packets = [packet for packet in part.demux(stream) if packet.pts is not None]
         if sei is not None:
             packets = sei(packets, [(packet.pts or 0) * scale + begin for packet in packets])
+        early = delay if len(packets) <= UNORDERED else Fraction(0)
         for packet in packets:
-            stamps = packet.pts or 0, (packet.pts or 0) if packet.dts is None else packet.dts
-            packet.pts, packet.dts = (round((stamp * scale + shift) / out.time_base) for stamp in stamps)
+            shown, decoded = packet.pts or 0, (packet.pts or 0) if packet.dts is None else packet.dts
+            packet.pts = round((shown * scale + shift) / out.time_base)
+            packet.dts = round((decoded * scale + shift - early) / out.time_base)
             packet.duration = max(1, round((packet.duration or 0) * scale / out.time_base))
             packet.time_base = out.time_base
             packet.stream = out

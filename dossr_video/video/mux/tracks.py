@@ -45,7 +45,11 @@ def with_tracks(source: SourceInfo, *, audio: Sequence[Path] = (), subtitles: Se
     first = max(taken, source.video.stream.index) + 1
     files: list[tuple[Kind, Path]] = [("audio", path) for path in audio]
     files += [("subtitle", path) for path in subtitles]
+    given = set()
     for kind, path in files:
+        if (key := (kind, path.resolve())) in given:
+            raise SourceError(f"{OPTIONS[kind]} {path} is given twice", hint="give it once: all its tracks are added")
+        given.add(key)
         for track in _tracks(kind, path):
             alone = kind == "audio" and not any(stream.kind == kind for stream in streams)
             flags = (("default",) if alone else ()) + tuple(f for f in track.disposition if f != "default")

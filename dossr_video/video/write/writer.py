@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
 MILLISECONDS = 1000  # per second
+UNORDERED = 2  # frames; so few are encoded in the order in which they are shown
 LONGEST_NAME = 255 - len(".dossr")  # bytes: what file systems take, less what the name of the job's folder adds
 
 
@@ -207,7 +208,11 @@ def check_target(target: Path, settings: TargetSettings, *, source: Path | None 
     check_options(name, settings.encoder_options)
     if source is not None and source.exists() and target.exists() and target.samefile(source):
         raise TargetError(f"{target} is the input itself", hint="give the result another name")
-    if source is not None and is_numbered(target) and is_part_of(name_of_number(target, 0), source):
+    if (
+        source is not None
+        and is_numbered(target)
+        and (is_part_of(name_of_number(target, 0), source) or is_part_of(source, target))
+    ):
         raise TargetError(f"{target} names pictures of the input", hint="give the result another name or folder")
     require_place(target, force=force)
 
@@ -256,7 +261,7 @@ class VideoWriter:
             return
         try:
             packets = self._stream.encode(None)
-            if self._written <= 2:  # nothing to reorder, and the dts of x265 are arbitrary so early
+            if self._written <= UNORDERED:  # the dts of x265 are arbitrary so early
                 for packet in packets:
                     packet.dts = packet.pts
             self._container.mux(packets)

@@ -242,8 +242,13 @@ def test_pictures_that_exist_are_not_overwritten(film: Path, tmp_path: Path, tin
 
 
 def test_what_no_sequence_can_be_is_refused(scans: Path, film: Path, tmp_path: Path, tiny: Settings) -> None:
+    (tmp_path / "link").symlink_to(scans.parent)
+    first = next(iter(pictures_of(scans).values()))
+    for source in (scans, scans.parent, tmp_path / "link", first):
+        with pytest.raises(TargetError, match="names pictures of the input"):
+            run_job(source, scans.parent / "scan_%d.dpx", tiny, force=True)
     with pytest.raises(TargetError, match="names pictures of the input"):
-        run_job(scans, scans.parent / "scan_%d.dpx", tiny, force=True)
+        run_job(scans.parent, tmp_path / "link" / "scan_%d.dpx", tiny, force=True)
     with pytest.raises(SettingsError, match=r"is one picture, and a result has many"):
         run_job(film, tmp_path / "o.png", tiny)
     with pytest.raises(SettingsError, match=r"pictures are written as \.dpx"):

@@ -10,6 +10,8 @@ from pathlib import Path
 import av
 import pytest
 
+from dossr_video.jobs.run import run_job
+from dossr_video.settings import Settings
 from dossr_video.video.mux.remux import Cut
 from dossr_video.video.read.probe import probe
 from dossr_video.video.read.pyav import PyavReader
@@ -195,3 +197,24 @@ def test_the_metadata_track_of_an_action_camera_is_copied_or_named(media, segmen
         assert b"DEVC data" in b"".join(bytes(packet) for packet in container.demux(container.streams.data[0]))
     other = segments_of(source, tmp_path / "result.mkv").join()
     assert [line for line in other.lost if "data stream 1" in line]
+
+
+@pytest.mark.parametrize("lengths", [(1, 12), (2, 12), (12, 2), (1, 2)])
+@pytest.mark.parametrize("encoder", ["libx264", "libx265"])
+def test_shots_too_short_to_be_reordered_take_no_time_from_the_track(media, tiny, tmp_path, lengths, encoder):
+    colours = ("red", "blue", "white")
+    shots = [item for n, colour in zip(lengths, colours, strict=False) for item in (
+        "-f", "lavfi", "-i", f"testsrc2=s=64x48:r=25,drawbox=c={colour}:t=fill,noise=alls=20:allf=t,trim=end_frame={n}",
+    )]  # fmt: skip
+    joined = "".join(f"[{i}]" for i in range(len(lengths))) + f"concat=n={len(lengths)}"
+    media.ffmpeg(*shots, "-filter_complex", joined, "-c:v", "ffv1", tmp_path / "in.mkv")
+    settings = Settings(**{**tiny.model_dump(exclude_unset=True), "encoder": encoder, "speed": "medium"})
+    report = run_job(tmp_path / "in.mkv", tmp_path / "out.mp4", settings)
+    assert report.shots == len(lengths)
+    with av.open(str(tmp_path / "out.mp4")) as container:
+        stream = container.streams.video[0]
+        packets = [packet for packet in container.demux(stream) if packet.pts is not None]
+        assert stream.duration * stream.time_base == Fraction(sum(lengths), 25)
+    decoded = [packet.dts for packet in packets]
+    assert decoded == sorted(set(decoded))
+    assert len({b - a for a, b in pairwise(decoded)}) == 1  # at one rate throughout
