@@ -216,7 +216,6 @@ def _tags(result: SourceInfo, spec: VideoSpec, container: Container) -> Check:
 def _description(planned: Sequence[StreamMapping], result: SourceInfo, container: Container) -> Check:
     """Kinds, languages, titles and the dispositions that players act on; a muxer may add a default, not take one."""
     made = [stream for stream in result.streams if stream.kind != "data" or stream.codec == GPMD]
-    lasting = {"default"} if container.format == "mov" else {"default", "forced"}
     wrong = []
     for mapping, found in zip_longest(planned, made):
         if mapping is None or found is None:
@@ -233,7 +232,7 @@ def _description(planned: Sequence[StreamMapping], result: SourceInfo, container
             wrong.append(f"title of {describe(given)} is {found.title}")
         if "forced" in found.disposition and "forced" not in given.disposition:
             wrong.append(f"{describe(given)} is marked as forced")
-        flags = lasting & set(given.disposition) - set(found.disposition)
+        flags = container.flags & set(given.disposition) - set(found.disposition)
         if flags and given.kind not in ("attachment", "video"):
             wrong.append(f"{describe(given)} is no longer {' '.join(sorted(flags))}")
     return Check("streams", not wrong, "; ".join(wrong) or f"{len(made)} beside the picture, named as they were")

@@ -9,7 +9,7 @@ from typing import Any
 def stored(packet: Any) -> bytes | None:
     """A packet's bytes as mp4 and Matroska store them; None for one that they do not."""
     content = bytes(packet)
-    if packet.stream.type == "subtitle" and len(content) <= 2:
+    if packet.stream.type == "subtitle" and content in (b"", b"\0\0"):
         return None  # mov_text fills the time between two subtitles with empty ones
     if has_start_codes(packet.stream):
         content = with_lengths(content)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
@@ -13,7 +14,7 @@ from dossr_video.video.mux.timecode import breaks, timecode_of
 from dossr_video.video.read.dpx import TEXTS
 from dossr_video.video.read.probe import CHAPTER_TEXT
 from dossr_video.video.sequence import sequence_around
-from dossr_video.video.write.containers import TEXT_SUBTITLES, Container, muxable
+from dossr_video.video.write.containers import CONTAINERS, TEXT_SUBTITLES, Container, muxable
 
 # Keys that mp4 and mov store in boxes of their own; others are kept as free-form (mdta) tags only.
 MP4_KEYS = frozenset(
@@ -39,6 +40,14 @@ TECHNICAL_KEYS = frozenset(
         "handler_name",
         "vendor_id",
         "timecode",
+    }
+)
+
+# Dispositions that say what a track is for.
+MEANT = frozenset(
+    {
+        *("dub", "original", "comment", "lyrics", "karaoke", "forced", "hearing_impaired", "visual_impaired"),
+        *("clean_effects", "captions", "descriptions"),
     }
 )
 
@@ -74,17 +83,33 @@ def losses(source: SourceInfo, container: Container, *, cut: bool) -> tuple[str,
     """What the container cannot keep of the other streams and tags, one line each."""
     lost = [str(mapping) for mapping in map_streams(source, container, cut=cut) if mapping.action == "drop"]
     if container.format == "mov":
-        forced = [stream for stream in source.of_kind("subtitle") if "forced" in stream.disposition]
-        lost += [f"{describe(stream)}: mov has no flag for forced subtitles; .mp4 and .mkv do" for stream in forced]
+        kept = [mapping.stream for mapping in map_streams(source, container, cut=cut) if mapping.action != "drop"]
         lost += [
-            f"{describe(mapping.stream)}: mov has no code for the language {mapping.stream.language}; .mp4 and .mkv do"
-            for mapping in map_streams(source, container, cut=cut)
-            if mapping.action != "drop" and not _spoken_in_quicktime(mapping.stream)
+            f"{describe(stream)}: mov has no code for the language {stream.language}; .mp4 and .mkv do"
+            for stream in (source.video.stream, *kept)
+            if not _spoken_in_quicktime(stream)
         ]
+    lost += _flag_losses(source, container.others, cut=cut)
     lost += _metadata_losses(source, container)
     if (pattern := sequence_around(source.path)) is not None:
         lost.append(f"the other pictures of {pattern.name}: name {pattern.name} or the folder, not one picture")
     return tuple(lost)
+
+
+def _flag_losses(source: SourceInfo, container: Container, *, cut: bool) -> Iterator[str]:
+    for mapping in map_streams(source, container, cut=cut):
+        stream = mapping.stream
+        if mapping.action == "drop" or stream.kind not in ("audio", "subtitle"):
+            continue
+        flags = set(stream.disposition) & MEANT
+        if gone := flags - _held_flags(container, stream):
+            others = [ending for ending in (".mkv", ".mp4") if gone <= _held_flags(CONTAINERS[ending], stream)]
+            instead = f"; {' and '.join(others)} {'do' if len(others) > 1 else 'does'}" if others else ""
+            yield f"{describe(stream)}: {container.format} has no flag for {', '.join(sorted(gone))}{instead}"
+
+
+def _held_flags(container: Container, stream: StreamInfo) -> frozenset[str]:
+    return container.flags | (container.subtitle_flags if stream.kind == "subtitle" else frozenset())
 
 
 def _metadata_losses(source: SourceInfo, container: Container) -> list[str]:

@@ -32,6 +32,8 @@ class Container:
     refused: frozenset[str] = frozenset()  # codecs that the muxer lists but cannot write
     beside: Container | None = None  # of the file beside numbered pictures, which holds all else; None: a film
     one_rate: bool = False  # whether frames have no times of their own, and all streams begin together
+    flags: frozenset[str] = frozenset()  # dispositions of sound and subtitles that it keeps
+    subtitle_flags: frozenset[str] = frozenset()  # those of subtitles alone
     tagged: bool = True  # whether it holds metadata, chapters, and languages and titles of streams
     sample_rate: int | None = None  # of all sound; None: any
     options: Mapping[str, str] = field(default_factory=dict)  # of the encoder, by its own names
@@ -52,6 +54,8 @@ _MATROSKA = Container(
     ),
     text_subtitle="srt",
     attachments=True,
+    flags=frozenset({"default", "forced", "dub", "original", "comment", "hearing_impaired", "visual_impaired"}),
+    subtitle_flags=frozenset({"descriptions"}),
     pixel_aspect=frozenset({"libx264", "libx265"}),  # these write it into the pictures themselves
 )
 _MP4 = Container(
@@ -61,6 +65,9 @@ _MP4 = Container(
     other_audio="flac",
     subtitles=frozenset({"mov_text", "dvd_subtitle"}),
     text_subtitle="mov_text",
+    flags=frozenset(
+        {"default", "forced", "dub", "comment", "hearing_impaired", "visual_impaired", "captions", "descriptions"}
+    ),
     pixel_aspect=frozenset({"libx264", "libx265", "libsvtav1", "libvpx-vp9"}),
     refused=frozenset({"truehd", "mlp"}),
 )
@@ -75,6 +82,7 @@ CONTAINERS: Mapping[str, Container] = {
         subtitles=frozenset({"mov_text", "eia_608"}),
         text_subtitle="mov_text",
         covers=False,
+        flags=frozenset({"default"}),
         pixel_aspect=frozenset({"libx264", "libx265", "prores_ks", "dnxhd", "v210", "jpeg2000"}),
         refused=frozenset({"opus", "vorbis", "flac", "wavpack", "truehd", "mlp"}),
     ),
@@ -100,6 +108,8 @@ CONTAINERS: Mapping[str, Container] = {
         subtitles=frozenset({"webvtt"}),
         text_subtitle="webvtt",
         covers=False,
+        flags=frozenset({"default", "forced"}),
+        subtitle_flags=frozenset({"captions", "descriptions"}),
     ),
 }
 

@@ -223,10 +223,13 @@ def test_what_cannot_be_added_is_refused(media, sounds, tmp_path):
         with pytest.raises(SourceError) as caught:
             with_tracks(source, **{option: [path]})
         assert caught.value.message.startswith(message.format(path))
+    srt = tmp_path / "new.srt"
+    srt.write_text(SRT, encoding="utf-8")
     (tmp_path / "again.flac").symlink_to(sounds["two.flac"])
     with pytest.raises(SourceError, match=r"--audio .*again\.flac is given twice"):
         with_tracks(source, audio=[sounds["two.flac"], tmp_path / "again.flac"])
-    with_tracks(source, audio=[sounds["two.mka"]], subtitles=[media("captioned.mkv")])
+    media.ffmpeg("-i", sounds["two.mka"], "-i", srt, "-map", 0, "-map", 1, "-c", "copy", tmp_path / "both.mkv")
+    assert len(with_tracks(source, audio=[tmp_path / "both.mkv"], subtitles=[tmp_path / "both.mkv"]).streams) >= 2
 
 
 def test_what_the_container_cannot_hold_is_refused_before_the_work(media, tmp_path):

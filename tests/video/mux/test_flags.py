@@ -1,0 +1,54 @@
+"""What other streams are for, and in which language they speak: kept by a container, or named before the work."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from dossr_video.jobs.run import run_job
+from dossr_video.settings import Settings
+from dossr_video.video.mux.languages import same_language
+from dossr_video.video.mux.streams import losses
+from dossr_video.video.read.probe import probe
+from dossr_video.video.write.containers import container_of
+
+
+def test_what_a_track_is_for_is_kept_or_named(media, tiny, tmp_path):
+    (tmp_path / "s.srt").write_text("1\n00:00:00,000 --> 00:00:00,300\nhi\n")
+    flags = "default+original+comment+hearing_impaired+visual_impaired"
+    media.ffmpeg(
+        "-f", "lavfi", "-i", "testsrc2=s=64x48:r=25:d=0.4", "-f", "lavfi", "-i", "sine=d=0.4", "-i", tmp_path / "s.srt",
+        "-map", "0", "-map", "1", "-map", "2", "-c:v", "ffv1", "-c:a", "libopus", "-c:s", "srt",
+        "-disposition:a:0", flags, "-disposition:s:0", "forced+hearing_impaired+descriptions",
+        "-metadata:s:v:0", "language=deu", tmp_path / "in.mkv",
+    )  # fmt: skip
+    source = probe(tmp_path / "in.mkv")
+    many = "comment, hearing_impaired, original, visual_impaired"
+    named: dict[str, list[str]] = {
+        ".mkv": [],
+        ".mp4": ["audio stream 1 (opus): mp4 has no flag for original; .mkv does"],
+        ".mov": [
+            f"audio stream 1 (opus): mov has no flag for {many}; .mkv does",
+            "subtitle stream 2 (subrip): mov has no flag for descriptions, forced, hearing_impaired; .mkv and .mp4 do",
+        ],
+        ".webm": [
+            f"audio stream 1 (opus): webm has no flag for {many}; .mkv does",
+            "subtitle stream 2 (subrip): webm has no flag for hearing_impaired; .mkv and .mp4 do",
+        ],
+    }
+    for ending, lines in named.items():
+        container = container_of(Path(f"x{ending}"))
+        assert [line for line in losses(source, container, cut=False) if "no flag" in line] == lines
+        fast = {"speed": None, "encoder": "libvpx-vp9"} if ending == ".webm" else {}
+        target = tmp_path / f"out{ending}"
+        run_job(tmp_path / "in.mkv", target, Settings(**{**tiny.model_dump(exclude_unset=True), **fast}))
+        made = probe(target)
+        for stream, result in zip(source.streams, made.streams, strict=True):
+            lost = {flag for line in lines if stream.kind in line for flag in stream.disposition if flag in line}
+            assert set(result.disposition) >= set(stream.disposition) - lost, ending
+            assert not set(result.disposition) & lost
+        assert same_language(made.video.stream.language, "deu")
+    media.ffmpeg(
+        "-i", tmp_path / "in.mkv", "-map", "0:v", "-c", "copy", "-metadata:s:v:0", "language=tlh", tmp_path / "k.mkv"
+    )
+    unspoken = losses(probe(tmp_path / "k.mkv"), container_of(Path("x.mov")), cut=False)
+    assert unspoken == ("video stream 0 (ffv1, tlh): mov has no code for the language tlh; .mp4 and .mkv do",)
