@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import nullcontext
-from os import PathLike, fsdecode
+from os import PathLike, fsdecode, fspath
 from typing import Any
 
 from torch import Tensor
@@ -27,6 +27,7 @@ from dossr_video.temporal.flow import FlowEstimator
 
 __all__ = ["Progress", "load_model", "upscale", "upscale_frames", "upscale_stream"]
 
+GivenModel = PictureModel | str | PathLike[str] | None  # None: the one that the settings name
 Picture = tuple[Tensor, Tensor | None]  # RGB (3, H, W) in [0, 1], and opacity (1, H, W)
 
 
@@ -35,7 +36,7 @@ def upscale(
     target: str | PathLike[str],
     settings: Settings | Mapping[str, Any] | None = None,
     *,
-    model: PictureModel | str | None = None,
+    model: GivenModel = None,
     executor: Executor | None = None,
     progress: bool = False,
     on_progress: OnProgress = no_progress,
@@ -94,7 +95,7 @@ def upscale_frames(
     frames: Any,
     *,
     layout: Layout | None = None,
-    model: PictureModel | str | None = None,
+    model: GivenModel = None,
     flow: FlowEstimator | None = None,
     settings: Settings | Mapping[str, Any] | None = None,
     **options: Any,
@@ -135,7 +136,7 @@ def upscale_stream(
     frames: Iterable[Any],
     *,
     layout: Layout | None = None,
-    model: PictureModel | str | None = None,
+    model: GivenModel = None,
     flow: FlowEstimator | None = None,
     settings: Settings | Mapping[str, Any] | None = None,
     **options: Any,
@@ -160,7 +161,7 @@ def upscale_stream(
 
 
 def settings_and_model(
-    settings: Settings | Mapping[str, Any] | None, options: Mapping[str, Any], model: PictureModel | str | None
+    settings: Settings | Mapping[str, Any] | None, options: Mapping[str, Any], model: GivenModel
 ) -> tuple[Settings, PictureModel]:
     """What is asked for, and the model. Raises SettingsError, and as `load_model`."""
     wanted, given = _settings(settings, options, model)
@@ -168,9 +169,11 @@ def settings_and_model(
 
 
 def _settings(
-    settings: Settings | Mapping[str, Any] | None, options: Mapping[str, Any], model: PictureModel | str | None
+    settings: Settings | Mapping[str, Any] | None, options: Mapping[str, Any], model: GivenModel
 ) -> tuple[Settings, PictureModel | None]:
     """What is asked for, and the model where it is loaded already. Raises SettingsError."""
+    if isinstance(model, PathLike):
+        model = fspath(model)
     given = settings.model_dump(exclude_unset=True) if isinstance(settings, Settings) else settings or {}
     if model is not None:
         options = {**options, "model": model if isinstance(model, str) else getattr(model, "name", model)}

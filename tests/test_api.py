@@ -113,6 +113,7 @@ WRONG: dict[str, Any] = {
     "a value out of range": lambda: dossr_video.Settings(crf=-1),
     "a model that is a number": lambda: dossr_video.load_model(5),  # type: ignore[arg-type]
     "a model that is not there": lambda: dossr_video.upscale_frames(FRAME, model="nope"),
+    "a file that is not there": lambda: dossr_video.upscale_frames(FRAME, model=Path("nope.pth")),
     "frames that are a number": lambda: dossr_video.upscale_stream(3, model="bicubic"),  # type: ignore[arg-type]
     "a frame without pixels": lambda: dossr_video.upscale_frames(FRAME[:0], model="bicubic"),
     "a meta tensor": lambda: dossr_video.upscale_frames(torch.zeros(3, 8, 12, device="meta"), model="bicubic"),

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -48,7 +48,6 @@ from dossr_video.settings import Settings
 from dossr_video.threads import wait_asleep
 
 if TYPE_CHECKING:
-    from dossr_video.jobs.report import Report
     from dossr_video.temporal.shots import Luma
 
 
@@ -104,7 +103,7 @@ def upscale(
     takes frames (y4m or rawvideo) from one program and gives them to another. TARGET may be numbered pictures:
     out_%06d.png.
     """
-    from dossr_video.jobs.record import FiguresRecord, Record
+    from dossr_video.cli.records import Outputs, OutputsRecord
     from dossr_video.jobs.run import run_job
     from dossr_video.jobs.urls import is_url, shown_url
     from dossr_video.pipe import is_pipe
@@ -122,15 +121,7 @@ def upscale(
         run_pipe(source, target, settings, pipes, refused, quiet=quiet, progress=progress)
         return
     pipes.require_none()
-    outputs = [
-        ("--report", page),
-        ("--json-report", json_report),
-        ("--premis", premis),
-        ("--before-after", before_after),
-    ]
-    here, there = _outputs(source, target, [*outputs, *(("--captions", path) for path in captions)], force=force)
-    write_captions = _captions_of(here, settings) if captions else None
-    figures = FiguresRecord()
+    outputs = Outputs(page, json_report, premis, before_after, captions)
     with interruptible() as cancelled, progress_display(quiet=quiet, kind=progress) as on_progress:
         report = run_job(
             source,
@@ -141,26 +132,15 @@ def upscale(
             on_progress=on_progress,
             cancelled=cancelled,
             executor=make_executor(settings, cluster),
-            record=Record() if page is None else figures,
+            record=OutputsRecord(
+                outputs,
+                source,
+                target,
+                settings,
+                force=force,
+                on_frame=lambda done, frames: on_progress(Progress("reporting", done, frames)),
+            ),
         )
-        if page is not None:
-            from dossr_video.report.run import run_page
-
-            run_page(
-                report,
-                here,
-                there,
-                page,
-                measured=figures.measured,
-                on_frame=lambda count: on_progress(Progress("reporting", count, report.frames)),
-            )
-    _write_records(report, json_report=json_report, premis=premis)
-    if before_after is not None:
-        from dossr_video.report import before_after as draw
-
-        draw(here, there, before_after, read=report.settings.read, choice=report.joined.choice)
-    if write_captions is not None:
-        write_captions(report, captions)
     for place in report.damage:
         warn(f"the source is damaged {place}")
     if not quiet:
@@ -172,55 +152,6 @@ def upscale(
         for path in captions:
             say(f"captions: {path}")
         say(report.summary())
-
-
-def _captions_of(source: Path, settings: Settings) -> Callable[[Report, Sequence[Path]], None]:
-    """What writes the captions of a source once it has a result. Raises SettingsError where there are none."""
-    from dossr_video.jobs.captions import require_captions, write_captions
-    from dossr_video.jobs.source import source_of
-
-    film = source_of(source, settings)
-    require_captions(film)
-
-    def write(report: Report, paths: Sequence[Path]) -> None:
-        for line in write_captions(film, report, paths):
-            warn(f"not in the captions: {line}")
-
-    return write
-
-
-def _write_records(report: Report, *, json_report: Path | None, premis: Path | None) -> None:
-    """The report of a run in the forms that were asked for."""
-    from dossr_video.jobs.premis import premis_of
-    from dossr_video.jobs.resources import write_file
-
-    forms = []
-    if json_report is not None:
-        forms.append((json_report, report.dumps().encode()))
-    if premis is not None:
-        forms.append((premis, premis_of(report)))
-    for path, content in forms:
-        write_file(path, content)
-
-
-def _outputs(source: str, target: str, outputs: Sequence[tuple[str, Path | None]], *, force: bool) -> tuple[Path, Path]:
-    """Source and target as paths; what would leave a finished run without its outputs is refused before it."""
-    from dossr_video.jobs.outputs import check_outputs
-    from dossr_video.jobs.urls import local, shown_url
-    from dossr_video.video.sequence import pattern_in
-
-    here, there = local(source), local(target)
-    if here is not None and here.is_dir():
-        here = pattern_in(here)
-    given = [(option, path) for option, path in outputs if path is not None]
-    for option in dict(given).keys() - {"--json-report", "--premis"}:
-        for name, path in ((source, here), (target, there)):
-            if path is None:
-                raise SettingsError(
-                    f"{option} cannot look at {shown_url(name)}", hint=f"fetch it, or leave {option} away"
-                )
-    check_outputs(given, source=here, target=there, force=force)
-    return here or Path(source), there or Path(target)
 
 
 @app.command()

@@ -150,7 +150,7 @@ class Library:
                 continue
             if path.name.startswith(".") or path.name.endswith(".dossr"):
                 continue
-            if path.is_file():
+            if path.is_file() or (path.is_symlink() and not path.exists()):  # whose file is not there is told
                 yield path
             elif path.is_dir() and not path.is_symlink() and path.resolve() != results:
                 yield from self._walk(path) if self.recursive else _sequences(path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import shutil
 import signal
@@ -19,6 +20,8 @@ from click.shell_completion import get_completion_class
 from click.testing import CliRunner
 
 from dossr_video.cli.commands import app, main
+from dossr_video.errors import TargetError
+from dossr_video.jobs import durable
 from dossr_video.settings import MODELS, Settings
 
 COMMAND = [sys.executable, "-m", "dossr_video"]
@@ -297,6 +300,33 @@ def test_help_does_not_need_torch() -> None:
     result = subprocess.run([sys.executable, "-c", code + check + "main()"], capture_output=True, text=True, check=True)
     assert result.stdout.strip().endswith("False")
     assert "dossr-video IN OUT" in result.stdout
+
+
+def test_where_a_report_cannot_be_written_the_same_command_writes_it_without_the_work(
+    sample: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page, told, picture = (tmp_path / name for name in ("a.html", "a.json", "a.png"))
+    command = [str(sample), str(tmp_path / "out.mp4"), "--model", "bicubic", "--scale", "1", "--end", "0.4"]
+    command += ["--report", str(page), "--json-report", str(told), "--before-after", str(picture)]
+    write = durable.write
+
+    def full(path: Path, content: bytes) -> None:
+        if path == told:
+            raise OSError(errno.ENOSPC, "No space left on device", str(path))
+        write(path, content)
+
+    monkeypatch.setattr(durable, "write", full)
+    failed = CliRunner().invoke(app, command)
+    assert isinstance(failed.exception, TargetError)
+    assert "the disk is full" in str(failed.exception)
+    monkeypatch.setattr(durable, "write", write)
+    made = (tmp_path / "out.mp4").stat()
+    again = CliRunner().invoke(app, command)
+    assert again.exit_code == 0, again.output
+    assert (tmp_path / "out.mp4").stat() == made
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.html", "a.json", "a.png", "out.mp4"]
+    refused = CliRunner().invoke(app, command)
+    assert "exists" in str(refused.exception)
 
 
 def test_the_second_ctrl_c_ends_at_once_and_tells_how_to_go_on(

@@ -643,3 +643,21 @@ def test_a_result_that_is_not_what_was_promised_gets_no_name(
     monkeypatch.undo()
     report = run_job(clip, tmp_path / "other.mp4", tiny)
     assert report.proof.passed
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [("o.mkv", {}), ("o.mp4", {}), ("o.mov", {}), ("o.mxf", {"speed": None}), ("o_%03d.png", {"speed": None}),
+     ("o.webm", {"speed": None, "encoder": "libvpx-vp9"})],
+)  # fmt: skip
+def test_the_same_work_gives_the_same_bytes(
+    name: str, options: dict[str, Any], sample: Path, tiny: Settings, tmp_path: Path
+) -> None:
+    settings = Settings(**{**tiny.model_dump(exclude_unset=True), "end": 0.2, **options})
+    contents = []
+    for folder in (tmp_path / "one", tmp_path / "other"):
+        folder.mkdir()
+        run_job(sample, folder / name, settings)
+        contents.append({path.name: path.read_bytes() for path in folder.iterdir()})
+    assert contents[0] == contents[1]
+    assert len(contents[0]) == (6 if "%" in name else 1)

@@ -300,6 +300,15 @@ def test_a_folder_that_cannot_be_read_is_told_and_the_rest_done(
     assert [path.name for path in work.to_do()] == ["bad.mov", "er"]
 
 
+def test_a_link_to_a_file_that_is_not_there_is_told(
+    folder: Path, tiny: Settings, executor: LocalExecutor, tmp_path: Path
+) -> None:
+    (folder / "away.mp4").symlink_to(tmp_path / "disk" / "away.mp4")
+    (folder / "away.txt").symlink_to(tmp_path / "disk" / "away.txt")
+    found = Batch(Library(folder, tmp_path / "out"), tiny).run(executor=executor)
+    assert verdicts(found) == {"a.mp4": "done", "b.avi": "done", "away.mp4": "failed", "bad.mov": "failed"}
+
+
 def test_a_source_is_never_overwritten_even_where_the_results_hold_the_sources(
     short: Path, tiny: Settings, executor: LocalExecutor, tmp_path: Path
 ) -> None:

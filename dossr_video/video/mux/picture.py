@@ -136,7 +136,7 @@ class Picture:
                 if stream.frames == 0 or stream.frames > UNORDERED:
                     packet = next(packet for packet in part.demux(stream) if packet.pts is not None)
                     dts = packet.pts if packet.dts is None else packet.dts
-                    return (packet.pts - dts) * self._scale(stream)
+                    return ((packet.pts or 0) - (dts or 0)) * self._scale(stream)
         return Fraction(0)
 
     def _scale(self, stream: Any) -> Fraction:

@@ -315,7 +315,8 @@ class _Join:
 def _options(source: SourceInfo, spec: VideoSpec, container: Container, added: Mapping[str, str]) -> dict[str, str]:
     if container.format not in ("mp4", "mov"):
         # The muxer would shift all streams by the priming of AAC; Matroska can store negative timestamps.
-        return {"avoid_negative_ts": "disabled"}
+        # Nor shall it number files and streams at random: the same work gives the same bytes.
+        return {"avoid_negative_ts": "disabled", "fflags": "+bitexact"}
     flags = "+faststart"
     names = {key.lower() for key in (*source.metadata, *added) if not is_technical(key)}
     stored = MP4_KEYS if container.format == "mp4" else MOV_KEYS
