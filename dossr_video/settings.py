@@ -203,8 +203,8 @@ class TargetSettings(BaseModel):
     size: Literal["720p", "1080p", "1440p", "4k", "8k"] | None = Field(
         None, description="as large as fits into such a frame, in place of --scale"
     )
-    width: int | None = Field(None, ge=2, le=32768, description="pixels; with one side alone the aspect is kept")
-    height: int | None = Field(None, ge=2, le=32768, description="pixels")
+    width: int | None = Field(None, ge=16, le=32768, description="pixels; with one side alone the aspect is kept")
+    height: int | None = Field(None, ge=16, le=32768, description="pixels")
     encoder: str | None = Field(
         None, description="any that `dossr-video encoders` lists; default: libx264, of pictures by their extension"
     )

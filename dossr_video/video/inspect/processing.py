@@ -151,17 +151,21 @@ def output_size(video: VideoInfo, settings: TargetSettings, target: Path, model_
         return _sides(shown * factor, tall * factor, even=True)
     if width is None and height is None:
         return _sides(shown * scale, tall * scale, even=aspect != 1 or settings.compatible)
-    if width is None:
-        return _sides(shown * (height or 1) / tall, Fraction(height or 1), even=True)
-    if height is None:
-        return _sides(Fraction(width), tall * width / shown, even=True)
-    return width, height
+    if width is not None and height is not None:
+        return width, height
+    # What was asked for is kept, odd or not; the other side follows.
+    if width is not None:
+        return width, _even(tall * width / shown)
+    assert height is not None
+    return _even(shown * height / tall), height
 
 
 def _sides(width: Fraction, height: Fraction, *, even: bool) -> tuple[int, int]:
-    if even:
-        return max(2, round(width / 2) * 2), max(2, round(height / 2) * 2)
-    return round(width), round(height)
+    return (_even(width), _even(height)) if even else (round(width), round(height))
+
+
+def _even(side: Fraction) -> int:
+    return max(2, round(side / 2) * 2)
 
 
 def _shape(video: VideoInfo, settings: TargetSettings, container: Container | None) -> tuple[bool, list[Finding]]:

@@ -113,6 +113,10 @@ def test_shape_is_kept_as_a_tag_or_resampled(media):
     assert output_size(video, Settings.of({"scale": 2, "square_pixels": True}), Path("x.mp4"), 4) == (1536, 1152)
     assert output_size(video, Settings.of({"scale": 2, "encoder": "ffv1"}), Path("x.mkv"), 4) == (1536, 1152)
     assert output_size(video, Settings.of({"height": 1080, "square_pixels": True}), Path("x.mp4"), 4) == (1440, 1080)
+    assert output_size(video, Settings.of({"width": 1441}), Path("x.mp4"), 4) == (1441, 1152)  # as asked for
+    assert output_size(video, Settings.of({"height": 1081}), Path("x.mp4"), 4) == (1352, 1081)
+    with pytest.raises(SettingsError, match="width"):
+        Settings.of({"width": 15})
 
 
 def test_losses_are_named_and_strict_refuses_them(media):
