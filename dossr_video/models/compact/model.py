@@ -17,7 +17,7 @@ from dossr_video.errors import ModelError
 from dossr_video.frames import Motion, concatenated
 from dossr_video.models.base import Engine, HiddenState, PictureModel, Restored
 from dossr_video.models.compact.by_ncnn import StreamedRestorer
-from dossr_video.models.compact.dots import RINGS, without_dots
+from dossr_video.models.compact.dots import RINGS, TEXTURE, without_dots
 from dossr_video.models.compact.restorer import Restorer
 
 
@@ -67,7 +67,7 @@ def load_compact(
     return CompactModel(
         Restorer.from_state(state),
         name=name,
-        digest=hashlib.sha256(data + repr(RINGS).encode()).hexdigest(),  # results depend on both
+        digest=hashlib.sha256(data + repr((RINGS, TEXTURE)).encode()).hexdigest(),  # results depend on both
         device=device,
         dtype=dtype,
         engine=engine,
