@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from fractions import Fraction
+from itertools import pairwise
 from typing import Literal
 
 from dossr_video.names import shown
@@ -50,6 +52,8 @@ MEANT = frozenset(
         *("clean_effects", "captions", "descriptions"),
     }
 )
+
+SAME_TIME = Fraction(2, 1000)  # seconds; containers round to one
 
 COVER_TYPES = {"mjpeg": ("jpg", "image/jpeg"), "png": ("png", "image/png"), "gif": ("gif", "image/gif")}
 GPMD = "bin_data"  # GoPro's metadata: the only data that FFmpeg names so in mp4 and mov
@@ -114,6 +118,12 @@ def _held_flags(container: Container, stream: StreamInfo) -> frozenset[str]:
 
 def _metadata_losses(source: SourceInfo, container: Container) -> list[str]:
     lost, keys = [], lost_keys(source, container)
+    if container.format in ("mp4", "mov"):
+        apart = sum(abs(one.end - after.start) > SAME_TIME for one, after in pairwise(source.chapters))
+        if apart:
+            lost.append(
+                f"the end of {apart} chapters: in {container.format} one ends where the next begins; .mkv keeps them"
+            )
     if container.format != "dpx" and (count := breaks(source)):
         lost.append(f"timecode: {count} pictures do not go on from the one before; only .dpx keeps that")
     if container.beside is None and container.tagged:

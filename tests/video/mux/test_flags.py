@@ -52,3 +52,17 @@ def test_what_a_track_is_for_is_kept_or_named(media, tiny, tmp_path):
     )
     unspoken = losses(probe(tmp_path / "k.mkv"), container_of(Path("x.mov")), cut=False)
     assert unspoken == ("video stream 0 (ffv1, tlh): mov has no code for the language tlh; .mp4 and .mkv do",)
+
+
+def test_chapters_that_do_not_touch_are_named_where_they_must(media, tmp_path):
+    for name, end in (("apart.mkv", 300), ("over.mkv", 500), ("touching.mkv", 400)):
+        text = f";FFMETADATA1\n[CHAPTER]\nTIMEBASE=1/1000\nSTART=0\nEND={end}\n[CHAPTER]\nTIMEBASE=1/1000\nSTART=400\nEND=800\n"
+        (tmp_path / "chapters.txt").write_text(text)
+        media.ffmpeg(
+            "-f", "lavfi", "-i", "testsrc2=s=64x48:r=25:d=0.8", "-i", tmp_path / "chapters.txt",
+            "-map_chapters", "1", "-c:v", "ffv1", tmp_path / name,
+        )  # fmt: skip
+        told = losses(probe(tmp_path / name), container_of(Path("x.mp4")), cut=False)
+        wanted = ["the end of 1 chapters: in mp4 one ends where the next begins; .mkv keeps them"]
+        assert [line for line in told if "chapters" in line] == (wanted if end != 400 else [])
+        assert not losses(probe(tmp_path / name), container_of(Path("x.mkv")), cut=False)
