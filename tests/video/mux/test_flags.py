@@ -56,8 +56,8 @@ def test_what_a_track_is_for_is_kept_or_named(media, tiny, tmp_path):
 
 def test_chapters_that_do_not_touch_are_named_where_they_must(media, tmp_path):
     for name, end in (("apart.mkv", 300), ("over.mkv", 500), ("touching.mkv", 400)):
-        text = f";FFMETADATA1\n[CHAPTER]\nTIMEBASE=1/1000\nSTART=0\nEND={end}\n[CHAPTER]\nTIMEBASE=1/1000\nSTART=400\nEND=800\n"
-        (tmp_path / "chapters.txt").write_text(text)
+        marks = [f"[CHAPTER]\nTIMEBASE=1/1000\nSTART={a}\nEND={b}\n" for a, b in ((0, end), (400, 800))]
+        (tmp_path / "chapters.txt").write_text(";FFMETADATA1\n" + "".join(marks))
         media.ffmpeg(
             "-f", "lavfi", "-i", "testsrc2=s=64x48:r=25:d=0.8", "-i", tmp_path / "chapters.txt",
             "-map_chapters", "1", "-c:v", "ffv1", tmp_path / name,
