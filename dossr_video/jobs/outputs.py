@@ -20,13 +20,13 @@ ENDINGS = {
 
 
 def check_outputs(
-    outputs: Sequence[tuple[str, Path]], *, source: Path | None, target: Path | None, force: bool
+    outputs: Sequence[tuple[str, Path]], *, inputs: Sequence[Path], target: Path | None, force: bool
 ) -> None:
     """Check paths that need no reading.
 
     Args:
         outputs: Paths, each with the option that names it.
-        source: The input; None: behind a URL.
+        inputs: What is read, but for what is behind a URL.
         target: The result; None: behind a URL.
         force: Whether files that exist may be overwritten.
 
@@ -39,8 +39,8 @@ def check_outputs(
             raise SettingsError(
                 f"{option} {path} must end in {' or '.join(ENDINGS[option])}", hint="give the file another name"
             )
-        if source is not None and (is_same(path, source) or is_part_of(path, source)):
-            raise TargetError(f"{option} {path} is the input itself", hint="give the file another name")
+        if any(is_same(path, given) or is_part_of(path, given) for given in inputs):
+            raise TargetError(f"{option} {path} is an input itself", hint="give the file another name")
         if target is not None and is_same(path, target):
             raise TargetError(f"{option} {path} is the result itself", hint="give the file another name")
         require_place(path, option=f"{option} ", force=force)

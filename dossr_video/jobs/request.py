@@ -31,6 +31,11 @@ class Request:
     began: float = field(default_factory=time.monotonic)
     started: str = field(default_factory=lambda: utc_now())
 
+    @property
+    def inputs(self) -> tuple[Path, ...]:
+        """The source, and the files whose tracks are added."""
+        return (self.source, *map(Path, self.settings.audio), *map(Path, self.settings.subtitles))
+
     def raise_if_cancelled(self, work: str, *, hint: str = "nothing is left behind") -> None:
         """Interrupted where the job was cancelled while `work` was going on."""
         if self.cancelled():

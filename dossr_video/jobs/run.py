@@ -15,6 +15,7 @@ from dossr_video.jobs.execute.local import LocalExecutor
 from dossr_video.jobs.folder import JobFolder
 from dossr_video.jobs.job import Job
 from dossr_video.jobs.naming import completed, give_name, resume_naming
+from dossr_video.jobs.outputs import is_same
 from dossr_video.jobs.progress import OnProgress, Progress, Reporter, no_progress
 from dossr_video.jobs.record import Record
 from dossr_video.jobs.report import Report
@@ -97,7 +98,7 @@ def _run(request: Request, given: Executor | None) -> Report:
     target, settings = request.target, request.settings
     begun = os.path.lexists(JobFolder.beside(target, suffix="").path)  # False for a name that is too long
     # What is refused in the end is refused before a model is loaded.
-    check_target(target, settings, source=request.source, force=request.force or begun or given is not None)
+    check_target(target, settings, inputs=request.inputs, force=request.force or begun or given is not None)
     source = source_of(request.source, settings)
     probed = time.monotonic()
     executor = given or LocalExecutor(worker_spec(settings))
@@ -140,7 +141,9 @@ def _check_place(request: Request, source: SourceInfo) -> None:
     """TargetError where the result, or what goes beside its pictures, is there already."""
     check_target(request.target, request.settings, force=request.force)
     if has_file_beside(source, container_of(request.target)):
-        require_place(file_beside(request.target), force=request.force)
+        require_place(beside := file_beside(request.target), force=request.force)
+        if any(is_same(beside, path) for path in request.inputs):
+            raise TargetError(f"{beside}, which goes beside the pictures, is an input", hint="give them another name")
 
 
 def _give_name(request: Request, joined: Path) -> None:

@@ -172,7 +172,7 @@ def test_the_input_is_never_written(run: Run, tmp_path: Path, sample: Path) -> N
     copy.write_bytes(sample.read_bytes())
     (tmp_path / "link.mp4").symlink_to(copy)
     for target in (copy, tmp_path / "link.mp4"):
-        assert_refused(run(copy, target, "--force"), 1, "is the input itself")
+        assert_refused(run(copy, target, "--force"), 1, "is an input itself")
     assert copy.read_bytes() == sample.read_bytes()
 
 

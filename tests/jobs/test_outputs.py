@@ -41,16 +41,16 @@ def test_the_source_and_the_result_are_known_by_any_name(
     make: Callable[[Path, Path], Path], role: str, source: Path, tmp_path: Path
 ) -> None:
     path, other = make(tmp_path / "report.json", source), tmp_path / "other"
-    files = {"source": source, "target": other} if role == "source" else {"source": other, "target": source}
-    with pytest.raises(TargetError, match=r"is the (input|result) itself"):
-        check_outputs([("--json-report", path)], **files, force=True)
+    inputs, target = ([other, source], other) if role == "source" else ([other], source)
+    with pytest.raises(TargetError, match=r"is (an input|the result) itself"):
+        check_outputs([("--json-report", path)], inputs=inputs, target=target, force=True)
     assert source.read_bytes() == b"film"
 
 
 def test_what_cannot_or_must_not_be_written_is_refused(source: Path, tmp_path: Path) -> None:
     def check(name: str, option: str = "--json-report", *, force: bool = False, **more: str) -> None:
         outputs = [(option, tmp_path / name), *((key, tmp_path / value) for key, value in more.items())]
-        check_outputs(outputs, source=source, target=None, force=force)
+        check_outputs(outputs, inputs=[source], target=None, force=force)
 
     (tmp_path / "there.json").write_text("mine")
     (tmp_path / "folder.json").mkdir()
@@ -74,17 +74,17 @@ def test_what_cannot_or_must_not_be_written_is_refused(source: Path, tmp_path: P
         with pytest.raises(SettingsError, match="must end in"):
             check(name, option, force=True)
     same = [("--json-report", tmp_path / "a.json"), ("--report", tmp_path / "a.html")]
-    check_outputs(same, source=source, target=None, force=False)
+    check_outputs(same, inputs=[source], target=None, force=False)
     (tmp_path / "a.json").write_text("")
     os.link(tmp_path / "a.json", tmp_path / "a.html")
     with pytest.raises(TargetError, match="name the same file"):
-        check_outputs(same, source=source, target=None, force=True)
+        check_outputs(same, inputs=[source], target=None, force=True)
 
 
 def test_a_file_url_is_the_file(clip: Path, tiny: Settings, tmp_path: Path) -> None:
     source = tmp_path / "a b.mp4"
     source.write_bytes(clip.read_bytes())
-    with pytest.raises(TargetError, match="is the input itself"):
+    with pytest.raises(TargetError, match="is an input itself"):
         run_job(source, source.as_uri(), tiny, force=True)
     assert source.read_bytes() == clip.read_bytes()
 

@@ -444,7 +444,7 @@ def test_refusals_leave_nothing_behind(clip: Path, tiny: Settings, tmp_path: Pat
     before = names(tmp_path)
     with pytest.raises(TargetError, match="exists"):
         run_job(clip, tmp_path / "there.mp4", tiny)
-    with pytest.raises(TargetError, match="is the input itself"):
+    with pytest.raises(TargetError, match="is an input itself"):
         run_job(tmp_path / "in.mp4", tmp_path / "in.mp4", tiny, force=True)
     with pytest.raises(TargetError, match="does not exist"):
         run_job(clip, tmp_path / "no" / "out.mp4", tiny)

@@ -194,8 +194,11 @@ def _aspect(source: VideoInfo, *, width: int, height: int) -> Fraction | None:
     return (source.sample_aspect_ratio * stretch).limit_denominator(1 << 15)
 
 
-def check_target(target: Path, settings: TargetSettings, *, source: Path | None = None, force: bool = False) -> None:
-    """Checks that need no reading: TargetError, or SettingsError for extension and encoder."""
+def check_target(target: Path, settings: TargetSettings, *, inputs: Sequence[Path] = (), force: bool = False) -> None:
+    """Checks that need no reading: TargetError, or SettingsError for extension and encoder.
+
+    None of the `inputs` is overwritten, whatever `force` says.
+    """
     if len(os.fsencode(target.name)) > LONGEST_NAME:
         raise TargetError(
             f"the name of {target} has {len(os.fsencode(target.name))} bytes; {LONGEST_NAME} are allowed",
@@ -206,14 +209,11 @@ def check_target(target: Path, settings: TargetSettings, *, source: Path | None 
     container = container_of(target)
     check_encoder(name := settings.encoder or container.encoders[0], container)
     check_options(name, settings.encoder_options)
-    if source is not None and source.exists() and target.exists() and target.samefile(source):
-        raise TargetError(f"{target} is the input itself", hint="give the result another name")
-    if (
-        source is not None
-        and is_numbered(target)
-        and (is_part_of(name_of_number(target, 0), source) or is_part_of(source, target))
-    ):
-        raise TargetError(f"{target} names pictures of the input", hint="give the result another name or folder")
+    for path in inputs:
+        if path.exists() and target.exists() and target.samefile(path):
+            raise TargetError(f"{target} is an input itself", hint="give the result another name")
+        if is_numbered(target) and (is_part_of(name_of_number(target, 0), path) or is_part_of(path, target)):
+            raise TargetError(f"{target} names pictures of the input", hint="give the result another name or folder")
     require_place(target, force=force)
 
 

@@ -11,7 +11,7 @@ import av
 import numpy as np
 import pytest
 
-from dossr_video.errors import Interrupted, JobError, SettingsError, SourceError
+from dossr_video.errors import Interrupted, JobError, SettingsError, SourceError, TargetError
 from dossr_video.jobs.folder import JobFolder
 from dossr_video.jobs.premis import NAMESPACE, premis_of
 from dossr_video.jobs.progress import Progress
@@ -291,6 +291,23 @@ def test_a_run_keeps_them_in_its_report_and_proves_them_later(media, sounds, tmp
 )
 def test_the_language_of_a_name(name: str, language: str | None) -> None:
     assert language_in(name) == language
+
+
+@pytest.mark.parametrize("name", ["two.mka", "two.mkv", "two_%03d.png"])
+def test_a_file_whose_tracks_are_added_is_never_overwritten(
+    name: str, sample: Path, tiny: Settings, sounds: dict[str, Path], tmp_path: Path
+) -> None:
+    sound = tmp_path / ("two.mka" if "%" in name else name.replace("mka", "mkv"))
+    sound.write_bytes(sounds["two.mka"].read_bytes())
+    target = tmp_path / "link.mkv" if name == "two.mka" else tmp_path / name
+    if name == "two.mka":
+        target.symlink_to(sound)
+    options = {"audio": (str(sound),), "speed": None, "end": 0.2}
+    settings = Settings(**{**tiny.model_dump(exclude_unset=True), **options})
+    with pytest.raises(TargetError, match=r"is an input"):
+        run_job(sample, target, settings, force=True)
+    assert sound.read_bytes() == sounds["two.mka"].read_bytes()
+    assert not list(tmp_path.glob("*.dossr"))
 
 
 @pytest.mark.parametrize("name", ["out.mkv", "out_%03d.png"])

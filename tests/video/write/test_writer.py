@@ -43,8 +43,8 @@ def test_places_that_cannot_be_written_are_refused(tmp_path: Path, media):
     with pytest.raises(TargetError, match="is a folder"):
         check_target(tmp_path / "folder.mp4", settings)
     source = media("plain.mp4")
-    with pytest.raises(TargetError, match="is the input itself"):
-        check_target(source, settings, source=source, force=True)
+    with pytest.raises(TargetError, match="is an input itself"):
+        check_target(source, settings, inputs=[source], force=True)
     existing = tmp_path / "there.mp4"
     existing.write_bytes(b"x")
     with pytest.raises(TargetError, match="exists"):
