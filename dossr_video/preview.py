@@ -19,13 +19,14 @@ from dossr_video.errors import SettingsError, SourceError
 from dossr_video.frames import Area
 from dossr_video.jobs.estimate import duration
 from dossr_video.jobs.execute.local import devices
+from dossr_video.jobs.outputs import check_outputs
 from dossr_video.jobs.resources import write_errors
 from dossr_video.models.base import PictureModel
 from dossr_video.models.registry import load_model
 from dossr_video.names import shown
 from dossr_video.report.excerpts import play
 from dossr_video.report.moments import Picture, frame_count
-from dossr_video.report.page import Details, check_page, render
+from dossr_video.report.page import Details, render
 from dossr_video.report.picture import most_detailed
 from dossr_video.report.plots import clock
 from dossr_video.report.sheet import write_sheet
@@ -130,13 +131,13 @@ def preview(
 
     Raises:
         SourceError: The file cannot be read, or has no frame there.
-        SettingsError: There are more than MOST_MOMENTS moments, or more than MOST_SECONDS.
-        TargetError: A file cannot be written, or exists.
+        SettingsError: There are more than MOST_MOMENTS moments, or more than MOST_SECONDS, or the page does not end in
+            .html.
+        TargetError: A file cannot be written, exists, or is the source.
         ModelError: A model cannot be loaded.
     """
     sheet = page.with_suffix(".png")
-    for target in (page, sheet):
-        check_page(target, force=force)
+    check_outputs([("--page", page), ("its sheet", sheet)], inputs=[source], target=None, force=force)
     if not 1 <= (len(at) or count) <= MOST_MOMENTS:
         raise SettingsError(f"{len(at) or count} moments must be 1 to {MOST_MOMENTS}", hint="give --at fewer times")
     if not 0 <= seconds <= MOST_SECONDS:

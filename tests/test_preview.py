@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 import av
+import cv2
 import numpy as np
 import pytest
 from click.testing import CliRunner
@@ -116,6 +117,15 @@ def test_nothing_is_overwritten_and_nothing_left_behind(film: Path, tmp_path: Pa
     with pytest.raises(SourceError, match=r"no frame at 9 s"):
         preview(film, trials(BICUBIC, {}), tmp_path / "late.html", at=[9.0])
     assert [path.name for path in tmp_path.iterdir()] == ["look.png"]
+
+
+def test_the_sheet_is_not_written_over_the_source(tmp_path: Path) -> None:
+    picture = tmp_path / "scan.png"
+    assert cv2.imwrite(str(picture), np.zeros((32, 48, 3), np.uint8))
+    before = picture.read_bytes()
+    with pytest.raises(TargetError, match=r"its sheet .*scan\.png is an input itself"):
+        preview(picture, trials(BICUBIC, {}), tmp_path / "scan.html", force=True)
+    assert picture.read_bytes() == before
 
 
 def test_what_cannot_be_tried_is_told(film: Path, tmp_path: Path) -> None:

@@ -13,6 +13,8 @@ from dossr_video.video.sequence import is_part_of
 ENDINGS = {
     "--json-report": (".json",),
     "--report": (".html", ".htm"),
+    "--page": (".html", ".htm"),
+    "its sheet": (".png",),
     "--before-after": (".png",),
     "--premis": (".xml",),
     "--captions": (".scc", ".srt"),
@@ -25,7 +27,7 @@ def check_outputs(
     """Check paths that need no reading.
 
     Args:
-        outputs: Paths, each with the option that names it.
+        outputs: Paths, each with what names it: an option, or a word for a file beside that of one.
         inputs: What is read, but for what is behind a URL.
         target: The result; None: behind a URL.
         force: Whether files that exist may be overwritten.

@@ -9,8 +9,9 @@ from fractions import Fraction
 from pathlib import Path
 
 from dossr_video.errors import SettingsError
+from dossr_video.jobs.outputs import check_outputs
 from dossr_video.names import shown
-from dossr_video.report.page import Version, check_page, write_page
+from dossr_video.report.page import Version, write_page
 from dossr_video.settings import SourceSettings
 from dossr_video.video.info import Choice
 from dossr_video.video.inspect.fields import field_spans
@@ -42,13 +43,13 @@ def compare(
         on_frame: Called with the number of frames that are measured.
 
     Raises:
-        SettingsError: There are more than MOST results.
+        SettingsError: There are more than MOST results, or the page does not end in .html.
         SourceError: A file cannot be read.
-        TargetError: The page cannot be written, or exists.
+        TargetError: The page cannot be written, exists, or is one of the files.
     """
     if len(results) > MOST:
         raise SettingsError(f"{len(results)} results must be at most {MOST}", hint="compare them in several pages")
-    check_page(page, force=force)
+    check_outputs([("--page", page)], inputs=[source, *results], target=None, force=force)
     with ExitStack() as stack:
         info = probe(source, choice=Choice(fps=fps))
         fields, _ = field_spans(info, SourceSettings(), lambda count: None)

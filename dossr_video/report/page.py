@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 from markupsafe import Markup
 
-from dossr_video.errors import TargetError
 from dossr_video.html import environment
 from dossr_video.jobs.resources import write_file
 from dossr_video.names import shown
@@ -163,17 +162,6 @@ def render(
         colors=_colors(),
     )
     write_file(page, text.encode())
-
-
-def check_page(page: Path, *, force: bool) -> None:
-    """TargetError when the page could not be written, or must not be; before hours of work."""
-    if page.suffix.lower() not in (".html", ".htm", ".png"):  # with --force a film would go
-        raise TargetError(f"the page {page} must end in .html", hint="give the file another name")
-    if page.is_dir() or not page.parent.is_dir():
-        problem = "it is a folder" if page.is_dir() else "its folder is missing"
-        raise TargetError(f"the page {page} cannot be written: {problem}", hint="name a file in a folder that exists")
-    if page.exists() and not force:
-        raise TargetError(f"{page} exists", hint="choose another name, or overwrite it with --force")
 
 
 def _summary(versions: Sequence[Version], measured: Measured) -> str:

@@ -289,7 +289,7 @@ def test_the_command_writes_a_page_and_never_over_another(source: Path, result: 
     CliRunner().invoke(app, [*arguments, "--force"], standalone_mode=False, catch_exceptions=False)
     assert [path.name for path in tmp_path.iterdir()] == ["look.html"]
     arguments[-1], before = str(source), source.read_bytes()
-    with pytest.raises(TargetError, match=r"must end in \.html"):
+    with pytest.raises(SettingsError, match=r"must end in \.html"):
         CliRunner().invoke(app, [*arguments, "--force"], standalone_mode=False, catch_exceptions=False)
     assert source.read_bytes() == before
 
@@ -299,7 +299,7 @@ def test_what_cannot_be_compared_is_told(source: Path, result: Path, tmp_path: P
     for results, page, error in (
         ([tmp_path / "text.mkv"], tmp_path / "page.html", SourceError),
         ([result], tmp_path / "none" / "page.html", TargetError),
-        ([result], tmp_path, TargetError),
+        ([result], tmp_path, SettingsError),
         ([result] * 6, tmp_path / "page.html", SettingsError),
     ):
         with pytest.raises(error):
