@@ -274,11 +274,12 @@ def test_names_of_any_kind_are_done_and_remembered(
     assert {name: first[name].verdict for name in names} == {
         name: "done" if len(name) <= 249 else "failed" for name in names
     }
+    assert first[b"loop.mp4"].verdict == "failed"  # a link to no file
     assert "has 250 bytes; 249 are allowed" in str(first[names[5]].error)
     assert "has 256 bytes; 249 are allowed" in str(first[names[6]].error)
     assert all((tmp_path / "out" / os.fsdecode(name)).exists() for name in names[:5])
     assert all((tmp_path / "out" / os.fsdecode(name + b".html")).exists() for name in names[:5])
-    assert sorted(o.verdict for o in work.run(executor=executor)) == ["failed"] * 2 + ["unchanged"] * 5
+    assert sorted(o.verdict for o in work.run(executor=executor)) == ["failed"] * 3 + ["unchanged"] * 5
     stored = {entry.source for entry in open_catalogue(tmp_path / "out", None).entries()}
     assert {"caf\\xe9.mp4", "two\\nlines.mp4"} <= stored
 
