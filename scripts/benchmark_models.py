@@ -16,6 +16,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from dossr_video.frames import Motion
 from dossr_video.models.base import PictureModel
+from dossr_video.models.compact.dots import without_dots
 from dossr_video.models.large.model import LargeModel, load_large
 from dossr_video.models.ncnn import NcnnNetwork
 from dossr_video.models.registry import load_model
@@ -130,6 +131,7 @@ def _of_compact(sizes: Sizes) -> Parts:
         "what is remembered, moved": seen,
         "first convolutions": lambda: enter(frames[1:], remembered),
         "trunk and tail": lambda: fast(features),
+        "dots taken out": lambda: without_dots(hidden[1], frames[:1]),
     }
     counted = {
         **methods,

@@ -56,7 +56,9 @@ def enlarge_chunk(
     frames, motion = pad(to_device(chunk.frames, model.device), model.multiple), _padded(motion, model)
     restored = model.restore(frames, motion, state.hidden)
     # In place where they are no part of what is remembered: a copy of large pictures takes as long as enlarging them.
-    pictures = restored.pictures.clamp_(0, 1) if restored.hidden is None else restored.pictures.clamp(0, 1)
+    kept = {part.untyped_storage().data_ptr() for part in restored.hidden or ()}
+    own = restored.pictures.untyped_storage().data_ptr() not in kept
+    pictures = restored.pictures.clamp_(0, 1) if own else restored.pictures.clamp(0, 1)
     state = replace(state, hidden=restored.hidden)
     plain = pictures if strength < 1 else None
     if isinstance(model, DomainShiftModel) and strength > 0:

@@ -45,8 +45,8 @@ def test_edges_lines_and_what_the_frame_shows_stay() -> None:
 
 
 def test_the_rows_of_a_strip_see_those_of_the_next() -> None:
-    frames = 0.2 * torch.rand(1, 3, 40, 12, generator=torch.Generator().manual_seed(0))
-    pictures = enlarged(frames) + 0.2 * torch.randn(1, 3, 160, 48, generator=torch.Generator().manual_seed(1))
+    frames = 0.2 * torch.rand(2, 3, 150, 12, generator=torch.Generator().manual_seed(0))
+    pictures = enlarged(frames) + 0.2 * torch.randn(2, 3, 600, 48, generator=torch.Generator().manual_seed(1))
     whole = without_dots(pictures, frames)
     turned = without_dots(pictures.flip(2), frames.flip(2)).flip(2)  # strips begin elsewhere
     torch.testing.assert_close(turned, whole, rtol=0, atol=1e-6)
