@@ -179,6 +179,11 @@ class SourceSettings(BaseModel):
         """Seconds to process, by `duration` or `end`; None: to the end of the file."""
         return self.duration if self.end is None else round(self.end - self.start, 9)
 
+    @property
+    def track_files(self) -> Files:
+        """The files whose tracks are added."""
+        return (*self.audio, *self.subtitles)
+
     @model_validator(mode="after")
     def _one_end(self) -> SourceSettings:
         if self.end is not None and self.duration is not None:

@@ -108,20 +108,18 @@ def upscale(
     from dossr_video.jobs.urls import is_url, shown_url
     from dossr_video.pipe import is_pipe
 
+    outputs = Outputs(page, json_report, premis, before_after, captions)
     if is_pipe(source) or is_pipe(target):
         refused = {
             "--audio": settings.audio,
             "--subtitles": settings.subtitles,
             "--restart": restart,
             "--ray": cluster,
-            "--json-report": json_report,
-            "--premis": premis,
+            **dict(outputs.given()),
         }
-        refused |= {"--report": page, "--before-after": before_after, "--captions": captions}
         run_pipe(source, target, settings, pipes, refused, quiet=quiet, progress=progress)
         return
     pipes.require_none()
-    outputs = Outputs(page, json_report, premis, before_after, captions)
     with interruptible() as cancelled, progress_display(quiet=quiet, kind=progress) as on_progress:
         report = run_job(
             source,

@@ -66,7 +66,7 @@ class OutputsRecord(FiguresRecord):
                     )
         # Some may be there, where a run was cut off while it wrote them.
         resumed = there is not None and completed(JobFolder.beside(there, suffix=""), there) is not None
-        inputs = [*([] if here is None else [here]), *map(Path, settings.audio), *map(Path, settings.subtitles)]
+        inputs = [*([] if here is None else [here]), *map(Path, settings.track_files)]
         check_outputs(given, inputs=inputs, target=there, force=force or resumed)
         self._here = here
         self._film: SourceInfo | None = None

@@ -34,7 +34,7 @@ class Request:
     @property
     def inputs(self) -> tuple[Path, ...]:
         """The source, and the files whose tracks are added."""
-        return (self.source, *map(Path, self.settings.audio), *map(Path, self.settings.subtitles))
+        return (self.source, *map(Path, self.settings.track_files))
 
     def raise_if_cancelled(self, work: str, *, hint: str = "nothing is left behind") -> None:
         """Interrupted where the job was cancelled while `work` was going on."""

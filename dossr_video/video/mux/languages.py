@@ -41,6 +41,11 @@ def written_in_quicktime(language: str) -> str | None:
     return next((code for code in (language, _TWINS.get(language, "")) if code in _QUICKTIME), None)
 
 
+def language_tag(muxer: str, language: str) -> str:
+    """A language as FFmpeg's `muxer` takes it: a language that mov has no code for becomes "und"."""
+    return (written_in_quicktime(language) or "und") if muxer == "mov" else language
+
+
 def same_language(a: str | None, b: str | None) -> bool:
     """Whether two ISO 639-2 codes name one language."""
     return a == b or (a is not None and _TWINS.get(a) == b)

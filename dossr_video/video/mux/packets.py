@@ -12,7 +12,7 @@ from av.stream import Disposition
 
 from dossr_video.video.files import path_of
 from dossr_video.video.info import SourceInfo, StreamInfo, TrackFile
-from dossr_video.video.mux.languages import written_in_quicktime
+from dossr_video.video.mux.languages import language_tag
 from dossr_video.video.mux.pcm import PcmTrack, PcmWindow
 from dossr_video.video.mux.stored import has_adts, without_adts
 from dossr_video.video.mux.streams import COVER_TYPES, StreamMapping, is_cover, is_muxed
@@ -157,8 +157,8 @@ def _first_packet(stream: Any) -> bytes:
 
 def _describe(made: OutputContainer, out: Any, stream: StreamInfo) -> Any:
     out.metadata.update(stream.metadata)
-    if made.format.name == "mov" and stream.language is not None:
-        out.metadata["language"] = written_in_quicktime(stream.language) or "und"
+    if stream.language is not None:
+        out.metadata["language"] = language_tag(made.format.name, stream.language)
     if "title" in stream.metadata:  # in mp4 and mov players take a track's title from its handler name
         out.metadata["handler_name"] = stream.metadata["title"]
     out.disposition = sum(Disposition[name].value for name in stream.disposition)

@@ -15,7 +15,7 @@ from dossr_video.heap import give_back_memory
 from dossr_video.video.files import open_input
 from dossr_video.video.info import SourceInfo
 from dossr_video.video.mux.inventory import copies_sei
-from dossr_video.video.mux.languages import written_in_quicktime
+from dossr_video.video.mux.languages import language_tag
 from dossr_video.video.mux.packets import Clock, TimedPacket
 from dossr_video.video.mux.sei import SeiCopier
 from dossr_video.video.mux.timecode import first_timecode
@@ -86,8 +86,8 @@ class Picture:
             stream.set_display_matrix(spec.display_matrix)
         about = self._source.video.stream
         stream.metadata.update({k: v for k, v in about.metadata.items() if not k.startswith(_STATISTICS)})
-        if self._container.format == "mov" and about.language is not None:
-            stream.metadata["language"] = written_in_quicktime(about.language) or "und"
+        if about.language is not None:
+            stream.metadata["language"] = language_tag(self._container.format, about.language)
         stream.disposition = sum(av.stream.Disposition[name].value for name in about.disposition)
         if has_alpha(spec.encoding.pix_fmt):
             stream.metadata["alpha_mode"] = "1"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import pairwise
@@ -85,28 +85,27 @@ def map_streams(source: SourceInfo, container: Container, *, cut: bool) -> tuple
 
 def losses(source: SourceInfo, container: Container, *, cut: bool) -> tuple[str, ...]:
     """What the container cannot keep of the other streams and tags, one line each."""
-    lost = [str(mapping) for mapping in map_streams(source, container, cut=cut) if mapping.action == "drop"]
+    planned = map_streams(source, container, cut=cut)
+    lost = [str(mapping) for mapping in planned if mapping.action == "drop"]
+    kept = [mapping.stream for mapping in planned if mapping.action != "drop"]
     if container.format == "mov":
-        kept = [mapping.stream for mapping in map_streams(source, container, cut=cut) if mapping.action != "drop"]
         lost += [
             f"{describe(stream)}: mov has no code for the language {stream.language}; .mp4 and .mkv do"
             for stream in (source.video.stream, *kept)
             if not _spoken_in_quicktime(stream)
         ]
-    lost += _flag_losses(source, container.others, cut=cut)
+    lost += _flag_losses(kept, container.others)
     lost += _metadata_losses(source, container)
     if (pattern := sequence_around(source.path)) is not None:
         lost.append(f"the other pictures of {pattern.name}: name {pattern.name} or the folder, not one picture")
     return tuple(lost)
 
 
-def _flag_losses(source: SourceInfo, container: Container, *, cut: bool) -> Iterator[str]:
-    for mapping in map_streams(source, container, cut=cut):
-        stream = mapping.stream
-        if mapping.action == "drop" or stream.kind not in ("audio", "subtitle"):
+def _flag_losses(streams: Sequence[StreamInfo], container: Container) -> Iterator[str]:
+    for stream in streams:
+        if stream.kind not in ("audio", "subtitle"):
             continue
-        flags = set(stream.disposition) & MEANT
-        if gone := flags - _held_flags(container, stream):
+        if gone := set(stream.disposition) & MEANT - _held_flags(container, stream):
             others = [ending for ending in (".mkv", ".mp4") if gone <= _held_flags(CONTAINERS[ending], stream)]
             instead = f"; {' and '.join(others)} {'do' if len(others) > 1 else 'does'}" if others else ""
             yield f"{describe(stream)}: {container.format} has no flag for {', '.join(sorted(gone))}{instead}"
