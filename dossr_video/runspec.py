@@ -15,7 +15,7 @@ from dossr_video.models.base import NetworkInfo, Offload, SamplerDefaults
 from dossr_video.restoration.spec import RestorationSpec
 from dossr_video.video.info import fps
 from dossr_video.video.read.reader import ReadSpec
-from dossr_video.video.write.writer import VideoSpec
+from dossr_video.video.write.spec import VideoSpec
 
 if TYPE_CHECKING:  # it needs torch, which `status` and the like do not wait for
     from dossr_video.models.footprint import Footprint

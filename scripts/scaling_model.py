@@ -146,7 +146,8 @@ def measure(address: str | None) -> str:
     from dossr_video.video.info import HdrInfo
     from dossr_video.video.tags import ColorInfo
     from dossr_video.video.write.encoders import EncoderSettings
-    from dossr_video.video.write.writer import VideoSpec, VideoWriter
+    from dossr_video.video.write.spec import VideoSpec
+    from dossr_video.video.write.writer import VideoWriter
 
     torch.set_num_threads(1)
     count, height, width = 24, 1152, 1440

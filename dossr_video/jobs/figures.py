@@ -8,7 +8,7 @@ from dossr_video.quality.track import Luma8, Measured, Shown, Watch
 from dossr_video.segments import Segment
 from dossr_video.video.info import VideoInfo
 from dossr_video.video.read.frame import Frame
-from dossr_video.video.write.writer import VideoSpec
+from dossr_video.video.write.spec import VideoSpec
 
 
 class ProofFigures:

@@ -11,7 +11,7 @@ from pathlib import Path
 from dossr_video.errors import TargetError
 from dossr_video.jobs import durable
 from dossr_video.video.write.encoders import encoder_named
-from dossr_video.video.write.writer import VideoSpec
+from dossr_video.video.write.spec import VideoSpec
 
 FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 

@@ -33,7 +33,7 @@ from dossr_video.video.mux.numbered import file_beside
 from dossr_video.video.mux.streams import has_file_beside
 from dossr_video.video.sequence import is_numbered
 from dossr_video.video.write.containers import container_of
-from dossr_video.video.write.writer import check_target
+from dossr_video.video.write.spec import check_target
 
 
 def run_job(

@@ -11,7 +11,7 @@ from dossr_video.jobs.resources import least_bytes, require_space, write_errors
 from dossr_video.video.info import HdrInfo
 from dossr_video.video.tags import ColorInfo
 from dossr_video.video.write.encoders import EncoderSettings
-from dossr_video.video.write.writer import VideoSpec
+from dossr_video.video.write.spec import VideoSpec
 
 
 def test_space_that_is_not_there_is_an_error_with_both_sizes(tmp_path: Path) -> None:

@@ -26,7 +26,8 @@ from dossr_video.video.read.probe import probe
 from dossr_video.video.read.pyav import PyavReader, VideoReader
 from dossr_video.video.read.reader import open_reader
 from dossr_video.video.write.containers import container_of
-from dossr_video.video.write.writer import VideoSpec, VideoWriter, make_spec
+from dossr_video.video.write.spec import VideoSpec, make_spec
+from dossr_video.video.write.writer import VideoWriter
 
 Make = Callable[["Media", Path], None]
 

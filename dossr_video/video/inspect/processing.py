@@ -27,7 +27,7 @@ from dossr_video.video.tags import ColorInfo, in_words
 from dossr_video.video.write.containers import Container, container_of
 from dossr_video.video.write.formats import picture_losses
 from dossr_video.video.write.players import refused_by_players
-from dossr_video.video.write.writer import VideoSpec, make_spec
+from dossr_video.video.write.spec import VideoSpec, make_spec
 
 PLAYERS, TRACKS, LINEAR, DECODING = "players", "tracks", "linear", "decoding"
 TOLD = frozenset({PLAYERS, TRACKS, LINEAR, DECODING})  # topics of findings that are also told when the run begins

@@ -14,7 +14,7 @@ from dossr_video.video.mux.timecode import relabelled, timecode_of
 from dossr_video.video.read.dpx import header_of
 from dossr_video.video.sequence import PictureSequence, prefix_of
 from dossr_video.video.write.dpx import DpxFields, with_header
-from dossr_video.video.write.writer import VideoSpec
+from dossr_video.video.write.spec import VideoSpec
 
 
 def file_beside(target: Path) -> Path:

@@ -24,7 +24,8 @@ from dossr_video.video.read.side_data import RIGHT_FIRST
 from dossr_video.video.tags import MATRICES, PRIMARIES, RANGES, TRANSFERS, code_point
 from dossr_video.video.write.containers import Container
 from dossr_video.video.write.encoders import encoder_named
-from dossr_video.video.write.writer import UNORDERED, VideoSpec
+from dossr_video.video.write.spec import VideoSpec
+from dossr_video.video.write.writer import UNORDERED
 
 if TYPE_CHECKING:
     from av.container import InputContainer, OutputContainer

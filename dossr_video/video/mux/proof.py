@@ -37,7 +37,7 @@ from dossr_video.video.read.frame import Frame
 from dossr_video.video.read.pyav import PyavReader
 from dossr_video.video.sequence import pictures_of
 from dossr_video.video.write.containers import Container
-from dossr_video.video.write.writer import VideoSpec
+from dossr_video.video.write.spec import VideoSpec
 
 CREATOR = "dpx_creator"  # written where the source says none
 MATROSKA_TICK = Fraction(1, 1000)  # seconds; mp4 and mov keep the source's time base

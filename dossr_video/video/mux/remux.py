@@ -44,7 +44,7 @@ from dossr_video.video.read.opening import open_source
 from dossr_video.video.write.containers import Container
 from dossr_video.video.write.formats import picture_losses
 from dossr_video.video.write.pictures import write_pictures
-from dossr_video.video.write.writer import VideoSpec
+from dossr_video.video.write.spec import VideoSpec
 
 if TYPE_CHECKING:
     from av.container import InputContainer, OutputContainer

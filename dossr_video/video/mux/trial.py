@@ -15,7 +15,8 @@ from dossr_video.video.mux.picture import SegmentFile
 from dossr_video.video.mux.remux import Cut, join
 from dossr_video.video.read.probe import probe
 from dossr_video.video.write.containers import Container, extension_of
-from dossr_video.video.write.writer import VideoSpec, VideoWriter
+from dossr_video.video.write.spec import VideoSpec
+from dossr_video.video.write.writer import VideoWriter
 
 DISK = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})  # the temporary folder, not the container
 PACKETS = 200  # of other streams that are written

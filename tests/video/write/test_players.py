@@ -16,7 +16,8 @@ from dossr_video.settings import Settings
 from dossr_video.video.inspect.processing import analyse
 from dossr_video.video.read.probe import probe
 from dossr_video.video.write.players import compatible_encoding, h264_level, refused_by_players
-from dossr_video.video.write.writer import VideoWriter, make_spec
+from dossr_video.video.write.spec import make_spec
+from dossr_video.video.write.writer import VideoWriter
 
 
 @pytest.fixture(scope="module")

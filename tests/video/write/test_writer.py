@@ -14,7 +14,8 @@ import torch
 from dossr_video.errors import SettingsError, TargetError
 from dossr_video.settings import Settings
 from dossr_video.video.read.pyav import PyavReader, VideoReader
-from dossr_video.video.write.writer import VideoSpec, VideoWriter, check_target, configure, make_spec
+from dossr_video.video.write.spec import VideoSpec, check_target, make_spec
+from dossr_video.video.write.writer import VideoWriter, configure
 
 
 def spec_for(reader: VideoReader, settings: Settings, target: Path, *, width: int, height: int) -> VideoSpec:
