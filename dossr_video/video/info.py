@@ -36,6 +36,7 @@ class Chapter:
     start: Fraction  # seconds
     end: Fraction  # seconds
     title: str | None
+    metadata: Mapping[str, str] = field(default_factory=dict)  # the title among it
 
 
 @dataclass(frozen=True)

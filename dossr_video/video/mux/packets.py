@@ -12,10 +12,9 @@ from av.stream import Disposition
 
 from dossr_video.video.files import path_of
 from dossr_video.video.info import SourceInfo, StreamInfo, TrackFile
-from dossr_video.video.mux.languages import language_tag
 from dossr_video.video.mux.pcm import PcmTrack, PcmWindow
 from dossr_video.video.mux.stored import has_adts, without_adts
-from dossr_video.video.mux.streams import COVER_TYPES, StreamMapping, is_cover, is_muxed
+from dossr_video.video.mux.streams import COVER_TYPES, StreamMapping, is_cover, is_muxed, written_tags
 from dossr_video.video.read.damage import Damage, note
 from dossr_video.video.read.opening import open_source
 from dossr_video.video.read.timeline import Rebaser, parts_of
@@ -156,11 +155,7 @@ def _first_packet(stream: Any) -> bytes:
 
 
 def _describe(made: OutputContainer, out: Any, stream: StreamInfo) -> Any:
-    out.metadata.update(stream.metadata)
-    if stream.language is not None:
-        out.metadata["language"] = language_tag(made.format.name, stream.language)
-    if "title" in stream.metadata:  # in mp4 and mov players take a track's title from its handler name
-        out.metadata["handler_name"] = stream.metadata["title"]
+    out.metadata.update(written_tags(stream, made.format.name))
     out.disposition = sum(Disposition[name].value for name in stream.disposition)
     return out
 

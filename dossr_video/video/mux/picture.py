@@ -15,9 +15,9 @@ from dossr_video.heap import give_back_memory
 from dossr_video.video.files import open_input
 from dossr_video.video.info import SourceInfo
 from dossr_video.video.mux.inventory import copies_sei
-from dossr_video.video.mux.languages import language_tag
 from dossr_video.video.mux.packets import Clock, TimedPacket
 from dossr_video.video.mux.sei import SeiCopier
+from dossr_video.video.mux.streams import written_tags
 from dossr_video.video.mux.timecode import first_timecode
 from dossr_video.video.pixels import has_alpha
 from dossr_video.video.read.side_data import RIGHT_FIRST
@@ -30,8 +30,6 @@ from dossr_video.video.write.writer import UNORDERED
 if TYPE_CHECKING:
     from av.container import InputContainer, OutputContainer
 
-# Matroska statistics tags of the source's video.
-_STATISTICS = ("BPS", "DURATION", "NUMBER_OF_", "_STATISTICS", "ENCODER", "encoder")
 # FFmpeg's names of Matroska's StereoMode, by what `probe` finds.
 STEREO_MODES: Mapping[str | None, str] = {
     "side by side": "left_right",
@@ -86,9 +84,7 @@ class Picture:
         if spec.display_matrix is not None:
             stream.set_display_matrix(spec.display_matrix)
         about = self._source.video.stream
-        stream.metadata.update({k: v for k, v in about.metadata.items() if not k.startswith(_STATISTICS)})
-        if about.language is not None:
-            stream.metadata["language"] = language_tag(self._container.format, about.language)
+        stream.metadata.update(written_tags(about, self._container.format))
         stream.disposition = sum(av.stream.Disposition[name].value for name in about.disposition)
         if has_alpha(spec.encoding.pix_fmt):
             stream.metadata["alpha_mode"] = "1"

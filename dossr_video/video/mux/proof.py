@@ -31,6 +31,7 @@ from dossr_video.video.mux.streams import (
     is_technical,
     lost_keys,
     map_streams,
+    own_tags,
 )
 from dossr_video.video.pixels import has_alpha
 from dossr_video.video.read.frame import Frame
@@ -230,6 +231,10 @@ def _description(planned: Sequence[StreamMapping], result: SourceInfo, container
             wrong.append(f"language of {describe(given)} is {found.language}")
         if given.title not in (found.title, found.title or found.metadata.get("handler_name")):
             wrong.append(f"title of {describe(given)} is {found.title}")
+        if container.stream_tags:
+            there = {key.lower(): value for key, value in found.metadata.items()}
+            gone = [key for key, value in own_tags(given).items() if there.get(key.lower()) != value]
+            wrong += [f"metadata {key} of {describe(given)} is missing" for key in gone if given.kind != "attachment"]
         if "forced" in found.disposition and "forced" not in given.disposition:
             wrong.append(f"{describe(given)} is marked as forced")
         flags = container.flags & set(given.disposition) - set(found.disposition)

@@ -11,7 +11,7 @@ from typing import Literal
 
 from dossr_video.names import shown
 from dossr_video.video.info import SourceInfo, StreamInfo, TrackFile
-from dossr_video.video.mux.languages import written_in_quicktime
+from dossr_video.video.mux.languages import language_tag, written_in_quicktime
 from dossr_video.video.mux.timecode import breaks, timecode_of
 from dossr_video.video.read.dpx import TEXTS
 from dossr_video.video.read.probe import CHAPTER_TEXT
@@ -44,6 +44,9 @@ TECHNICAL_KEYS = frozenset(
         "timecode",
     }
 )
+# Of a stream, what is known from elsewhere: its counts (Matroska's statistics) and what is written with the picture.
+_COUNTED = ("BPS", "DURATION", "NUMBER_OF_", "_STATISTICS", "ENCODER")
+_KNOWN = frozenset({"language", "title", "name", "alpha_mode", "stereo_mode"})
 
 # Dispositions that say what a track is for.
 MEANT = frozenset(
@@ -95,6 +98,7 @@ def losses(source: SourceInfo, container: Container, *, cut: bool) -> tuple[str,
             if not _spoken_in_quicktime(stream)
         ]
     lost += _flag_losses(kept, container.others)
+    lost += _tag_losses(source, kept, container)
     lost += _metadata_losses(source, container)
     if (pattern := sequence_around(source.path)) is not None:
         lost.append(f"the other pictures of {pattern.name}: name {pattern.name} or the folder, not one picture")
@@ -109,6 +113,48 @@ def _flag_losses(streams: Sequence[StreamInfo], container: Container) -> Iterato
             others = [ending for ending in (".mkv", ".mp4") if gone <= _held_flags(CONTAINERS[ending], stream)]
             instead = f"; {' and '.join(others)} {'do' if len(others) > 1 else 'does'}" if others else ""
             yield f"{describe(stream)}: {container.format} has no flag for {', '.join(sorted(gone))}{instead}"
+
+
+def _tag_losses(source: SourceInfo, streams: Sequence[StreamInfo], container: Container) -> Iterator[str]:
+    """What is known of single streams and chapters beside their language and title."""
+    picture = source.video.stream
+    for stream in (picture, *streams):
+        if container.others.stream_tags and (stream is not picture or container.beside is None):
+            continue
+        if stream.kind in ("attachment", "data") or is_cover(stream):
+            continue
+        if tags := own_tags(stream).items() - source.metadata.items():
+            names = ", ".join(sorted(name for name, _ in tags))
+            yield f"{describe(stream)}: metadata {names}: {container.format} holds none of single streams; .mkv does"
+    names = ", ".join(sorted({key for chapter in source.chapters for key in chapter.metadata} - {"title"}))
+    if names and container.others.tagged and not container.others.chapter_tags:
+        yield f"metadata {names} of chapters: {container.format} holds their titles alone; .mkv holds all"
+
+
+def own_tags(stream: StreamInfo) -> dict[str, str]:
+    """The metadata of a stream that is written nowhere else."""
+    return {
+        key: value
+        for key, value in stream.metadata.items()
+        if not is_technical(key) and not _is_counted(key) and key.lower() not in _KNOWN
+    }
+
+
+def written_tags(stream: StreamInfo, muxer: str) -> dict[str, str]:
+    """The metadata that a stream of the result gets; the counts are left to the muxer."""
+    tags = {key: value for key, value in stream.metadata.items() if not _is_counted(key)}
+    if stream.title is not None:
+        tags["title"] = stream.title
+        tags.pop("name", None)
+        if muxer in ("mp4", "mov"):  # where players take it from the handler's name
+            tags["handler_name"] = stream.title
+    if stream.language is not None:
+        tags["language"] = language_tag(muxer, stream.language)
+    return tags
+
+
+def _is_counted(key: str) -> bool:
+    return key.upper().startswith(_COUNTED)
 
 
 def _held_flags(container: Container, stream: StreamInfo) -> frozenset[str]:
@@ -133,9 +179,10 @@ def _metadata_losses(source: SourceInfo, container: Container) -> list[str]:
         lost.append(f"metadata {', '.join(sorted(keys))}: {name} none; .mkv does")
     if source.chapters and not has_file_beside(source, container):
         lost.append(f"{len(source.chapters)} chapters: {name} none; .mkv does")
-    named = [stream for stream in source.of_kind("audio") if stream.title or stream.language not in (None, "und")]
-    if named and not container.tagged:
-        lost.append(f"languages and titles of {len(named)} audio streams: {name} none; .mkv and .mov do")
+    of_streams = (source.video.stream, *(() if container.beside else source.of_kind("audio")))
+    named = [stream for stream in of_streams if stream.title or stream.language not in (None, "und")]
+    if named:
+        lost.append(f"the language and title of {', '.join(map(describe, named))}: {name} none; .mkv and .mov do")
     pictures = container.beside is not None and container.format != "dpx"
     if pictures and (code := timecode_of(source)) is not None and not has_file_beside(source, container):
         lost.append(f"timecode {code}: {name} none; .dpx and .mkv do")

@@ -216,7 +216,8 @@ def _hdr(side_data: Mapping[str, bytes]) -> HdrInfo:
 
 def _chapter(raw: Mapping[str, Any]) -> Chapter:
     unit = raw["time_base"] or Fraction(1, 1000)
-    return Chapter(start=raw["start"] * unit, end=raw["end"] * unit, title=raw["metadata"].get("title"))
+    metadata = dict(raw["metadata"])
+    return Chapter(raw["start"] * unit, raw["end"] * unit, metadata.get("title"), metadata)
 
 
 def _data_codec(stream: Any) -> str | None:
@@ -236,7 +237,7 @@ def stream_info(stream: Any) -> StreamInfo:
         kind=stream.type,
         codec=context.codec.canonical_name if context is not None else _data_codec(stream),
         language=stream.language,
-        title=stream.metadata.get("title"),
+        title=stream.metadata.get("title", stream.metadata.get("name")),  # the second: of mp4 and mov
         disposition=tuple(flag.name for flag in stream.disposition if flag.name),
         metadata=dict(stream.metadata),
         sample_rate=getattr(context, "sample_rate", None) or None,

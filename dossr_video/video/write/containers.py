@@ -34,7 +34,9 @@ class Container:
     one_rate: bool = False  # whether frames have no times of their own, and all streams begin together
     flags: frozenset[str] = frozenset()  # dispositions of sound and subtitles that it keeps
     subtitle_flags: frozenset[str] = frozenset()  # those of subtitles alone
-    tagged: bool = True  # whether it holds metadata, chapters, and languages and titles of streams
+    tagged: bool = True  # whether it holds metadata, chapters and their titles, and languages and titles of streams
+    stream_tags: bool = False  # whether it holds other metadata of streams
+    chapter_tags: bool = False  # the same of chapters
     sample_rate: int | None = None  # of all sound; None: any
     options: Mapping[str, str] = field(default_factory=dict)  # of the encoder, by its own names
 
@@ -54,6 +56,8 @@ _MATROSKA = Container(
     ),
     text_subtitle="srt",
     attachments=True,
+    stream_tags=True,
+    chapter_tags=True,
     flags=frozenset({"default", "forced", "dub", "original", "comment", "hearing_impaired", "visual_impaired"}),
     subtitle_flags=frozenset({"descriptions"}),
     pixel_aspect=frozenset({"libx264", "libx265"}),  # these write it into the pictures themselves
@@ -108,6 +112,7 @@ CONTAINERS: Mapping[str, Container] = {
         subtitles=frozenset({"webvtt"}),
         text_subtitle="webvtt",
         covers=False,
+        stream_tags=True,
         flags=frozenset({"default", "forced"}),
         subtitle_flags=frozenset({"captions", "descriptions"}),
     ),

@@ -66,3 +66,31 @@ def test_chapters_that_do_not_touch_are_named_where_they_must(media, tmp_path):
         wanted = ["the end of 1 chapters: in mp4 one ends where the next begins; .mkv keeps them"]
         assert [line for line in told if "chapters" in line] == (wanted if end != 400 else [])
         assert not losses(probe(tmp_path / name), container_of(Path("x.mkv")), cut=False)
+
+
+def test_metadata_of_streams_and_chapters_is_kept_or_named(media, tiny, tmp_path):
+    (tmp_path / "chapters.txt").write_text(
+        ";FFMETADATA1\n[CHAPTER]\nTIMEBASE=1/1000\nSTART=0\nEND=400\ntitle=One\nREEL=3\n"
+    )
+    media.ffmpeg(
+        "-f", "lavfi", "-i", "testsrc2=s=64x48:r=25:d=0.4", "-f", "lavfi", "-i", "sine=d=0.4",
+        "-i", tmp_path / "chapters.txt", "-map", "0", "-map", "1", "-map_chapters", "2", "-c:v", "ffv1", "-c:a", "aac",
+        "-metadata:s:v:0", "SCANNER=Arri", "-metadata:s:v:0", "title=Picture",
+        "-metadata:s:a:0", "TAPE=A1", "-metadata:s:a:0", "title=Sound", tmp_path / "in.mkv",
+    )  # fmt: skip
+    source = probe(tmp_path / "in.mkv")
+    streams = ["SCANNER: {} holds none of single streams", "TAPE: {} holds none of single streams"]
+    of_chapters = "metadata REEL of chapters: {} holds their titles alone; .mkv holds all"
+    for ending, wanted in {".mkv": [], ".webm": [of_chapters], ".mp4": [*streams, of_chapters]}.items():
+        told = losses(source, container_of(Path(f"x{ending}")), cut=False)
+        assert len(told) == len(wanted)
+        assert all(want.format(ending[1:]) in line for want, line in zip(wanted, told, strict=True))
+    run_job(tmp_path / "in.mkv", tmp_path / "out.mp4", tiny)
+    run_job(tmp_path / "out.mp4", tmp_path / "back.mkv", tiny)
+    run_job(tmp_path / "in.mkv", tmp_path / "out.mkv", tiny)
+    for name in ("out.mp4", "back.mkv", "out.mkv"):
+        made = probe(tmp_path / name)
+        assert [made.video.stream.title, *(stream.title for stream in made.of_kind("audio"))] == ["Picture", "Sound"]
+    assert made.video.stream.metadata["SCANNER"] == "Arri"
+    assert made.of_kind("audio")[0].metadata["TAPE"] == "A1"
+    assert made.chapters[0].metadata == {"title": "One", "REEL": "3"}
