@@ -8,7 +8,7 @@ from typing import Literal
 from dossr_video.video.info import VideoInfo
 from dossr_video.video.light import CODINGS
 from dossr_video.video.mux import sei
-from dossr_video.video.read.side_data import BRIGHTER, UNKNOWN
+from dossr_video.video.read.side_data import BRIGHTER
 from dossr_video.video.write.encoders import EncoderSettings
 
 # "kept": read by `probe` and written again. "sei": copied as an SEI message where both codecs have them, else lost;
@@ -46,7 +46,10 @@ FRAMES: Mapping[str, tuple[Handling, str]] = {  # av.sidedata.Type, AV_FRAME_DAT
     "VIDEO_ENC_PARAMS": ("none", "quantisers of the source's coding"),
     "VIDEO_HINT": ("none", "areas that changed since the frame before"),
     BRIGHTER: ("lost", "light brighter than white (values above 1.0, which --light pq keeps)"),
-    UNKNOWN: ("lost", "side data that PyAV does not know"),
+    "3D_REFERENCE_DISPLAYS": ("lost", "reference displays of stereoscopic video"),
+    "EXIF": ("lost", "EXIF data but for the orientation"),
+    "LCEVC": ("lost", "LCEVC enhancement layer"),
+    "VIEW_ID": ("none", "number of the view of stereoscopic video"),
 }
 PACKETS: Mapping[str, tuple[Handling, str]] = {  # AV_PKT_DATA_*; of the video stream alone
     "3d_reference_displays": ("lost", "reference displays of stereoscopic video"),

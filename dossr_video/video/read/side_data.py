@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import ctypes
+import gc
 import struct
 from collections.abc import Mapping
 from typing import Any
 
+from av.dictionary import Dictionary
 from av.sidedata.sidedata import Type
 
 from dossr_video.video.light import is_brighter, is_light
 
 BRIGHTER = "BRIGHTER"  # light above white, which is clipped
-UNKNOWN = "UNKNOWN"  # side data that PyAV has no name for, such as EXIF
+# What PyAV 18.1 has no name for (AVFrameSideDataType of FFmpeg 8).
+UNNAMED = {28: "LCEVC", 29: "VIEW_ID", 30: "3D_REFERENCE_DISPLAYS", 31: "EXIF"}
 # UUIDs (ISO 14496-10 D.2.7) of the text that x264 and x265 write about themselves.
 ENCODER_UUIDS = frozenset(
     {bytes.fromhex("dc45e9bde6d948b7962cd820d923eeef"), bytes.fromhex("2ca2de09b51747dbbb55a4fe7fc2fc4e")}
@@ -24,6 +28,17 @@ STEREO = {
 RIGHT_FIRST = ", right eye first"
 
 
+def _named(cls: type[Type], value: int) -> Type:
+    kind = object.__new__(cls)
+    kind._name_ = UNNAMED.get(value, f"number {value}")
+    kind._value_ = value  # type: ignore[assignment]
+    return kind
+
+
+# Without it PyAV gives none of a frame's side data where it does not know one: the rotation in a JPEG's EXIF was lost.
+Type._missing_ = classmethod(_named)  # type: ignore[assignment, method-assign]
+
+
 def stereo_of(side_data: Mapping[str, bytes]) -> str | None:
     """How a frame holds two views; None: it holds one."""
     if Type.STEREO3D.name not in side_data:
@@ -34,13 +49,20 @@ def stereo_of(side_data: Mapping[str, bytes]) -> str | None:
 
 def frame_side_data(frame: Any) -> dict[str, bytes]:
     """The side data of a decoded frame by name: `DISPLAYMATRIX`, `A53_CC`; without what has no content."""
-    try:
-        found = {entry.type.name: bytes(entry) for entry in frame.side_data}
-    except ValueError:  # PyAV gives none at all where it does not know one
-        return {UNKNOWN: b""}
+    found = {}
+    for entry in frame.side_data:
+        found[entry.type.name] = bytes(entry)
+        _keep_metadata(entry)
     if is_light(frame.format.name) and is_brighter(frame):
         found[BRIGHTER] = b""
     return {name: content for name, content in found.items() if _says_something(name, content, frame)}
+
+
+def _keep_metadata(entry: Any) -> None:
+    """PyAV 18.1 frees the metadata of side data (the name of a PNG's ICC profile), which the frame then frees again."""
+    for part in gc.get_referents(entry):
+        if isinstance(part, Dictionary) and len(part):
+            ctypes.pythonapi.Py_IncRef(ctypes.py_object(part))  # kept for ever: 200 bytes
 
 
 def packet_side_data(packet: Any) -> frozenset[str]:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import get_args
 
 import av
+import numpy as np
 import pytest
 from av.packet import PktSideDataT
 from av.sidedata.sidedata import Type
+from PIL import Image, ImageCms
 
 from dossr_video.errors import SettingsError
 from dossr_video.jobs.run import run_job
@@ -18,7 +22,7 @@ from dossr_video.video.inspect.processing import analyse
 from dossr_video.video.mux.inventory import FRAMES, PACKETS, side_data_losses
 from dossr_video.video.mux.sei import messages_of, with_messages
 from dossr_video.video.read.probe import probe
-from dossr_video.video.read.side_data import BRIGHTER, UNKNOWN, frame_side_data
+from dossr_video.video.read.side_data import BRIGHTER, UNNAMED, frame_side_data
 
 X264 = ["-c:v", "libx264", "-preset", "veryfast", "-threads", "1", "-pix_fmt", "yuv420p"]
 
@@ -60,7 +64,7 @@ def _captions(path: Path) -> Iterator[bytes | None]:
 
 
 def test_every_kind_of_side_data_has_its_place():
-    assert set(FRAMES) == {kind.name for kind in Type} | {BRIGHTER, UNKNOWN}
+    assert set(FRAMES) == {kind.name for kind in Type} | {BRIGHTER, *UNNAMED.values()}
     assert set(PACKETS) == set(get_args(PktSideDataT))
 
 
@@ -139,7 +143,7 @@ def test_a_stereoscopic_arrangement_is_written_again_or_named(media, tmp_path, m
 
 
 def test_motion_jpeg_with_exif_is_read_and_named(media, tmp_path):
-    """PyAV has no name for it, and then gives no side data at all."""
+    """PyAV has no name for it."""
     media.ffmpeg(*["-f", "lavfi", "-i", "testsrc2=size=64x48", "-frames:v", "1"], tmp_path / "plain.jpg")
     plain = (tmp_path / "plain.jpg").read_bytes()
     exif = b"Exif\0\0II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0\x06\0\0\0\0\0\0\0"
@@ -148,7 +152,7 @@ def test_motion_jpeg_with_exif_is_read_and_named(media, tmp_path):
     )
     media.ffmpeg("-i", tmp_path / "exif.mjpeg", "-c", "copy", tmp_path / "exif.mov")
     lost = analyse(probe(tmp_path / "exif.mov"), Settings.of({}), target=tmp_path / "result.mp4").lost
-    assert lost == ("side data that PyAV does not know: not written",)
+    assert lost == ("EXIF data but for the orientation: not written",)
 
 
 @pytest.mark.parametrize("encoder", ["libx264", "libx265"])
@@ -161,3 +165,19 @@ def test_messages_with_start_codes_inside_go_through_a_packet(encoder):
     assert b"\0\0\1" not in made[4:]
     assert made.endswith(packet)
     assert messages_of(made, {"libx264": "h264", "libx265": "hevc"}[encoder], 4) == [(4, payload), (5, b"u" * 300)]
+
+
+def test_colour_profiles_and_exif_of_pictures_are_named_and_their_orientation_kept(tmp_path):
+    """In processes of their own: PyAV frees the name of a PNG's profile twice, which ended them."""
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    exif = Image.Exif()
+    exif[0x0112] = 6  # to be turned by 90 degrees
+    for name, options in (("scan.png", {}), ("photo.jpg", {"exif": exif})):
+        picture = Image.fromarray(np.full((48, 64, 3), 90, np.uint8))
+        picture.save(tmp_path / name, icc_profile=profile, **options)
+        command = [sys.executable, "-m", "dossr_video", name, f"{name}.mp4", "--model", "bicubic"]
+        made = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+        assert made.returncode == 0, made.stderr
+        assert "ICC colour profile: not written" in made.stderr
+        assert ("EXIF data" in made.stderr) == (name == "photo.jpg")
+    assert probe(tmp_path / "photo.jpg.mp4").video.display_matrix is not None
