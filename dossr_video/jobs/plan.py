@@ -134,9 +134,9 @@ def make_plan(source: SourceInfo, spec: RunSpec, *, on_frame: Callable[[int], No
             digest = frame.digest()
             duplicate = digest == before
             if spec.temporal.dedupe and not duplicate:
-                luma = frame.luma()
-                duplicate = kept is not None and nearly_equal(kept, luma)
-                kept = kept if duplicate else luma
+                planes = frame.planes()
+                duplicate = kept is not None and nearly_equal(kept, planes)
+                kept = kept if duplicate else planes
             pts.append(frame.pts)
             duplicates.append(duplicate)
             found = black_borders(frame.luma())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import cv2
@@ -12,12 +13,16 @@ MEAN = 0.75  # codes; a repeated frame encoded by x264 at crf 18 to 33 stays bel
 BLOCK = 3.0  # codes, mean of 8 x 8 pixels; small moving parts change tens of codes somewhere
 
 
-def nearly_equal(kept: NDArray[np.uint8], luma: NDArray[np.uint8]) -> bool:
-    """Whether a frame duplicates the last one that was kept; full-size lumas (H, W) of the same shape.
+def nearly_equal(kept: Sequence[NDArray[np.uint8]], planes: Sequence[NDArray[np.uint8]]) -> bool:
+    """Whether a frame duplicates the last one that was kept; of both the planes, luma and chroma, in full size.
 
     Compare with the last kept frame, not the one before, or a slow change would never be noticed.
     """
-    difference: NDArray[Any] = np.abs(kept.astype(np.int16) - luma).astype(np.float32)
+    return all(_alike(a, b) for a, b in zip(kept, planes, strict=True))
+
+
+def _alike(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> bool:
+    difference: NDArray[Any] = np.abs(a.astype(np.int16) - b).astype(np.float32)
     if difference.mean() > MEAN:
         return False
     height, width = difference.shape

@@ -103,8 +103,8 @@ class Picture:
         copies = copies_sei(self._source.video.codec, self._spec.encoding)
         sei = SeiCopier(self._source, self._spec.encoding.encoder) if copies else None
         header: bytes | None = None
-        last_dts: int | None = None
-        delay = self._delay()
+        last: Any = None
+        end, early, delay = 0, 0, self._delay()
         for number, segment in enumerate(self._segments):
             with open_input(segment.path, {}) as part:
                 stream = part.streams.video[0]
@@ -115,13 +115,18 @@ class Picture:
                         hint="begin anew with --restart",
                     )
                 for packet in self._timed(part, segment, out, sei, delay):
-                    if last_dts is not None:
+                    if last is not None:
                         # With variable frame rate the first dts of a segment may lie before the last.
-                        packet.dts = max(packet.dts, last_dts + 1)
-                    last_dts = packet.dts
-                    packet.dts = min(packet.dts, packet.pts)
-                    yield float(last_dts * out.time_base), packet
+                        packet.dts = max(packet.dts, last.dts + 1)
+                        yield _at(last)
+                    early = packet.pts - packet.dts if last is None else early
+                    last, end = packet, max(end, packet.pts + packet.duration)
             give_back_memory()  # the muxer's index grows by doubling and fragments the heap
+        if last is not None:
+            if self._container.format in ("mp4", "mov") and last.dts + early + last.duration < end:
+                # There a track ends with the packet decoded last; at a variable rate the one shown last may be longer.
+                last.dts, last.duration = last.pts, end - last.pts
+            yield _at(last)
         if sei is not None:
             sei.close()
 
@@ -166,3 +171,10 @@ class Picture:
             packet.time_base = out.time_base
             packet.stream = out
             yield packet
+
+
+def _at(packet: Any) -> TimedPacket:
+    """A packet with its time of decoding in seconds, which is never after that of showing."""
+    decoded = packet.dts
+    packet.dts = min(decoded, packet.pts)
+    return float(decoded * packet.time_base), packet

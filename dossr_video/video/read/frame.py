@@ -43,6 +43,11 @@ class Frame:
             self._luma = luma_of(self._frame)
         return self._luma
 
+    def planes(self) -> list[NDArray[np.uint8]]:
+        """Luma (H, W) and both chroma planes, of half the size, 8 bits: for analysis only."""
+        whole = self._frame.reformat(format="yuv420p", threads=1)
+        return [pixels.plane(whole, index).copy() for index in range(3)]
+
     def luma_small(self) -> NDArray[np.uint8]:
         """Luma (48, 80) by area averaging, for shot detection."""
         return np.asarray(cv2.resize(self.luma(), (80, 48), interpolation=cv2.INTER_AREA), np.uint8)

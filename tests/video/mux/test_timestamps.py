@@ -218,3 +218,15 @@ def test_shots_too_short_to_be_reordered_take_no_time_from_the_track(media, tiny
     decoded = [packet.dts for packet in packets]
     assert decoded == sorted(set(decoded))
     assert len({b - a for a, b in pairwise(decoded)}) == 1  # at one rate throughout
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mov"])
+def test_a_track_of_variable_rate_lasts_to_the_end_of_the_frame_shown_last(media, tiny, tmp_path, suffix):
+    """It is not the one decoded last, where there are B-frames."""
+    media.ffmpeg(
+        *["-f", "lavfi", "-i", "testsrc2=s=64x48:r=30:d=2", "-vf", "select='lt(n,50)+eq(n,59)'", "-fps_mode", "vfr"],
+        *["-c:v", "libx264", "-bf", "3"], tmp_path / "in.mkv",
+    )  # fmt: skip
+    settings = Settings(**{**tiny.model_dump(exclude_unset=True), "speed": "veryfast"})  # with B-frames
+    run_job(tmp_path / "in.mkv", tmp_path / f"out{suffix}", settings)
+    assert probe(tmp_path / f"out{suffix}").video.duration == pytest.approx(2, abs=0.002)
