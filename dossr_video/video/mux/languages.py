@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 # Terminological and bibliographic codes of the same language.
 _PAIRS = """
 bod/tib ces/cze cym/wel deu/ger ell/gre eus/baq fas/per fra/fre hye/arm isl/ice kat/geo mkd/mac mri/mao msa/may mya/bur
@@ -42,10 +44,20 @@ def written_in_quicktime(language: str) -> str | None:
 
 
 def language_tag(muxer: str, language: str) -> str:
-    """A language as FFmpeg's `muxer` takes it: a language that mov has no code for becomes "und"."""
-    return (written_in_quicktime(language) or "und") if muxer == "mov" else language
+    """A language as FFmpeg's `muxer` takes it: mp4 and mov have codes of three letters alone, mov not all of them.
+
+    Of `en-US` and `deu,fra` they get the first word; what they have no code for becomes "und".
+    """
+    if muxer not in ("mp4", "mov"):
+        return language
+    first = re.split("[-_,]", language)[0].lower()
+    code = _LONG.get(first, first)
+    if muxer == "mov":
+        return written_in_quicktime(code) or "und"
+    return code if re.fullmatch("[a-z]{3}", code) else "und"
 
 
 def same_language(a: str | None, b: str | None) -> bool:
-    """Whether two ISO 639-2 codes name one language."""
+    """Whether two codes of ISO 639, of two letters or of three, name one language."""
+    a, b = (None if code is None else _LONG.get(code, code) for code in (a, b))
     return a == b or (a is not None and _TWINS.get(a) == b)

@@ -93,6 +93,9 @@ class Picture:
         timecode = first_timecode(self._source, self._clock, self._spec.frame_rate)
         if timecode is not None:
             stream.metadata["timecode"] = timecode
+            reels = [other.metadata["reel_name"] for other in self._source.streams if "reel_name" in other.metadata]
+            if reels:  # of mov's track of timecodes
+                stream.metadata["reel_name"] = reels[0]
         return stream
 
     def packets(self, out: Any) -> Iterator[TimedPacket]:

@@ -17,7 +17,7 @@ from dossr_video.errors import ProofError
 from dossr_video.video.info import SourceInfo, TrackFile, VideoInfo
 from dossr_video.video.mux.check import Check
 from dossr_video.video.mux.contents import StreamContent, StreamRecord, read_result, read_streams, records_of
-from dossr_video.video.mux.languages import same_language, written_in_quicktime
+from dossr_video.video.mux.languages import language_tag, same_language
 from dossr_video.video.mux.likeness import Likeness, small_size
 from dossr_video.video.mux.others import place_of
 from dossr_video.video.mux.packets import Clock, PacketSelector, in_window, window_of
@@ -227,7 +227,8 @@ def _description(planned: Sequence[StreamMapping], result: SourceInfo, container
             wrong.append(f"{describe(given)} became {found.kind}")
         if not container.tagged:
             continue
-        if not _same_language(given.language, found.language, container):
+        written = None if given.language is None else language_tag(container.format, given.language)
+        if written not in (None, "und") and not same_language(written, found.language):
             wrong.append(f"language of {describe(given)} is {found.language}")
         if given.title not in (found.title, found.title or found.metadata.get("handler_name")):
             wrong.append(f"title of {describe(given)} is {found.title}")
@@ -241,11 +242,6 @@ def _description(planned: Sequence[StreamMapping], result: SourceInfo, container
         if flags and given.kind not in ("attachment", "video"):
             wrong.append(f"{describe(given)} is no longer {' '.join(sorted(flags))}")
     return Check("streams", not wrong, "; ".join(wrong) or f"{len(made)} beside the picture, named as they were")
-
-
-def _same_language(given: str | None, found: str | None, container: Container) -> bool:
-    untold = given in (None, "und") or (container.format == "mov" and written_in_quicktime(str(given)) is None)
-    return untold or same_language(given, found)
 
 
 def _chapters(joined: JoinReport, result: SourceInfo, container: Container) -> Check:

@@ -11,7 +11,7 @@ from typing import Literal
 
 from dossr_video.names import shown
 from dossr_video.video.info import SourceInfo, StreamInfo, TrackFile
-from dossr_video.video.mux.languages import language_tag, written_in_quicktime
+from dossr_video.video.mux.languages import language_tag, same_language
 from dossr_video.video.mux.timecode import breaks, timecode_of
 from dossr_video.video.read.dpx import TEXTS
 from dossr_video.video.read.probe import CHAPTER_TEXT
@@ -91,18 +91,29 @@ def losses(source: SourceInfo, container: Container, *, cut: bool) -> tuple[str,
     planned = map_streams(source, container, cut=cut)
     lost = [str(mapping) for mapping in planned if mapping.action == "drop"]
     kept = [mapping.stream for mapping in planned if mapping.action != "drop"]
-    if container.format == "mov":
-        lost += [
-            f"{describe(stream)}: mov has no code for the language {stream.language}; .mp4 and .mkv do"
-            for stream in (source.video.stream, *kept)
-            if not _spoken_in_quicktime(stream)
-        ]
+    lost += _language_losses((source.video.stream, *kept), container.others)
     lost += _flag_losses(kept, container.others)
     lost += _tag_losses(source, kept, container)
     lost += _metadata_losses(source, container)
     if (pattern := sequence_around(source.path)) is not None:
         lost.append(f"the other pictures of {pattern.name}: name {pattern.name} or the folder, not one picture")
     return tuple(lost)
+
+
+def _language_losses(streams: Sequence[StreamInfo], container: Container) -> Iterator[str]:
+    for stream in streams:
+        if keeps_language(stream.language, container):
+            continue
+        written = language_tag(container.format, str(stream.language))
+        others = " and ".join(e for e in (".mp4", ".mkv") if keeps_language(stream.language, CONTAINERS[e]))
+        does = f"has no code for the language {stream.language}; {others} {'do' if ' ' in others else 'does'}"
+        if written != "und":
+            does = f"writes the language {stream.language} as {written}; {others} keeps it"
+        yield f"{describe(stream)}: {container.format} {does}"
+
+
+def keeps_language(language: str | None, container: Container) -> bool:
+    return language in (None, "und") or same_language(language, language_tag(container.format, str(language)))
 
 
 def _flag_losses(streams: Sequence[StreamInfo], container: Container) -> Iterator[str]:
@@ -113,6 +124,9 @@ def _flag_losses(streams: Sequence[StreamInfo], container: Container) -> Iterato
             others = [ending for ending in (".mkv", ".mp4") if gone <= _held_flags(CONTAINERS[ending], stream)]
             instead = f"; {' and '.join(others)} {'do' if len(others) > 1 else 'does'}" if others else ""
             yield f"{describe(stream)}: {container.format} has no flag for {', '.join(sorted(gone))}{instead}"
+    subtitles = [stream for stream in streams if stream.kind == "subtitle"]
+    if container.format in ("mp4", "mov") and subtitles and not any("default" in s.disposition for s in subtitles):
+        yield f"{describe(subtitles[0])}: {container.format} always has a default subtitle, this one; .mkv need not"
 
 
 def _tag_losses(source: SourceInfo, streams: Sequence[StreamInfo], container: Container) -> Iterator[str]:
@@ -200,10 +214,6 @@ def _not_in_pictures(source: SourceInfo, container: Container) -> frozenset[str]
 def has_file_beside(source: SourceInfo, container: Container) -> bool:
     """Whether a result of pictures has a file beside it, with sound or whatever else the source holds."""
     return container.beside is not None and any(map(is_muxed, map_streams(source, container, cut=False)))
-
-
-def _spoken_in_quicktime(stream: StreamInfo) -> bool:
-    return stream.language in (None, "und") or written_in_quicktime(str(stream.language)) is not None
 
 
 def lost_keys(source: SourceInfo, container: Container) -> frozenset[str]:

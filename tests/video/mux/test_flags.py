@@ -94,3 +94,42 @@ def test_metadata_of_streams_and_chapters_is_kept_or_named(media, tiny, tmp_path
     assert made.video.stream.metadata["SCANNER"] == "Arri"
     assert made.of_kind("audio")[0].metadata["TAPE"] == "A1"
     assert made.chapters[0].metadata == {"title": "One", "REEL": "3"}
+
+
+def test_languages_that_mp4_has_no_code_for_are_named(media, tiny, tmp_path):
+    for language, mp4, mov in (
+        ("en-US", "mp4 writes the language en-US as eng; .mkv keeps it", "mov writes the language en-US as eng"),
+        ("deu,fra", "mp4 writes the language deu,fra as deu; .mkv keeps it", "mov writes the language deu,fra as ger"),
+        ("x-klingon", "mp4 has no code for the language x-klingon; .mkv does", "mov has no code for the language x"),
+        ("de", "", ""),
+    ):
+        media.ffmpeg(
+            "-f", "lavfi", "-i", "testsrc2=s=64x48:r=25:d=0.4", "-f", "lavfi", "-i", "sine=d=0.4", "-c:v", "ffv1",
+            "-c:a", "aac", "-metadata:s:a:0", f"language={language}", tmp_path / "in.mkv",
+        )  # fmt: skip
+        source = probe(tmp_path / "in.mkv")
+        for ending, wanted in (("mp4", mp4), ("mov", mov), ("mkv", "")):
+            told = losses(source, container_of(Path(f"x.{ending}")), cut=False)
+            assert [wanted in line for line in told] == [True] * bool(wanted)
+        run_job(tmp_path / "in.mkv", tmp_path / f"{language}.mp4", tiny)  # its proof passes
+
+
+def test_a_subtitle_that_becomes_the_default_is_named(media, tiny, tmp_path):
+    (tmp_path / "s.srt").write_text("1\n00:00:00,000 --> 00:00:00,300\nhi\n")
+    media.ffmpeg(
+        "-f", "lavfi", "-i", "testsrc2=s=64x48:r=25:d=0.4", "-i", tmp_path / "s.srt", "-c:v", "ffv1", "-c:s", "srt",
+        "-disposition:s:0", "forced", tmp_path / "in.mkv",
+    )  # fmt: skip
+    for ending, count in ((".mp4", 1), (".mkv", 0)):
+        report = run_job(tmp_path / "in.mkv", tmp_path / f"out{ending}", tiny)
+        assert sum("default subtitle" in line for line in report.lost) == count
+        assert ("default" in probe(tmp_path / f"out{ending}").streams[0].disposition) == count
+
+
+def test_the_reel_of_a_timecode_track_is_kept(media, tiny, tmp_path):
+    media.ffmpeg(
+        "-f", "lavfi", "-i", "testsrc2=s=64x48:r=25:d=0.4", "-timecode", "01:02:03:04",
+        "-metadata:s:v", "reel_name=REEL1", tmp_path / "in.mov",
+    )  # fmt: skip
+    run_job(tmp_path / "in.mov", tmp_path / "out.mov", tiny)
+    assert [stream.metadata["reel_name"] for stream in probe(tmp_path / "out.mov").streams] == ["REEL1"]

@@ -73,7 +73,8 @@ def test_ffmpeg_sees_the_same_sound_subtitles_and_chapters(media, segments_of, t
 def test_what_the_target_cannot_hold_is_named(media, segments_of, tmp_path):
     joined = segments_of(media("full.mkv"), tmp_path / "result.mp4").join()
     assert joined.kept == "kept: 2 audio, 2 subtitles, 2 chapters"
-    assert [line.split(":")[0] for line in joined.lost] == ["attachment stream 5 (probe.ttf)"]
+    named = ["attachment stream 5 (probe.ttf)", "subtitle stream 3 (subrip, eng)"]  # the second becomes the default
+    assert [line.split(":")[0] for line in joined.lost] == named
     assert all("mov_text" in warning for warning in joined.warnings)
 
 
