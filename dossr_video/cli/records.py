@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import json
+import secrets
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from dossr_video.cli.console import warn
-from dossr_video.errors import SettingsError
-from dossr_video.jobs.captions import require_captions, write_captions
+from dossr_video.errors import SettingsError, TargetError
+from dossr_video.jobs import durable
+from dossr_video.jobs.captions import caption_texts, require_captions
+from dossr_video.jobs.fingerprint import sha256
 from dossr_video.jobs.folder import JobFolder
-from dossr_video.jobs.naming import completed
 from dossr_video.jobs.outputs import check_outputs
 from dossr_video.jobs.premis import premis_of
 from dossr_video.jobs.record import FiguresRecord
 from dossr_video.jobs.report import Report
-from dossr_video.jobs.resources import write_errors, write_file
+from dossr_video.jobs.resources import write_errors
 from dossr_video.jobs.source import source_of
 from dossr_video.jobs.urls import local, shown_url
 from dossr_video.settings import Settings
@@ -64,10 +68,12 @@ class OutputsRecord(FiguresRecord):
                     raise SettingsError(
                         f"{option} cannot look at {shown_url(name)}", hint=f"fetch it, or leave {option} away"
                     )
-        # Some may be there, where a run was cut off while it wrote them.
-        resumed = there is not None and completed(JobFolder.beside(there, suffix=""), there) is not None
         inputs = [*([] if here is None else [here]), *map(Path, settings.track_files)]
-        check_outputs(given, inputs=inputs, target=there, force=force or resumed)
+        self._notes = None if there is None else JobFolder.beside(there, suffix="").outputs
+        self._noted, self._force = _read(self._notes), force
+        # Where a run was cut off while it wrote them, some are there.
+        self._own = {path for _, path in given if path.is_file() and sha256(path) == self._noted.get(_name(path))}
+        check_outputs(given, inputs=inputs, target=there, force=force, own=self._own)
         self._here = here
         self._film: SourceInfo | None = None
         if here is not None and outputs.captions:
@@ -79,23 +85,58 @@ class OutputsRecord(FiguresRecord):
         if outputs.page is not None:
             from dossr_video.report.run import run_page
 
-            run_page(
-                report,
-                source,
-                result,
-                outputs.page,
-                measured=self.measured,
-                on_frame=lambda count: self._on_frame(count, report.frames),
-            )
+            def count(frames: int) -> None:
+                self._on_frame(frames, report.frames)
+
+            with self._part(outputs.page) as part:
+                run_page(report, source, result, part, measured=self.measured, on_frame=count)
         if outputs.json_report is not None:
-            write_file(outputs.json_report, report.dumps().encode())
+            with self._part(outputs.json_report) as part:
+                part.write_bytes(report.dumps().encode())
         if outputs.premis is not None:
-            write_file(outputs.premis, premis_of(report))
+            with self._part(outputs.premis) as part:
+                part.write_bytes(premis_of(report))
         if outputs.before_after is not None:
             from dossr_video.report import before_after as draw
 
-            with write_errors(outputs.before_after.parent):
-                draw(source, result, outputs.before_after, read=report.settings.read, choice=report.joined.choice)
+            with self._part(outputs.before_after) as part:
+                draw(source, result, part, read=report.settings.read, choice=report.joined.choice)
         if self._film is not None:
-            for line in write_captions(self._film, report, outputs.captions):
+            texts, left = caption_texts(self._film, report, [path.suffix.lower() for path in outputs.captions])
+            for path, text in zip(outputs.captions, texts, strict=True):
+                with self._part(path) as part:
+                    part.write_bytes(text)
+            for line in left:
                 warn(f"not in the captions: {line}")
+
+    @contextmanager
+    def _part(self, path: Path) -> Iterator[Path]:
+        """A file to write, which then gets the name of an output: not over one that came while the work went on."""
+        part = path.with_name(f"dossr-video.{secrets.token_hex(4)}.part")
+        try:
+            with write_errors(path.parent):
+                yield part
+                if self._notes is not None:
+                    self._noted[_name(path)] = sha256(part)
+                    durable.write(self._notes, json.dumps(self._noted).encode())
+                try:
+                    (durable.settle if self._force or path in self._own else durable.settle_new)(part, path)
+                except FileExistsError as error:
+                    raise TargetError(
+                        f"{path} has appeared while the work went on",
+                        hint="move it away and give the same command again; the result is finished, and kept",
+                    ) from error
+        finally:
+            part.unlink(missing_ok=True)
+
+
+def _name(path: Path) -> str:
+    return str(path.absolute())
+
+
+def _read(notes: Path | None) -> dict[str, str]:
+    """By the paths of outputs their SHA-256; empty where there are none, or not readable ones."""
+    with suppress(OSError, ValueError):
+        noted = json.loads(notes.read_bytes()) if notes is not None else {}
+        return noted if isinstance(noted, dict) else {}
+    return {}

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 from dossr_video.errors import SettingsError
 from dossr_video.jobs.report import Report
-from dossr_video.jobs.resources import write_file
 from dossr_video.video.info import SourceInfo
 from dossr_video.video.mux.captions import holds_captions, read_captions
 from dossr_video.video.mux.remux import clock_of
@@ -20,17 +18,6 @@ def require_captions(source: SourceInfo) -> None:
             f"{source.path} has no closed captions (CEA-608) in its picture or as a track",
             hint="leave --captions away; subtitles of other kinds are in the result",
         )
-
-
-def write_captions(source: SourceInfo, report: Report, paths: Sequence[Path]) -> tuple[str, ...]:
-    """Write them as the endings of the paths say, .scc or .srt, at the times of the result.
-
-    Returns what is not in them, one line each.
-    """
-    texts, left = caption_texts(source, report, [path.suffix.lower() for path in paths])
-    for path, text in zip(paths, texts, strict=True):
-        write_file(path, text)
-    return left
 
 
 def caption_texts(

@@ -24,6 +24,7 @@ NAMES = (
     "ledger*.jsonl",
     "report.json",
     "failed",
+    "outputs.json",
     "progress.json",
     "joined.*",
     "joined",
@@ -60,6 +61,11 @@ class JobFolder:
     def failed(self) -> Path:
         """The path of the result that has failed its proof, until the next run begins."""
         return self.path / "failed"
+
+    @property
+    def outputs(self) -> Path:
+        """SHA-256 of the files beside the result that this run has written, by their paths."""
+        return self.path / "outputs.json"
 
     @property
     def progress(self) -> Path:

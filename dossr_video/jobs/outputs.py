@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from itertools import combinations
 from pathlib import Path
 
@@ -22,7 +22,12 @@ ENDINGS = {
 
 
 def check_outputs(
-    outputs: Sequence[tuple[str, Path]], *, inputs: Sequence[Path], target: Path | None, force: bool
+    outputs: Sequence[tuple[str, Path]],
+    *,
+    inputs: Sequence[Path],
+    target: Path | None,
+    force: bool,
+    own: Collection[Path] = (),
 ) -> None:
     """Check paths that need no reading.
 
@@ -31,6 +36,7 @@ def check_outputs(
         inputs: What is read, but for what is behind a URL.
         target: The result; None: behind a URL.
         force: Whether files that exist may be overwritten.
+        own: Those that an earlier part of the same run has written.
 
     Raises:
         SettingsError: A name has another extension than what is written into it.
@@ -45,7 +51,7 @@ def check_outputs(
             raise TargetError(f"{option} {path} is an input itself", hint="give the file another name")
         if target is not None and is_same(path, target):
             raise TargetError(f"{option} {path} is the result itself", hint="give the file another name")
-        require_place(path, option=f"{option} ", force=force)
+        require_place(path, option=f"{option} ", force=force or path in own)
     for (one, path), (other, second) in combinations(outputs, 2):
         if is_same(path, second):
             raise TargetError(f"{one} and {other} name the same file {path}", hint="give one of them another name")

@@ -308,18 +308,18 @@ def test_where_a_report_cannot_be_written_the_same_command_writes_it_without_the
     page, told, picture = (tmp_path / name for name in ("a.html", "a.json", "a.png"))
     command = [str(sample), str(tmp_path / "out.mp4"), "--model", "bicubic", "--scale", "1", "--end", "0.4"]
     command += ["--report", str(page), "--json-report", str(told), "--before-after", str(picture)]
-    write = durable.write
+    settle = durable.settle_new
 
-    def full(path: Path, content: bytes) -> None:
+    def full(part: Path, path: Path) -> None:
         if path == told:
             raise OSError(errno.ENOSPC, "No space left on device", str(path))
-        write(path, content)
+        settle(part, path)
 
-    monkeypatch.setattr(durable, "write", full)
+    monkeypatch.setattr(durable, "settle_new", full)
     failed = CliRunner().invoke(app, command)
     assert isinstance(failed.exception, TargetError)
     assert "the disk is full" in str(failed.exception)
-    monkeypatch.setattr(durable, "write", write)
+    monkeypatch.setattr(durable, "settle_new", settle)
     made = (tmp_path / "out.mp4").stat()
     again = CliRunner().invoke(app, command)
     assert again.exit_code == 0, again.output
@@ -327,6 +327,34 @@ def test_where_a_report_cannot_be_written_the_same_command_writes_it_without_the
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.html", "a.json", "a.png", "out.mp4"]
     refused = CliRunner().invoke(app, command)
     assert "exists" in str(refused.exception)
+
+
+def test_files_that_came_while_the_work_went_on_are_not_overwritten(
+    sample: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither in the run that began before they came, nor in the one that goes on with it."""
+    page, told = tmp_path / "a.html", tmp_path / "a.json"
+    command = [str(sample), str(tmp_path / "out.mp4"), "--model", "bicubic", "--scale", "1", "--end", "0.4"]
+    command += ["--report", str(page), "--json-report", str(told)]
+    settle = durable.settle_new
+
+    def late(part: Path, path: Path) -> None:
+        settle(part, path)
+        if path == page:
+            told.write_text("mine")
+
+    monkeypatch.setattr(durable, "settle_new", late)
+    for _ in range(2):
+        failed = CliRunner().invoke(app, command)
+        assert "a.json" in str(failed.exception)
+        assert told.read_text() == "mine"
+    told.unlink()
+    page.write_text("mine too")  # in place of the one that the first run has written
+    assert "a.html exists" in str(CliRunner().invoke(app, command).exception)
+    page.unlink()
+    monkeypatch.setattr(durable, "settle_new", settle)
+    assert CliRunner().invoke(app, command).exit_code == 0
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.html", "a.json", "out.mp4"]
 
 
 def test_the_second_ctrl_c_ends_at_once_and_tells_how_to_go_on(
