@@ -23,6 +23,7 @@ from dossr_video.library.results import is_there
 from dossr_video.library.several import Room, files_at_once, sharing, together
 from dossr_video.library.work import FileWork, Outcome
 from dossr_video.names import shown
+from dossr_video.report.index import require_index_place
 from dossr_video.settings import Settings
 from dossr_video.video.files import FileStatus
 
@@ -37,7 +38,7 @@ class Batch:
     library: Library
     settings: Settings
     force: bool = False  # overwrite results that the catalogue does not know
-    restart: bool = False  # drop the finished segments of interrupted files
+    restart: bool = False  # drop the finished segments of interrupted files where they are of no use any more
     cluster: str | None = None  # address of a Ray cluster; None: this machine
     premis: bool = False  # leave PREMIS XML beside each result
     captions: tuple[str, ...] = ()  # the kinds, scc and srt, that closed captions are left as beside each result
@@ -80,6 +81,7 @@ class Batch:
         """
         if isinstance(self.library.results, Path):
             _make(self.library.results)
+            require_index_place(self.library.results / INDEX)
         else:
             check_url(f"{self.library.results}/{INDEX}", force=True)
         catalogue = open_catalogue(self.library.results, self.library.catalogue)

@@ -99,7 +99,7 @@ class SqliteDatabase:
         except (sqlite3.Error, OSError) as error:
             raise TargetError(
                 f"the catalogue {self.name} cannot be used: {error}",
-                hint="check the folder's permissions and space; without its catalogue a library is looked at anew",
+                hint="check permissions and space; or move it away: then the reports beside the results tell",
             ) from error
 
 

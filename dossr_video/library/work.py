@@ -6,19 +6,19 @@ import contextlib
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Literal
 
-from dossr_video.errors import DossrError, Interrupted, SourceError, TargetError
+from dossr_video.errors import DossrError, Interrupted, JobError, SourceError, TargetError
 from dossr_video.jobs.execute.executor import Executor
 from dossr_video.jobs.execute.local import LocalExecutor
-from dossr_video.jobs.fingerprint import SourceMark
+from dossr_video.jobs.fingerprint import Fingerprint, SourceMark
 from dossr_video.jobs.lock import HeldError
 from dossr_video.jobs.progress import OnProgress, Progress
 from dossr_video.jobs.record import Record
 from dossr_video.jobs.report import Report
-from dossr_video.jobs.resolve import resolve_sampling, worker_spec
+from dossr_video.jobs.resolve import resolve, resolve_sampling, worker_spec
 from dossr_video.jobs.resources import write_errors
 from dossr_video.jobs.run import run_job
 from dossr_video.jobs.source import source_of
@@ -27,7 +27,7 @@ from dossr_video.library.catalogue import LEASE, Catalogue, Entry, LostError
 from dossr_video.library.files import SCAN_SUFFIXES, Library, Place
 from dossr_video.library.lease import Lease
 from dossr_video.library.opening import open_catalogue
-from dossr_video.library.pages import Beside, write_page
+from dossr_video.library.pages import Beside, read_report, write_page
 from dossr_video.library.results import folder_of, is_begun, is_there, remove_leftover, sha256_of
 from dossr_video.library.several import need
 from dossr_video.library.worker import Worker
@@ -35,6 +35,7 @@ from dossr_video.names import shown
 from dossr_video.quality.track import Measured
 from dossr_video.settings import Settings
 from dossr_video.video.files import status_of
+from dossr_video.video.inspect.processing import analyse
 
 Verdict = Literal["done", "unchanged", "failed", "crashed", "busy"]
 
@@ -60,7 +61,7 @@ class FileWork:
     library: Library
     settings: Settings
     force: bool  # overwrite results that the catalogue does not know
-    restart: bool  # drop the finished segments of interrupted files
+    restart: bool  # drop the finished segments of interrupted files where they are of no use any more
     cluster: str | None = None  # address of a Ray cluster; None: this machine
     premis: bool = False  # leave PREMIS XML beside each result
     captions: tuple[str, ...] = ()  # the kinds, scc and srt, that closed captions are left as beside each result
@@ -214,34 +215,57 @@ class FileWork:
         if not self.force and not is_begun(target):
             record.beside.require_captions_place()
         now = sha256_of(target) if before is not None else None
-        ours = before is not None and now is not None and self._is_ours(before, target, now)
+        report = _report_of(source, target) if before is None else None
+        if report is not None and not self.force and self._asks_for(report, source, target):
+            self.catalogue.promise(entry.source, self.worker, frames=report.frames, sha256=report.target.sha256)
+            record.is_noted(report)
+            return Outcome(source, target, "unchanged")
+        ours = report is not None or (before is not None and now is not None and self._is_ours(before, target, now))
         if isinstance(target, Path):
             with write_errors(Path(self.library.results)):
                 target.parent.mkdir(parents=True, exist_ok=True)
-        report = run_job(
+        run = partial(
+            run_job,
             source,
             target,
             self.settings,
             force=self.force or ours,
-            restart=self.restart,
             on_progress=on_progress,
             record=record,
             cancelled=cancelled,
             executor=self.executor,
         )
+        try:
+            report = run()
+        except JobError as error:
+            if not self.restart or isinstance(error, HeldError):
+                raise
+            report = run(restart=True)  # only where the finished segments are of no use any more
         if report.damage:
             places = tuple(f"the source is damaged {place}" for place in report.damage)
             on_progress(Progress("reporting", report.frames, report.frames, warnings=places))
         return Outcome(source, target, "done", frames=report.frames)
 
+    def _asks_for(self, report: Report, source: Place, target: Place) -> bool:
+        """Whether a run would do what the report says was done."""
+        if not (isinstance(source, Path) and isinstance(target, Path)):
+            return False
+        settings, executor, info = self.settings, self.executor, source_of(source, self.settings)
+        processing = analyse(info, settings, target=target, model_scale=executor.info.scale)
+        spec = resolve(settings, info, processing, target, worker=executor.info, workers=executor.workers)
+        return not Fingerprint.of(source, report.settings).changes_to(Fingerprint.of(source, spec))
+
     def _check_owner(self, entry: Entry, target: Place) -> None:
         """Two sources must not become the same file: `a.avi` and `a.avi.mkv` would. Nor may a source be overwritten."""
         if self.library.is_among_sources(target):
             raise TargetError(f"{target} lies among the sources", hint="choose a folder of results beside them")
-        others = [e.source for e in self.catalogue.of_target(entry.target) if e.source != entry.source]
+        others = {e.source for e in self.catalogue.of_target(entry.target)} - {entry.source}
+        # One that was renamed, as the hint says, has no claim any more.
+        others &= set(map(self.library.name_of, self.library.files())) if others else set()
         if others:
+            other = min(others)
             raise TargetError(
-                f"{entry.target} is already the result of {others[0]}", hint=f"rename {others[0]} or {entry.source}"
+                f"{entry.target} is already the result of {other}", hint=f"rename {other} or {entry.source}"
             )
 
     def _is_ours(self, before: Entry, target: Place, now: str) -> bool:
@@ -254,6 +278,14 @@ class FileWork:
         if self.force:
             return False
         raise TargetError(f"{target} was changed since it was made", hint="move it away, or overwrite it with --force")
+
+
+def _report_of(source: Place, target: Place) -> Report | None:
+    """The report beside a result that the catalogue does not know, of this source, and of the result as it is."""
+    report = read_report(target) if isinstance(source, Path) else None
+    if report is None or report.target.sha256 != sha256_of(target) or report.source.sha256 != sha256_of(source):
+        return None
+    return report
 
 
 class _Failures:
@@ -318,5 +350,9 @@ class _CatalogueRecord(Record):
 
     def is_named(self, report: Report, source: Path, result: Path) -> None:
         self.beside.write(report, source, result, self.measured)
+        self.is_noted(report)
+
+    def is_noted(self, report: Report) -> None:
+        """The result has its name and its report."""
         made = report.target
         self.catalogue.finish(self.source, self.worker, frames=report.frames, size=made.size, sha256=made.sha256)

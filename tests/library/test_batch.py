@@ -29,6 +29,7 @@ from dossr_video.library.batch import Batch
 from dossr_video.library.catalogue import Catalogue
 from dossr_video.library.files import Library
 from dossr_video.library.opening import open_catalogue
+from dossr_video.library.pages import INDEX, read_report
 from dossr_video.library.status import status
 from dossr_video.library.work import FileWork, Outcome
 from dossr_video.settings import Settings
@@ -233,6 +234,86 @@ def test_two_sources_of_one_result_are_not_mixed_up(
     outcomes = Batch(Library(folder, tmp_path / "out"), tiny).run(executor=executor)
     assert verdicts(outcomes) == {"a.avi": "done", "a.avi.mkv": "failed"}
     assert outcomes[1].error == "a.avi.mkv is already the result of a.avi"
+    (folder / "a.avi").rename(folder / "b.avi")  # as the hint says
+    outcomes = Batch(Library(folder, tmp_path / "out"), tiny).run(executor=executor)
+    assert verdicts(outcomes) == {"a.avi.mkv": "failed", "b.avi": "done"}
+    assert outcomes[0].error == f"{tmp_path / 'out' / 'a.avi.mkv'} exists"  # the result of what was a.avi
+    (tmp_path / "out" / "a.avi.mkv").unlink()
+    outcomes = Batch(Library(folder, tmp_path / "out"), tiny).run(executor=executor)
+    assert verdicts(outcomes) == {"a.avi.mkv": "done", "b.avi": "unchanged"}
+
+
+def test_without_its_catalogue_results_are_known_by_their_reports(
+    short: Path, tiny: Settings, executor: LocalExecutor, tmp_path: Path
+) -> None:
+    folder, results = tmp_path / "in", tmp_path / "out"
+    folder.mkdir()
+    for name in ("a.mp4", "b.mp4", "c.mp4"):
+        shutil.copyfile(short, folder / name)
+    Batch(Library(folder, results), tiny).run(executor=executor)
+    for path in results.glob(".dossr-video*"):
+        path.unlink()
+    (results / "b.mp4").write_bytes(b"edited")
+    with (folder / "c.mp4").open("ab") as file:
+        file.write(b"another source")
+    made = (results / "a.mp4").stat()
+    outcomes = Batch(Library(folder, results), tiny).run(executor=executor)
+    assert verdicts(outcomes) == {"a.mp4": "unchanged", "b.mp4": "failed", "c.mp4": "failed"}
+    assert (results / "a.mp4").stat() == made
+    other = Batch(Library(folder, results), tiny.model_copy(update={"crf": 30.0})).run(executor=executor)
+    assert verdicts(other)["a.mp4"] == "done"  # in the catalogue again: other options do it again
+
+
+def test_restart_drops_no_segments_that_are_of_use(
+    make_clip: MakeClip, tiny: Settings, executor: LocalExecutor, tmp_path: Path
+) -> None:
+    folder, results = tmp_path / "in", tmp_path / "out"
+    folder.mkdir()
+    for name in ("one.mp4", "two.mp4"):
+        make_clip(folder / name, [5, 6])
+
+    def interrupted(name: str) -> None:
+        done = [0]
+
+        def note(event: Progress) -> None:
+            done.append(event.done if event.stage == "upscaling" else 0)
+
+        with pytest.raises(Interrupted):
+            run_job(
+                folder / name,
+                results / name,
+                tiny,
+                executor=executor,
+                on_progress=note,
+                cancelled=lambda: max(done) > 4,
+            )
+
+    results.mkdir()
+    interrupted("one.mp4")
+    interrupted("two.mp4")
+    make_clip(folder / "one.mp4", [5, 7])  # replaced while it was in work
+    outcomes = Batch(Library(folder, results), tiny, restart=True).run(executor=executor)
+    assert verdicts(outcomes) == {"one.mp4": "done", "two.mp4": "done"}
+    reports = [read_report(results / name) for name in ("one.mp4", "two.mp4")]
+    assert [report.resumed for report in reports if report is not None] == [0, 1]
+
+
+def test_a_page_of_somebody_else_is_no_index(
+    short: Path, tiny: Settings, executor: LocalExecutor, tmp_path: Path
+) -> None:
+    folder, index = tmp_path / "in", tmp_path / "out" / INDEX
+    for path in (folder, index.parent):
+        path.mkdir()
+    shutil.copyfile(short, folder / "a.mp4")
+    index.write_text("mine")
+    work = Batch(Library(folder, index.parent), tiny)
+    with pytest.raises(TargetError, match="was not written by dossr-video"):
+        work.run(executor=executor)
+    assert index.read_text() == "mine"
+    index.unlink()
+    for _ in range(2):
+        work.run(executor=executor)
+        assert "a.mp4" in index.read_text()
 
 
 def test_a_defect_in_one_file_does_not_stop_the_rest(
