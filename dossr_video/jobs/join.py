@@ -37,6 +37,7 @@ def join_segments(
     """
     pairs = zip(files, plan.segments, strict=True)
     segments = [SegmentFile(file, segment.first_pts) for file, segment in pairs]
+    segments[-1] = replace(segments[-1], last=plan.last or None)
     video, container, cut = spec.video, container_of(target), _cut(plan, spec)
 
     def count(stage: str, total: int) -> Callable[[int], None]:

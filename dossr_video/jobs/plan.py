@@ -51,6 +51,7 @@ class Plan:
     segments: tuple[Segment, ...]
     damage: tuple[Damage, ...] = ()  # found in the input while it was analysed, in the order of time
     side_data: tuple[str, ...] = ()  # names of the side data of its video, as in video/mux/inventory.py
+    last: int = 0  # how long the last frame is shown, in ticks, as the input says; 0: it does not
 
     @property
     def frames(self) -> int:
@@ -86,6 +87,7 @@ class Plan:
                 "segments": [segment.as_json() for segment in self.segments],
                 "damage": [asdict(damage) for damage in self.damage],
                 "side_data": self.side_data,
+                "last": self.last,
             }
         ).encode()
         header = {"format": FORMAT, "sha256": hashlib.sha256(content).hexdigest()}
@@ -113,6 +115,7 @@ class Plan:
             tuple(map(Segment.of_json, data["segments"])),
             tuple(Damage(**damage) for damage in data["damage"]),
             tuple(data["side_data"]),
+            data.get("last", 0),  # plans of before have none
         )
 
 
@@ -125,7 +128,7 @@ def make_plan(source: SourceInfo, spec: RunSpec, *, on_frame: Callable[[int], No
     """
     fingerprint = Fingerprint.of(source.path, spec)  # first: a file that changes meanwhile is then noticed
     pts = array("q")
-    duplicates = bytearray()
+    duplicates, shown = bytearray(), [0]
     borders: list[Borders | None] = []
 
     def lumas(reader: VideoReader) -> Iterator[Luma]:
@@ -138,6 +141,7 @@ def make_plan(source: SourceInfo, spec: RunSpec, *, on_frame: Callable[[int], No
                 duplicate = kept is not None and nearly_equal(kept, planes)
                 kept = kept if duplicate else planes
             pts.append(frame.pts)
+            shown[0] = frame.duration
             duplicates.append(duplicate)
             found = black_borders(frame.luma())
             borders.append(borders[-1] if borders and borders[-1] == found else found)  # one for a whole film, often
@@ -169,6 +173,7 @@ def make_plan(source: SourceInfo, spec: RunSpec, *, on_frame: Callable[[int], No
         ),
         damage,
         side_data,
+        shown[0],
     )
 
 

@@ -129,7 +129,7 @@ class VideoInfo:
 
     @property
     def alpha(self) -> bool:
-        return pixels.has_alpha(self.pix_fmt)
+        return pixels.has_alpha(self.pix_fmt) and self.codec != "mjpeg"  # FFmpeg decodes CMYK with opacity of 1
 
     @property
     def resolved_color(self) -> ColorInfo:

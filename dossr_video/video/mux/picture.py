@@ -48,6 +48,9 @@ class SegmentFile:
 
     path: Path
     first_pts: int  # added to its timestamps; in VideoSpec.time_base, in the source's clock
+    last: int | None = (
+        None  # duration of its last frame, likewise; None: what the file says, whose times are of decoding
+    )
 
 
 class Picture:
@@ -166,11 +169,15 @@ class Picture:
         if sei is not None:
             packets = sei(packets, [(packet.pts or 0) * scale + begin for packet in packets])
         early = delay if len(packets) <= UNORDERED else Fraction(0)
+        final = max((packet.pts or 0) for packet in packets)
         for packet in packets:
+            lasts = (packet.duration or 0) * scale
+            if segment.last is not None and packet.pts == final:
+                lasts = segment.last * unit
             shown, decoded = packet.pts or 0, (packet.pts or 0) if packet.dts is None else packet.dts
             packet.pts = round((shown * scale + shift) / out.time_base)
             packet.dts = round((decoded * scale + shift - early) / out.time_base)
-            packet.duration = max(1, round((packet.duration or 0) * scale / out.time_base))
+            packet.duration = max(1, round(lasts / out.time_base))
             packet.time_base = out.time_base
             packet.stream = out
             yield packet

@@ -130,7 +130,9 @@ def _first_frame(container: InputContainer, stream: VideoStream, path: Path, *, 
         error = damage
     raise SourceError(
         f"{path} holds no decodable frame of at most {max_pixels} pixels" + (f": {error}" if error else ""),
-        hint="the file is cut off or damaged: try another copy; or its frames are larger: raise --max-pixels",
+        hint="this FFmpeg reads no animated WebP: convert it to PNGs first"
+        if container.format.name == "webp_pipe" or path.suffix.lower() == ".webp"
+        else "the file is cut off or damaged: try another copy; or its frames are larger: raise --max-pixels",
     )
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import av
 import pytest
+from PIL import Image
 
 from dossr_video.jobs.run import run_job
 from dossr_video.settings import Settings
@@ -230,3 +231,14 @@ def test_a_track_of_variable_rate_lasts_to_the_end_of_the_frame_shown_last(media
     settings = Settings(**{**tiny.model_dump(exclude_unset=True), "speed": "veryfast"})  # with B-frames
     run_job(tmp_path / "in.mkv", tmp_path / f"out{suffix}", settings)
     assert probe(tmp_path / f"out{suffix}").video.duration == pytest.approx(2, abs=0.002)
+
+
+@pytest.mark.parametrize(("suffix", "encoder"), [(".mp4", "libx264"), (".mkv", "libx264"), (".mkv", "ffv1")])
+def test_the_last_frame_is_shown_as_long_as_in_the_source(tiny, tmp_path, suffix, encoder):
+    frames = [Image.new("RGB", (64, 48), (40 * number + 20,) * 3) for number in range(5)]
+    times = [100, 200, 100, 50, 300]  # milliseconds
+    frames[0].save(tmp_path / "in.png", save_all=True, append_images=frames[1:], duration=times)
+    settings = Settings(**{**tiny.model_dump(exclude_unset=True), "encoder": encoder, "speed": None})
+    run_job(tmp_path / "in.png", tmp_path / f"out{suffix}", settings)
+    with av.open(str(tmp_path / f"out{suffix}")) as container:
+        assert container.duration == 750_000
