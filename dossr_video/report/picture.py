@@ -1,4 +1,4 @@
-"""The before/after picture: one frame split down the middle, and two details side by side."""
+"""The before/after picture: a part of one frame twice, and two details of it, before and after."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ INK, PAPER = "white", "black"
 def before_after(source: Path, target: Path, picture: Path, *, read: ReadSpec, choice: Choice = ANY) -> None:
     """Write `picture`, a PNG, of the result's middle frame (of its first 250, when it is longer).
 
-    Above, the frame: its left half from the source, enlarged by bicubic interpolation, its right half from the result.
-    Below, the most detailed part of each half, before and after. `read` and `choice` as in `moments`. Raises as
-    `moments` does, and OSError when `picture` cannot be written.
+    Above, the half of the frame with most detail: on the left from the source, enlarged by bicubic interpolation, on
+    the right from the result. Below, the most detailed part of each half of the frame, before and after. `read` and
+    `choice` as in `moments`. Raises as `moments` does, and OSError when `picture` cannot be written.
     """
     (moment,) = moments(Path(source), Path(target), count=1, read=read, choice=choice)
     draw(moment).save(picture, format="PNG")
@@ -33,11 +33,11 @@ def draw(moment: Moment) -> Image.Image:
     height, width = after.shape[:2]
     side = (width - 3 * GAP) // 4, min(height, width * 3 // 16)  # of a detail: width, height
 
-    split = after.copy()
-    split[:, : width // 2] = before[:, : width // 2]
-    split[:, width // 2 - 1 : width // 2 + 1] = 255
     sheet = Image.new("RGB", (width, height + GAP + side[1]), PAPER)
-    sheet.paste(Image.fromarray(split), (0, 0))
+    half = (width - GAP) // 2
+    x, _ = most_detailed(after, (half, height))
+    for j, shown in enumerate((before, after)):
+        sheet.paste(Image.fromarray(shown[:, x : x + half]), (j * (half + GAP), 0))
 
     halves = (0, width // 2), (width // 2, width)
     for i, (left, right) in enumerate(halves):
@@ -50,8 +50,8 @@ def draw(moment: Moment) -> Image.Image:
         sheet = sheet.resize((WIDTH, round(sheet.height * WIDTH / width)), Image.Resampling.LANCZOS)
     scale = sheet.width / width
     labels = {
-        (0, 0): f"source {moment.source.shape[1]}x{moment.source.shape[0]}, enlarged",
-        (width // 2 + GAP, 0): f"result {width}x{height}",
+        (0, 0): f"before: {moment.source.shape[1]}x{moment.source.shape[0]}, enlarged",
+        (half + GAP, 0): f"after: {width}x{height}",
         **{(i * (side[0] + GAP), height + GAP): ("before", "after")[i % 2] for i in range(4)},
     }
     for (x, y), text in labels.items():
