@@ -25,7 +25,7 @@ from dossr_video.pipeline.segment import chunk_length
 from dossr_video.pipeline.stages import upscaled, with_motion
 from dossr_video.restoration.detail import measure_detail
 from dossr_video.restoration.dirt import RUN, measure_dust
-from dossr_video.restoration.grain_profile import measure_grain
+from dossr_video.restoration.grain_profile import AFTER, measure_grain
 from dossr_video.restoration.spec import RestorationSpec, resolve_restoration
 from dossr_video.runspec import SamplingSpec, TemporalSpec
 from dossr_video.settings import SIZES, Settings
@@ -54,7 +54,7 @@ class Recipe:
     @property
     def ahead(self) -> int:
         """Frames that are measured at the beginning."""
-        return RUN if self.settings.dust == "auto" else 1
+        return max(RUN if self.settings.dust == "auto" else 1, 1 if self.settings.grain == "remove" else 1 + AFTER)
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,7 +87,7 @@ class Upscaler:
             resolve_restoration(
                 settings,
                 detail=measure_detail(pictures[:1]),
-                grain=measure_grain(pictures[:1]),
+                grain=measure_grain(pictures[:1], [pictures[1 : 1 + AFTER]]),
                 dust=measure_dust([list(map(_codes, pictures))]) if settings.dust == "auto" else None,
                 model_scale=model.scale,
             ),

@@ -7,8 +7,9 @@ correlated as if it had been blurred a little, across and down apart.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import chain, repeat
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from dossr_video.restoration.detail import Plane, grey
 
 Blocks = NDArray[np.float32]  # (N, BLOCK, BLOCK)
 
+AFTER = 3  # frames
 BLOCK = 16  # pixels a side
 BINS = 8  # of brightness
 FLATTEST = 0.2  # of the blocks of a brightness; what is left in them is grain
@@ -37,12 +39,14 @@ class GrainProfile:
     down: float
 
 
-def measure_grain(frames: Iterable[Any]) -> GrainProfile | None:
+def measure_grain(frames: Iterable[Any], following: Iterable[Sequence[Any]] = ()) -> GrainProfile | None:
     """The grain of sampled frames in [0, 1], arrays or tensors, luma (1, H, W) or RGB (3, H, W).
 
-    None where nothing is flat enough to tell.
+    `following` are the AFTER frames after each of them, as far as there are any: grain is another on every frame, while
+    texture that stands still (a lawn, a coat) is the same. None where nothing is flat enough to tell.
     """
-    parts = [_residuals(grey(frame)) for frame in frames]
+    groups = zip(map(grey, frames), chain(following, repeat(())), strict=False)
+    parts = [_residuals(frame, [grey(after) for after in later]) for frame, later in groups]
     if not parts or not sum(len(levels) for levels, _ in parts):
         return None
     brightness, blocks = (np.concatenate(columns) for columns in zip(*parts, strict=True))
@@ -66,21 +70,40 @@ def measure_grain(frames: Iterable[Any]) -> GrainProfile | None:
     return GrainProfile(levels, across=_blur(grain, 2), down=_blur(grain, 1))
 
 
-def _residuals(picture: Plane) -> tuple[NDArray[np.float32], Blocks]:
-    """Mean luma (N,) and what is left of each block without its slope; clipped blocks left out."""
+def _residuals(picture: Plane, later: Sequence[Plane]) -> tuple[NDArray[np.float32], Blocks]:
+    """Mean luma (N,) and what is left of each block without its slope; clipped blocks left out.
+
+    Where a frame after it tells more, that is how the two differ, over the root of 2: of several the one that differs
+    most, for films run at another speed repeat frames, and a repeated one has the same grain.
+    """
     if min(picture.shape) < BLOCK:
         return np.zeros(0, np.float32), np.zeros((0, BLOCK, BLOCK), np.float32)
-    step = BLOCK // 2
-    blocks = sliding_window_view(picture, (BLOCK, BLOCK))[::step, ::step].reshape(-1, BLOCK, BLOCK)
+    blocks = _blocks(picture)
     mean = blocks.mean((1, 2))
     inside = (mean > BLACK) & (mean < WHITE)
     blocks, mean = blocks[inside], mean[inside]
+    flat = _without_slope(blocks)
+    later = [after for after in later if after.shape == picture.shape]
+    after = max(later, key=lambda plane: float(np.abs(plane - picture).mean()), default=picture)
+    if not np.array_equal(after, picture):
+        apart = (flat - _without_slope(_blocks(after)[inside])) / np.float32(math.sqrt(2))
+        still = np.square(apart).mean((1, 2)) < np.square(flat).mean((1, 2))
+        flat = np.where(still[:, None, None], apart, flat)
+    return mean, flat
+
+
+def _blocks(picture: Plane) -> Blocks:
+    step = BLOCK // 2
+    return sliding_window_view(picture, (BLOCK, BLOCK))[::step, ::step].reshape(-1, BLOCK, BLOCK)
+
+
+def _without_slope(blocks: Blocks) -> Blocks:
     ramp = np.linspace(-1, 1, BLOCK, dtype=np.float32)
     ramp /= math.sqrt(float(np.square(ramp).sum()) * BLOCK)
-    flat = blocks - mean[:, None, None]
+    flat: Blocks = blocks - blocks.mean((1, 2), keepdims=True)
     for plane in (ramp[None, None, :], ramp[None, :, None]):
         flat -= (flat * plane).sum((1, 2), keepdims=True) * plane
-    return mean, flat
+    return flat
 
 
 def _correlation(blocks: Blocks, axis: int) -> NDArray[np.float32]:

@@ -76,6 +76,20 @@ def test_texture_is_no_grain() -> None:
     assert 255 * max(profile.levels) < 9
 
 
+def test_what_stands_still_is_no_grain() -> None:
+    """A lawn: fine texture all over, which only a frame after tells from grain, and not one that is repeated."""
+    grain, lawn = grainy(3, 3, 0.8, frames=3) - ramp(3), grainy(12, 12, 0.8)
+    frames = (lawn + grain[1:]).clamp(0, 1)
+    alone, both = measure_grain(frames[:1]), measure_grain(frames[:1], [[frames[0], frames[1]]])
+    assert alone is not None
+    assert both is not None
+    assert 255 * max(alone.levels) > 10
+    assert both.levels[1:7] == pytest.approx([3 / 255] * 6, rel=0.25)
+    assert both.across == pytest.approx(0.8, abs=0.3)
+    still = measure_grain(lawn, [lawn + torch.eye(H, W)[None, None] / 255])
+    assert still is None or 255 * max(still.levels) < 0.5
+
+
 def test_no_grain_no_noise() -> None:
     assert measure_grain([torch.zeros(3, 64, 64)]) is None
     profile = measure_grain(ramp())

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from dossr_video.restoration.detail import measure_detail
 from dossr_video.restoration.dirt import RUN, DustMeasure, measure_dust
-from dossr_video.restoration.grain_profile import GrainProfile, measure_grain
+from dossr_video.restoration.grain_profile import AFTER, GrainProfile, measure_grain
 from dossr_video.temporal.shots import find_shots
 from dossr_video.video import pixels
 from dossr_video.video.files import FileStatus, status_of
@@ -123,6 +123,7 @@ def _sample(source: SourceInfo, max_pixels: int) -> ContentAnalysis:
     aspects: set[Fraction] = set()
     colors: set[ColorInfo] = set()
     stills: list[NDArray[np.float32]] = []
+    after: list[list[NDArray[np.float32]]] = []  # the frames after each
     drawn: list[bool] = []
     runs: list[list[NDArray[np.uint8]]] = []  # of different frames, in which dust is looked for
     for place in places:
@@ -140,6 +141,10 @@ def _sample(source: SourceInfo, max_pixels: int) -> ContentAnalysis:
                 runs[-1].append(luma)
             if i % STILL_EVERY == 0:
                 stills.append(_middle(luma))
+                after.append([])
+            elif after and i % STILL_EVERY <= AFTER:
+                after[-1].append(_middle(luma))
+            if i % STILL_EVERY == 0:
                 drawn.append(is_drawn(luma))
             exposures[-1].append(float(luma.mean()))
             fields += _fields_of(frame, before, thin)
@@ -156,7 +161,7 @@ def _sample(source: SourceInfo, max_pixels: int) -> ContentAnalysis:
         frozenset(side_data),
         len(aspects) > 1,
         len(colors) > 1,
-        measure_grain(stills),
+        measure_grain(stills, after),
         measure_detail(stills),
         measure_dust(runs),
         sum(drawn) * 2 > len(drawn),

@@ -122,7 +122,8 @@ def test_shape_is_kept_as_a_tag_or_resampled(media):
 def test_losses_are_named_and_strict_refuses_them(media):
     source = probe(media("full.mkv"))
     processing = analyse(source, Settings.of({}), target=Path("x.mp4"))
-    assert [line.split(":")[0] for line in processing.lost] == ["attachment stream 5 (probe.ttf)"]
+    named = ["attachment stream 5 (probe.ttf)", "subtitle stream 3 (subrip, eng)"]  # the second becomes the default
+    assert [line.split(":")[0] for line in processing.lost] == named
     assert analyse(source, Settings.of({"strict": True}), target=Path("x.mkv")).lost == ()
     with pytest.raises(SettingsError, match="--strict: attachment stream 5"):
         analyse(source, Settings.of({"strict": True}), target=Path("x.mp4"))
