@@ -117,7 +117,10 @@ class MachineSettings(BaseModel):
         "auto", description="what runs the networks: auto takes ncnn for compact and large on a CPU"
     )
     chunk: int | None = Field(
-        None, ge=1, le=4096, description="frames sampled at once; default: by their size; the result stays the same"
+        None,
+        ge=1,
+        le=4096,
+        description="frames sampled at once; default: by their size; on a CPU the result stays the same",
     )
     tile: int | None = Field(None, ge=64, description="input pixels a side; default: whole frames")
     offload: Literal["auto", "on", "off"] = Field(
