@@ -49,8 +49,8 @@ catalogue_option = click.option(
 @click.argument("results", shell_complete=complete_files)
 @with_settings
 @click.option("--recursive", is_flag=True, help="folders below SOURCES too")
-@click.option("--include", multiple=True, metavar="GLOB", help="only files that match; may be given again")
-@click.option("--exclude", multiple=True, metavar="GLOB", help="no files that match; may be given again")
+@click.option("--include", multiple=True, metavar="GLOB", help="only files that match; may be given several times")
+@click.option("--exclude", multiple=True, metavar="GLOB", help="no files that match; may be given several times")
 @click.option(
     "--to",
     type=click.Choice(KINDS),
@@ -69,7 +69,7 @@ catalogue_option = click.option(
     "--captions",
     type=click.Choice(["scc", "srt"]),
     multiple=True,
-    help="leave OUT.scc or OUT.srt beside each new result whose source has closed captions; may be given twice",
+    help="leave OUT.scc or OUT.srt beside each new result whose source has closed captions; may be given several times",
 )
 @click.option("--dry-run", is_flag=True, help="estimate frames, hours and disk; the speed is measured on this machine")
 @click.option("--watch", is_flag=True, help="go on with files that appear later, until Ctrl-C")
