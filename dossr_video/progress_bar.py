@@ -24,7 +24,11 @@ from dossr_video.option_values import duration_text
 
 _SCREEN = Console(stderr=True)  # one for all lines and bars: rich then prints lines above the bar
 LINE_INTERVAL = 10.0  # seconds between two lines where there is no terminal
-STAGES = {"checking": "checking finished segments", "measuring": "measuring the speed"}  # as a person reads them
+STAGES = {
+    "checking": "checking finished segments",
+    "measuring": "measuring the speed",
+    "reporting": "writing the report",
+}  # as a person reads them
 
 
 @contextmanager

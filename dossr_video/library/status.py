@@ -74,7 +74,8 @@ def status(path: Place, *, catalogue: str | None = None) -> Status:
     if not jobs and not entries:
         raise TargetError(
             f"{path} has neither a job nor a report beside it",
-            hint=f"name a folder of results; a finished single run is known by --json-report {report_of(path)}",
+            hint="name a folder of results; a single run that is done is known where it had "
+            f"--json-report {report_of(path)}",
         )
     return _status(jobs, entries, found)
 
