@@ -8,7 +8,7 @@ import platform
 import shutil
 import tempfile
 import time
-from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -48,7 +48,7 @@ def examine() -> list[Finding]:
         _encoders(),
         *_memory(),
         *_disks(),
-        *_extras(),
+        *_extras(importlib.metadata.metadata(PACKAGE)),
     ]
 
 
@@ -115,21 +115,20 @@ def _disks() -> list[Finding]:
     return [Finding("disk", f"{name}: {readable(shutil.disk_usage(at).free)} free") for name, at in folders.items()]
 
 
-def _extras() -> list[Finding]:
-    """The optional parts, as the installed package declares them."""
-    about = importlib.metadata.metadata(PACKAGE)
-    needs: dict[str, list[str]] = defaultdict(list)
-    for text in about.get_all("Requires-Dist") or []:
-        requirement = Requirement(text)
-        for extra in about.get_all("Provides-Extra") or []:
-            if requirement.marker is not None and requirement.marker.evaluate({"extra": extra}):
-                needs[extra].append(requirement.name)
-    findings = []
-    for extra in sorted(needs.keys() - {"test"}):
-        missing = [name for name in needs[extra] if not _is_installed(name)]
-        remedy = f'pip install "{PACKAGE}[{extra}]"' if missing else None
-        findings.append(Finding("extra", f"{extra}: {'not installed' if missing else 'installed'}", remedy))
-    return findings
+def _extras(about: importlib.metadata.PackageMetadata) -> list[Finding]:
+    """The optional parts, as the metadata of the package declares them."""
+    extras = sorted(set(about.get_all("Provides-Extra") or []) - {"test"})
+    requirements = [Requirement(text) for text in about.get_all("Requires-Dist") or []]
+    return [_extra(extra, [it for it in requirements if f'extra == "{extra}"' in str(it.marker)]) for extra in extras]
+
+
+def _extra(name: str, requirements: Sequence[Requirement]) -> Finding:
+    wanted = [it for it in requirements if it.marker is not None and it.marker.evaluate({"extra": name})]
+    if not wanted:
+        return Finding("extra", f"{name}: not for Python {platform.python_version()} on this system")
+    missing = not all(_is_installed(it.name) for it in wanted)
+    remedy = f'pip install "{PACKAGE}[{name}]"' if missing else None
+    return Finding("extra", f"{name}: {'not installed' if missing else 'installed'}", remedy)
 
 
 def _is_installed(name: str) -> bool:

@@ -10,6 +10,13 @@ from typing import Annotated
 from pydantic import AfterValidator, BeforeValidator
 
 
+def duration_text(seconds: float) -> str:
+    """h:mm:ss"""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}"
+
+
 def _device_name(value: str) -> str:
     kind, _, index = value.partition(":")
     if kind not in ("auto", "cpu", "cuda", "mps", "xpu") or (index and not index.isdigit()):

@@ -7,7 +7,7 @@ import logging
 import sys
 import time
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
 from typing import Literal
@@ -20,9 +20,15 @@ from rich.text import Text
 
 from dossr_video.jobs.progress import FINISHED, OnProgress, Progress
 from dossr_video.names import shown
+from dossr_video.option_values import duration_text
 
 _SCREEN = Console(stderr=True)  # one for all lines and bars: rich then prints lines above the bar
 LINE_INTERVAL = 10.0  # seconds between two lines where there is no terminal
+STAGES = {
+    "checking": "checking finished segments",
+    "measuring": "measuring the speed",
+    "reporting": "writing the report",
+}  # as a person reads them
 
 
 @contextmanager
@@ -47,9 +53,12 @@ def _in_notebook() -> bool:
 
 
 def _warn(event: Progress) -> None:
-    name = f"{event.item.name}: " if event.item else ""
     for warning in event.warnings:
-        warn(f"{name}{warning}")
+        warn(_of_file(event, warning))
+
+
+def _of_file(event: Progress, line: str) -> str:
+    return f"{event.item.name}: {line}" if event.item else line
 
 
 def _tell(event: Progress) -> None:
@@ -61,10 +70,11 @@ def _tell(event: Progress) -> None:
 
 def _label(event: Progress) -> str:
     """`upscaling`, or of one of several files `3/12 tape.mp4: upscaling`."""
+    stage = STAGES.get(event.stage, event.stage)
     if event.item is None:
-        return event.stage
+        return stage
     number = f"{event.item.number}/{event.item.count} " if event.item.count else ""
-    return shown(f"{number}{event.item.name}: {event.stage}")
+    return shown(f"{number}{event.item.name}: {stage}")
 
 
 def _rate(per_second: float, unit: str) -> str:
@@ -96,8 +106,14 @@ class _Clock:
 
 def _json() -> OnProgress:
     clocks: dict[int, _Clock] = defaultdict(_Clock)
+    lines = _Lines(log)
 
     def show(event: Progress) -> None:
+        for note in event.notes:
+            log(note)
+        for warning in event.warnings:
+            log(f"warning: {_of_file(event, warning)}")
+        lines(event)
         rate, left = clocks[_slot(event)](event)
         line = {
             "stage": event.stage,
@@ -164,34 +180,38 @@ def _bar() -> Iterator[OnProgress]:
         yield show
 
 
-def _lines() -> OnProgress:
-    clocks: dict[int, _Clock] = defaultdict(_Clock)
-    last: dict[int, float] = defaultdict(float)  # when each of the files had a line
+class _Lines:
+    """Puts a line when a stage begins and ends, and now and then between."""
 
-    def show(event: Progress) -> None:
-        _tell(event)
+    def __init__(self, put: Callable[[str], None]) -> None:
+        self._put = put
+        self._clocks: dict[int, _Clock] = defaultdict(_Clock)
+        self._last: dict[int, float] = defaultdict(float)  # when each of the files had a line
+
+    def __call__(self, event: Progress) -> None:
         slot = _slot(event)
         if event.stage == FINISHED:  # the line about its outcome comes next
             return
-        clock = clocks[slot]
+        clock = self._clocks[slot]
         new = _label(event) != clock.label
         rate, left = clock(event)
         now = time.monotonic()
-        if not new and now - last[slot] < LINE_INTERVAL and event.done != event.total:
+        if not new and now - self._last[slot] < LINE_INTERVAL and event.done != event.total:
             return
-        last[slot] = now
+        self._last[slot] = now
         rest = "" if rate is None or left is None else f", {_rate(rate, event.unit)}, {duration_text(left)} left"
         count = f": {event.done}/{'?' if event.total is None else event.total} {event.unit}"
-        say(f"{clock.label}{count if event.done or event.total else ''}{rest}")
+        self._put(f"{clock.label}{count if event.done or event.total else ''}{rest}")
+
+
+def _lines() -> OnProgress:
+    lines = _Lines(say)
+
+    def show(event: Progress) -> None:
+        _tell(event)
+        lines(event)
 
     return show
-
-
-def duration_text(seconds: float) -> str:
-    """h:mm:ss"""
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02d}:{rest:02d}"
 
 
 def say(line: str) -> None:
@@ -206,9 +226,13 @@ def warn(line: str) -> None:
 
 def print_line(line: str, color: str) -> None:
     """A line in a colour of rich's; plain where there is no terminal, or NO_COLOR is set."""
-    text = shown(line)
-    LOG.info(text)
-    _SCREEN.print(Text(text, style=color), soft_wrap=True, highlight=False)
+    log(line)
+    _SCREEN.print(Text(shown(line), style=color), soft_wrap=True, highlight=False)
+
+
+def log(line: str) -> None:
+    """A line in the file of --log alone."""
+    LOG.info(shown(line))
 
 
 LOG = logging.getLogger("dossr_video")

@@ -53,7 +53,9 @@ class ModelSettings(BaseModel):
     cfg_scale: float = Field(1.0, ge=0.0, le=20.0, description="guidance by the prompts; 1: none")
     prompt: str | None = Field(None, description="text prompt; default: the one DoSSR was trained with")
     negative_prompt: str | None = Field(None, description="text prompt to move away from; default: empty")
-    seed: int = Field(0, ge=0, lt=2**63, description="of all noise")
+    seed: int = Field(
+        0, ge=0, lt=2**63, description="start value of the random noise; the same seed gives the same result"
+    )
     color_fix: Literal["none", "adain", "wavelet"] | None = Field(
         None, description="how the colours of the restorer output are kept; default: the model's own"
     )
@@ -74,8 +76,8 @@ class TimeSettings(BaseModel):
         None,
         ge=1,
         le=498,
-        description="network calls of a frame after the first of a shot, which goes on from what was found for the "
-        "frame before, moved to its place; 3 of 5 look like 5; default: as many as --steps",
+        description="network calls for each frame but the first of a shot. What the other calls add is taken from the "
+        "frame before, moved along the motion. 3 of 5 calls look like 5; default: as many as --steps",
     )
     deflicker: bool = Field(False, description="even out flickering exposure; fades and changes of light stay")
     flow: str = Field(
@@ -104,7 +106,10 @@ class RestorationSettings(BaseModel):
         "brightness; a number: so much of it; remove: as the model leaves it",
     )
     strength: float = Field(
-        1.0, ge=0.0, le=1.0, description="of what the model invents; 0: the restorer's output, or plain enlargement"
+        1.0,
+        ge=0.0,
+        le=1.0,
+        description="how much of the model's invented detail is used; 0: the restorer's output, or plain enlargement",
     )
 
 
@@ -117,13 +122,16 @@ class MachineSettings(BaseModel):
         "auto", description="what runs the networks: auto takes ncnn for compact and large on a CPU"
     )
     chunk: int | None = Field(
-        None, ge=1, le=4096, description="frames sampled at once; default: by their size; the result stays the same"
+        None,
+        ge=1,
+        le=4096,
+        description="frames sampled at once; default: by their size; on a CPU the result stays the same",
     )
     tile: int | None = Field(None, ge=64, description="input pixels a side; default: whole frames")
     offload: Literal["auto", "on", "off"] = Field(
         "auto",
-        description="of DoSSR on a GPU: keep the parts that do not work in main memory; auto: where all of them do not "
-        "fit; the result stays the same",
+        description="DoSSR on a GPU: keep idle parts of the model in main memory; auto: where not all of them fit; the "
+        "result stays the same",
     )
     threads: int | None = Field(None, ge=1, le=1024, description="CPU threads of the model; default: all cores")
 

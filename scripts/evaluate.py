@@ -48,7 +48,7 @@ COLUMNS = {
     "ssim": "luma; higher is better",
     "lpips": "VGG16, up to six frames a clip; lower is better; never trained on",
     "dists": "VGG16, the same frames; lower is better; never trained on",
-    "lpips_a": "AlexNet; lower is better; the embedded model was trained on this one",
+    "lpips_a": "AlexNet; lower is better; compact and large were trained on this one",
     "tlpips": "1e3 x difference between the LPIPS (AlexNet) of neighbouring frames and that of the truth's; lower",
     "ewarp": "1e3 x mean squared difference to the frame before, moved along the truth's motion; lower; "
     "says little where `sharp` is low, for a blurred clip warps well",

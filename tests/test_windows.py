@@ -76,6 +76,7 @@ def test_a_run_is_stopped_refused_while_it_is_held_and_resumed(
     done = as_windows(PRELUDE + RUN, clip, target)
     assert done.returncode == 0, done.stderr
     assert "from an earlier run" in done.stderr
+    assert "segments from an earlier run, the rest in " in done.stderr.splitlines()[-1]
     assert content(target) == whole
     assert [path.name for path in tmp_path.iterdir()] == ["out.mp4"]
 

@@ -78,7 +78,7 @@ def app() -> None:
     type=PATH,
     multiple=True,
     metavar="FILE",
-    help="write the closed captions (CEA-608) as .scc or .srt; may be given twice",
+    help="write the closed captions (CEA-608) as .scc or .srt; may be given several times",
 )
 def upscale(
     source: str,
@@ -97,11 +97,11 @@ def upscale(
     captions: tuple[Path, ...],
     pipes: PipeOptions,
 ) -> None:
-    """Restore and enlarge SOURCE into TARGET (.mp4, .mkv, .mov), sound and all other streams kept. Either may be a URL.
+    """Restore and enlarge SOURCE into TARGET, sound and all other streams kept. Either may be a URL.
 
-    An interrupted run goes on where it stopped when the same command is given again. `-` for both, or named pipes,
-    takes frames (y4m or rawvideo) from one program and gives them to another. TARGET may be numbered pictures:
-    out_%06d.png.
+    TARGET ends in .mp4, .m4v, .mov, .mkv, .mxf or .webm, or is numbered pictures: out_%06d.png. An interrupted run
+    goes on where it stopped when the same command is given again. `-` for both, or named pipes, takes frames (y4m or
+    rawvideo) from one program and gives them to another.
     """
     from dossr_video.cli.records import Outputs, OutputsRecord
     from dossr_video.jobs.run import run_job
@@ -155,7 +155,13 @@ def upscale(
 @app.command()
 @click.argument("checkpoint", type=PATH)
 @click.argument("folder", type=PATH)
-@click.option("--dtype", type=click.Choice(["float16", "float32"]), default="float16", show_default=True)
+@click.option(
+    "--dtype",
+    type=click.Choice(["float16", "float32"]),
+    default="float16",
+    show_default=True,
+    help="number type of the weights",
+)
 @click.option("--text-tower", is_flag=True, help="keep the text tower, for prompts of your own")
 @debug_option
 def convert(checkpoint: Path, folder: Path, *, dtype: str, text_tower: bool) -> None:

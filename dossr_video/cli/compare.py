@@ -53,10 +53,14 @@ def compare(
 @click.command(cls=GroupedCommand)
 @click.argument("source", type=PATH)
 @with_settings
-@click.option("--at", multiple=True, metavar="TIME", help="where to look, as 1:20 or 80 seconds; may be given again")
+@click.option(
+    "--at", multiple=True, metavar="TIME", help="where to look, as 1:20 or 80 seconds; may be given several times"
+)
 @click.option("--count", type=int, default=3, show_default=True, help="without --at: moments, spread over the file")
 @click.option("--seconds", type=float, default=0.0, metavar="S", help="films of so long at each moment  [one frame]")
-@click.option("--try", "choices", multiple=True, metavar="OPTION=VALUE,...", help="every value; may be given again")
+@click.option(
+    "--try", "choices", multiple=True, metavar="OPTION=VALUE,...", help="every value; may be given several times"
+)
 @click.option("--page", type=PATH, default="preview.html", show_default=True, metavar="HTML", help="its name")
 @force_option
 @quiet_option

@@ -14,7 +14,8 @@ import click
 
 from dossr_video.errors import DossrError, TargetError
 from dossr_video.names import shown
-from dossr_video.progress_bar import LOG, duration_text, print_line, progress_display, say, warn
+from dossr_video.option_values import duration_text
+from dossr_video.progress_bar import LOG, print_line, progress_display, say, warn
 
 __all__ = ["duration_text", "failures", "log_to", "progress_display", "put", "say", "warn"]
 

@@ -49,8 +49,8 @@ catalogue_option = click.option(
 @click.argument("results", shell_complete=complete_files)
 @with_settings
 @click.option("--recursive", is_flag=True, help="folders below SOURCES too")
-@click.option("--include", multiple=True, metavar="GLOB", help="only files that match; may be given again")
-@click.option("--exclude", multiple=True, metavar="GLOB", help="no files that match; may be given again")
+@click.option("--include", multiple=True, metavar="GLOB", help="only files that match; may be given several times")
+@click.option("--exclude", multiple=True, metavar="GLOB", help="no files that match; may be given several times")
 @click.option(
     "--to",
     type=click.Choice(KINDS),
@@ -69,7 +69,7 @@ catalogue_option = click.option(
     "--captions",
     type=click.Choice(["scc", "srt"]),
     multiple=True,
-    help="leave OUT.scc or OUT.srt beside each new result whose source has closed captions; may be given twice",
+    help="leave OUT.scc or OUT.srt beside each new result whose source has closed captions; may be given several times",
 )
 @click.option("--dry-run", is_flag=True, help="estimate frames, hours and disk; the speed is measured on this machine")
 @click.option("--watch", is_flag=True, help="go on with files that appear later, until Ctrl-C")
@@ -103,6 +103,7 @@ def batch(
     from dossr_video.library.batch import Batch
     from dossr_video.library.estimate import estimate
     from dossr_video.library.files import Library, Place, place_of
+    from dossr_video.library.pages import INDEX
 
     library = Library(
         place_of(sources), place_of(results), recursive, include, exclude, f".{to}" if to else None, catalogue
@@ -128,6 +129,7 @@ def batch(
     finally:  # after Ctrl-C too: what was done until then
         if outcomes and not quiet:
             _print_outcomes(list(outcomes.values()))
+            say(f"page of all: {str(results).rstrip('/')}/{INDEX}")
     if not outcomes and not quiet:
         say("no files")
     return int(any(outcome.verdict in ("failed", "crashed") for outcome in outcomes.values()))
@@ -139,7 +141,10 @@ def batch(
 @catalogue_option
 @debug_option
 def status(path: str, *, as_json: bool, catalogue: str | None) -> None:
-    """Show the jobs of a folder of results, or of one result: running, interrupted, done, failed."""
+    """Show what is running, interrupted, done or failed of a folder of results, or of one result.
+
+    Known are all files of `batch`, jobs that are not finished, and results with a report beside them (RESULT.json).
+    """
     from dossr_video.library.files import place_of
     from dossr_video.library.status import status as look
 
@@ -171,8 +176,7 @@ def _print_estimate(found: Estimate) -> None:
 def _report(outcome: Outcome, *, quiet: bool) -> None:
     """The outcome of a file, at once: a library takes days."""
     if outcome.error is not None:
-        where = "" if str(outcome.source) in outcome.error else f"{outcome.source}: "
-        say(f"{outcome.verdict}: {where}{outcome.error}; {outcome.hint}")
+        say(_failure(outcome.verdict, str(outcome.source), outcome.error, outcome.hint or ""))
     elif outcome.verdict == "done" and not quiet:
         say(f"done: {outcome.target}: {outcome.frames} frames in {duration_text(outcome.seconds)}")
 
@@ -203,9 +207,19 @@ def _print_status(status: Status) -> None:
     for entry in status.running:
         put(f"running by {Worker(entry.worker or '')}: {entry.source}")
     for entry in status.done:
-        put(f"done: {entry.source}: {entry.target}: {entry.frames} frames")
+        target = "" if entry.target == entry.source else f" -> {entry.target}"
+        put(f"done: {entry.source}{target}: {entry.frames} frames")
     for entry in status.failed:
-        put(f"{entry.state}: {entry.source}: {entry.error or ''}")
-    failed = len(status.failed) + sum(job.state == "failed" for job in status.jobs)
-    work = len(status.running) + sum(job.state != "failed" for job in status.jobs)
-    click.echo(f"{work} in work, {len(status.done)} done, {failed} failed")
+        put(_failure(entry.state, entry.source, entry.error or "", entry.hint or ""))
+    jobs = Counter(job.state for job in status.jobs)
+    stopped = f"{jobs['interrupted']} interrupted, " if jobs["interrupted"] else ""
+    click.echo(
+        f"{len(status.running) + jobs['running']} in work, {stopped}{len(status.done)} done, "
+        f"{len(status.failed) + jobs['failed']} failed"
+    )
+
+
+def _failure(state: str, source: str, error: str, hint: str) -> str:
+    """What came of a file and what to do, with its name once."""
+    where = "" if source in error else f"{source}: "
+    return f"{state}: {where}{error}" + (f"; {hint}" if hint else "")

@@ -78,7 +78,7 @@ log_option = click.option(
     metavar="FILE",
     expose_value=False,
     callback=_log_to,
-    help="append everything that is said to a file",
+    help="append all messages with the time to a file",
 )
 force_option = click.option("--force", is_flag=True, help="overwrite results that exist")
 restart_option = click.option(

@@ -29,13 +29,13 @@ if TYPE_CHECKING:
 @click.argument("target", type=click.Path(path_type=Path), required=False)  # only its name is looked at
 @with_settings
 @click.option("--shots", "count", is_flag=True, help="decode the whole file, to count frames and shots")
-@click.option("--json", "as_json", is_flag=True, help="print JSON")
+@click.option("--json", "as_json", is_flag=True, help="print JSON, with TARGET every setting too")
 @debug_option
 def probe(source: Path, target: Path | None, *, settings: Settings, count: bool, as_json: bool) -> None:
     """Explain what SOURCE is, what a run with these options would do and why, and which preset suits it.
 
-    With TARGET also what it could not keep, about how long the run would take, how large the result would be, and every
-    value that is decided: the model is loaded and its speed measured.
+    With TARGET also what it could not keep, about how long the run would take and how large the result would be: the
+    model is loaded and its speed measured. With --json also every setting that is decided.
     """
     from dossr_video.jobs.source import source_of
     from dossr_video.video.inspect.content import sample_content
@@ -77,9 +77,7 @@ def probe(source: Path, target: Path | None, *, settings: Settings, count: bool,
         put(f"result: {spec.describe()}")
         put(spec.describe_model())
         put(_told(cost))
-        for name, value in spec.flat().items():
-            if name != "networks":  # told with the model
-                put(f"{name} = {'none' if value is None else value}")
+        put("settings: --json prints every value that is decided")
 
 
 def _print(

@@ -25,7 +25,7 @@ PORT = 8677
     default=20.0,
     show_default=True,
     metavar="GB",
-    help="of a file that is dropped into the page",
+    help="largest file that may be dropped into the page",
 )
 @click.option("--browser/--no-browser", default=True, help="whether to open the page in your browser  [yes]")
 @debug_option

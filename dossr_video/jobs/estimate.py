@@ -164,4 +164,4 @@ def duration(seconds: float) -> str:
     for value, unit in ((seconds / 86400, "days"), (seconds / 3600, "hours"), (seconds / 60, "minutes")):
         if value >= (2 if unit == "days" else 1):
             return f"{value:.1f} {unit}" if value < 10 else f"{value:.0f} {unit}"
-    return f"{seconds:.0f} seconds"
+    return "1 second" if seconds < 1.5 else f"{seconds:.0f} seconds"

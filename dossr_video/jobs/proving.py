@@ -155,7 +155,8 @@ def _read_report(path: Path) -> Report:
     except FileNotFoundError as error:
         raise TargetError(
             f"{path} does not exist; a result is verified by the report of its run",
-            hint="name the report with --json-report; `batch` leaves one, `upscale` where --json-report says",
+            hint=f"`batch` writes one; for a single file add --json-report {path} to the run; "
+            "a report of another name is given with --json-report",
         ) from error
     except OSError as error:
         raise TargetError(f"{path} cannot be read: {error.strerror}", hint="check its permissions") from error

@@ -102,12 +102,11 @@ class Report(BaseModel):
 
     def summary(self) -> str:
         """The last line a person sees."""
-        resumed = f", {self.resumed} of {self.segments} segments from an earlier run" if self.resumed else ""
-        speed = f"{self.frames / self.seconds:.2f} fps" if self.seconds else ""
-        return (
-            f"{self.settings.describe()}, {readable(self.target.size)}; {self.frames} frames in {self.seconds:.1f} s, "
-            f"{speed}{resumed}; {self.kept}"
-        )
+        if self.resumed:  # no rate: most frames may have been there
+            took = f", {self.resumed} of {self.segments} segments from an earlier run, the rest in {self.seconds:.1f} s"
+        else:
+            took = f" in {self.seconds:.1f} s" + (f", {self.frames / self.seconds:.2f} fps" if self.seconds else "")
+        return f"{self.settings.describe()}, {readable(self.target.size)}; {self.frames} frames{took}; {self.kept}"
 
 
 def report_of(target: Path) -> Path:

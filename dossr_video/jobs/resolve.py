@@ -255,5 +255,5 @@ def _reason(settings: ModelSettings, worker: WorkerInfo) -> str:
     if settings.model != "auto":
         return "named in the options"
     if worker.device == "cpu":
-        return "auto, on a CPU, where large takes about twenty times as long"
+        return "auto, on a CPU, where large takes twenty to thirty times as long"
     return f"auto, on the accelerator {worker.device}"

@@ -166,4 +166,4 @@ def _needed(url: str, error: Exception) -> str:
         return ""
     scheme = urlsplit(url).scheme
     extra = {"https": "http", "s3a": "s3", "gs": "gcs"}.get(scheme, scheme)
-    return f" (pip install 'dossr-video[{extra}]')" if extra in ("http", "s3", "gcs") else ""
+    return f' (pip install "dossr-video[{extra}]")' if extra in ("http", "s3", "gcs") else ""

@@ -21,9 +21,9 @@ from dossr_video.jobs.upload import read_small, write_small
 from dossr_video.library.catalogue import Catalogue, Entry
 from dossr_video.library.files import Place, last_of
 from dossr_video.names import shown
+from dossr_video.option_values import duration_text
 from dossr_video.quality.track import Measured
 from dossr_video.report.index import Row, write_index
-from dossr_video.report.plots import clock
 from dossr_video.video.mux.captions import holds_captions
 from dossr_video.video.read.probe import probe
 from dossr_video.video.sequence import path_beside
@@ -225,6 +225,6 @@ def _row(results: Path | None, entry: Entry) -> Row:
         f"{video.width}x{video.height}",
         str(report.frames),
         size,
-        clock(report.seconds),
+        duration_text(report.seconds),
         found,
     )

@@ -14,6 +14,7 @@ from dossr_video.errors import TargetError
 from dossr_video.jobs.folder import JobFolder
 from dossr_video.jobs.lock import Owner, holder
 from dossr_video.jobs.progress import last_note
+from dossr_video.jobs.report import report_of
 from dossr_video.library.catalogue import ENDED, Catalogue, Entry
 from dossr_video.library.files import Place
 from dossr_video.library.opening import existing_catalogue, has_catalogue
@@ -72,7 +73,9 @@ def status(path: Place, *, catalogue: str | None = None) -> Status:
     entries = entries or _by_report(path)
     if not jobs and not entries:
         raise TargetError(
-            f"{path} has neither a job nor a report beside it", hint="name the result of a job, or a folder of results"
+            f"{path} has neither a job nor a report beside it",
+            hint="name a folder of results; a single run that is done is known where it had "
+            f"--json-report {report_of(path)}",
         )
     return _status(jobs, entries, found)
 

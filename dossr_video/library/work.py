@@ -47,7 +47,7 @@ class Outcome:
     source: Place
     target: Place
     verdict: Verdict
-    seconds: float = 0.0  # of this run
+    seconds: float = 0.0  # of this run; of a result those of its report
     frames: int | None = None
     error: str | None = None
     hint: str | None = None
@@ -110,7 +110,7 @@ class FileWork:
         ready = outcome.verdict in ("done", "unchanged")
         if ready and isinstance(source, Path) and isinstance(target, Path):  # with a bucket there is a page already
             write_page(source, target, on_progress, cancelled, measured=measured[0] if measured else None)
-        return replace(outcome, seconds=time.monotonic() - started)
+        return outcome if outcome.verdict == "done" else replace(outcome, seconds=time.monotonic() - started)
 
     def crashed(self, outcome: Outcome) -> Outcome:
         """Note that the process which worked on a file is gone; `unchanged` where another has done it."""
@@ -244,7 +244,7 @@ class FileWork:
         if report.damage:
             places = tuple(f"the source is damaged {place}" for place in report.damage)
             on_progress(Progress("reporting", report.frames, report.frames, warnings=places))
-        return Outcome(source, target, "done", frames=report.frames)
+        return Outcome(source, target, "done", frames=report.frames, seconds=report.seconds)
 
     def _asks_for(self, report: Report, source: Place, target: Place) -> bool:
         """Whether a run would do what the report says was done."""

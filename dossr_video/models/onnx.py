@@ -104,7 +104,7 @@ def load_onnx(path: Path, *, device: torch.device) -> OnnxModel:
         import onnxruntime
     except ImportError as error:
         raise ModelError(
-            ".onnx files need onnxruntime, which is not installed", hint="pip install 'dossr-video[models]'"
+            ".onnx files need onnxruntime, which is not installed", hint='pip install "dossr-video[models]"'
         ) from error
     provider = PROVIDERS.get(device.type, "")
     if provider not in onnxruntime.get_available_providers():

@@ -106,7 +106,7 @@ def _no_text(name: str) -> SettingsError:
 
 
 def auto_model(device: torch.device) -> str:
-    """The model that `auto` stands for: on a CPU large takes about twenty times as long as compact."""
+    """The model that `auto` stands for: on a CPU large takes twenty to thirty times as long as compact."""
     return "compact" if device.type == "cpu" else "large"
 
 

@@ -146,7 +146,7 @@ def _spandrel() -> Any:
     except ImportError as error:
         raise ModelError(
             "networks of others need spandrel, which is not installed",
-            hint="pip install 'dossr-video[models]', with the torchvision that belongs to your torch",
+            hint='pip install "dossr-video[models]", with the torchvision that belongs to your torch',
         ) from error
     return spandrel
 

@@ -20,6 +20,7 @@ from dossr_video.report.places import Place, find_places
 from dossr_video.report.plots import LEFT, RIGHT, clock, line_plot, time_end
 from dossr_video.report.stills import FULL, Still, by_interest, choose, colored, shape, take
 from dossr_video.video.info import fps
+from dossr_video.video.read.probe import container_name
 from dossr_video.video.read.pyav import VideoReader
 
 TEMPLATES = environment("dossr_video.report")
@@ -182,7 +183,7 @@ def _file(version: Version) -> dict[str, str]:
         "size": f"{info.size:,} bytes",
         "picture": f"{video.width}x{video.height}",
         "kind": f"{video.codec}, {video.pix_fmt}, {fps(video.frame_rate)}",
-        "container": info.container,
+        "container": container_name(info.container),
         "length": "unknown" if info.duration is None else f"{float(info.duration):.3f} s",
     }
 

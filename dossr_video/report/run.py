@@ -15,7 +15,15 @@ from dossr_video.video.read.probe import probe
 from dossr_video.video.read.pyav import PyavReader
 from dossr_video.video.read.reader import open_reader
 
-LONG = 200  # characters of a value; a mixed film has hundreds of spans of fields
+LONG = 200  # characters of a value
+TITLES = {"read": "source", "temporal": "consistency in time", "video": "result"}  # of groups of settings
+LABELS = {
+    "choice video": "video stream",
+    "pix fmt": "pixel format",
+    "cfg scale": "guidance",
+    "weights": "weights, SHA-256",
+}
+PREFIXES = ("choice ", "encoding ", "color ")  # of settings in a group within a group
 
 
 def run_page(
@@ -77,7 +85,10 @@ def _details(report: Report) -> Details:
                 "time in all": clock(report.seconds, places=True),
             },
             "Machine and versions": {**report.machine, **report.versions},
-            **{f"Settings: {name}": _rows(group) for name, group in _groups(report.settings.as_json()).items()},
+            **{
+                f"Settings: {TITLES.get(name, name)}": _rows(group)
+                for name, group in _groups(report.settings.as_json()).items()
+            },
             "SHA-256": {"source": report.source.sha256, "result": report.target.sha256},
         },
     )
@@ -105,13 +116,21 @@ def _groups(settings: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     return {**groups, "other": alone} if alone else groups
 
 
-def _rows(group: Mapping[str, Any]) -> dict[str, str]:
-    """Plain text; groups within take part in the names."""
+def _rows(group: Mapping[str, Any], before: str = "") -> dict[str, str]:
+    """Plain text; groups within take part in the names. What there is not is left out, and what the plan tells."""
     rows: dict[str, str] = {}
-    for name, value in group.items():
+    for key, value in group.items():
+        name = f"{before}{key.replace('_', ' ')}"
         if isinstance(value, dict):
-            rows |= {f"{name} {key}": text for key, text in _rows(value).items()}
-        else:
-            text = "none" if value is None or value == [] else str(value)
-            rows[name.replace("_", " ")] = text if len(text) <= LONG else text[:LONG] + " …"
+            rows |= _rows(value, f"{name} ")
+        elif value not in (None, "", []) and key != "fields":
+            text = {True: "on", False: "off"}[value] if isinstance(value, bool) else str(value)
+            rows[_label(name)] = text if len(text) <= LONG else text[:LONG] + " …"
     return rows
+
+
+def _label(name: str) -> str:
+    if name in LABELS:
+        return LABELS[name]
+    short = next((name.removeprefix(prefix) for prefix in PREFIXES if name.startswith(prefix)), name)
+    return LABELS.get(short, short)

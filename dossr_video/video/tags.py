@@ -44,6 +44,11 @@ def in_words(tag: str) -> str:
     return _WORDS.get(tag, tag)
 
 
+def matrix_in_words(tag: str) -> str:
+    """The same of a matrix, which BT.601 has one of for both numbers of lines."""
+    return "BT.601" if tag in ("bt470bg", "smpte170m") else in_words(tag)
+
+
 @dataclass(frozen=True)
 class ColorInfo:
     """The colour tags of a picture, in FFmpeg's names; None where the file says nothing."""
@@ -60,10 +65,12 @@ class ColorInfo:
         return self.transfer in HDR_TRANSFERS
 
     def describe(self) -> str:
-        """In words: `BT.709, limited range`, or `matrix BT.601 (525 lines); not tagged: primaries, transfer, range`."""
+        """In words: `BT.709, limited range`, or `matrix BT.601; not tagged: primaries, transfer, range`."""
         named = {"primaries": self.primaries, "transfer": self.transfer, "matrix": self.matrix}
         words = {name: in_words(tag) for name, tag in named.items() if tag is not None}
         alike = len(words) == 3 and len(set(words.values())) == 1
+        if not alike and self.matrix is not None:
+            words["matrix"] = matrix_in_words(self.matrix)
         told = [words["matrix"]] if alike else [f"{name} {word}" for name, word in words.items()]
         told += [in_words(self.range)] if self.range else []
         missing = [name for name, tag in {**named, "range": self.range}.items() if tag is None]

@@ -89,6 +89,18 @@ def test_a_log_holds_what_was_said_and_grows(tmp_path: Path, sample: Path) -> No
     assert "out.mp4 exists" in text
 
 
+def test_a_log_is_complete_beside_lines_of_json(tmp_path: Path, sample: Path) -> None:
+    command = [sys.executable, "-m", "dossr_video", sample, tmp_path / "out.mkv", "--model", "bicubic", "--end", "0.2"]
+    command += ["--progress", "json", "--log", tmp_path / "log"]
+    done = subprocess.run([*map(str, command)], capture_output=True, text=True, check=True)
+    notes = [note for line in done.stdout.splitlines() for note in json.loads(line)["notes"]]
+    text = (tmp_path / "log").read_text()
+    assert notes
+    assert all(note in text for note in notes)
+    assert "verifying: 5/5 frames" in text
+    assert "verifying: 5/5 frames" not in done.stderr
+
+
 def test_a_log_that_cannot_be_written_is_an_error_before_the_work(tmp_path: Path, sample: Path) -> None:
     command = [sys.executable, "-m", "dossr_video", sample, tmp_path / "out.mp4", "--log", tmp_path / "no" / "log"]
     done = subprocess.run(list(map(str, command)), capture_output=True, text=True, check=False)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 
@@ -34,6 +35,10 @@ def test_a_bad_file_does_not_stop_the_rest(
     assert run(monkeypatch, "batch", *options) == 1
     shown = capsys.readouterr().err
     assert "2 done, 1 failed" in shown
+    page = tmp_path / "out" / "dossr-video.html"
+    assert f"page of all: {page}" in shown
+    [took] = re.findall(r"good\.mp4: \d+ frames in (\d:\d\d:\d\d)", shown)
+    assert took in page.read_text()
     assert "bad.avi is not a video" in shown
     assert (tmp_path / "out" / "good.mp4").exists()
     assert (tmp_path / "out" / "1985" / "deep.mov").exists()

@@ -123,4 +123,5 @@ def test_a_part_without_frames_is_refused(sample: Path, tiny: Settings, executor
 
 def test_durations_are_round() -> None:
     hours = (80.0, 30.2, 1.25, 0.2, 0.01)
+    assert [duration(seconds) for seconds in (0.2, 1.4, 1.6)] == ["1 second", "1 second", "2 seconds"]
     assert [duration(3600 * h) for h in hours] == ["3.3 days", "30 hours", "1.2 hours", "12 minutes", "36 seconds"]

@@ -117,8 +117,9 @@ def test_a_missing_report_a_foreign_source_and_another_format_are_told(
     with pytest.raises(TargetError, match="is not a report that this version reads"):
         verify(result, on_frame=lambda count: None)
     report_of(result).unlink()
-    with pytest.raises(TargetError, match="a result is verified by the report of its run"):
+    with pytest.raises(TargetError, match="a result is verified by the report of its run") as refused:
         verify(result, on_frame=lambda count: None)
+    assert f"add --json-report {report_of(result)} to the run" in refused.value.hint
 
 
 def test_a_result_that_failed_its_first_proof_does_not_pass(copied: tuple[Path, Path]) -> None:

@@ -100,6 +100,8 @@ def test_status_tells_of_running_interrupted_done_and_failed_files(
     assert [entry.source for entry in found.failed] == ["bad.mov"]
     [job] = found.jobs
     assert (job.target, job.state, job.owner, job.done, job.total) == (results / "c.mp4", "interrupted", None, 29, 54)
+    printed = CliRunner().invoke(app, ["status", str(results)], standalone_mode=False, catch_exceptions=False).stdout
+    assert printed.splitlines()[-1] == "0 in work, 1 interrupted, 2 done, 1 failed"
     with locked(results / "c.mp4.dossr" / "lock"):
         [job] = status(results / "c.mp4").jobs
         assert job.state == "running"
@@ -117,14 +119,18 @@ def test_status_of_one_result_is_that_of_its_library(folder: Path, tiny: Setting
     assert [entry["source"] for entry in told["failed"]] == ["bad.mov"]
     assert told["jobs"] == []
     lines = CliRunner().invoke(app, ["status", str(results)], standalone_mode=False, catch_exceptions=False).stdout
-    assert "done: a.mp4: a.mp4: 54 frames" in lines
+    assert "done: a.mp4: 54 frames\n" in lines
+    [failed] = [line for line in lines.splitlines() if line.startswith("failed: ")]
+    assert failed.count("bad.mov") == 1
+    assert failed.endswith(f"; {status(results).failed[0].hint}")
 
 
 def test_status_of_a_result_of_no_library_is_told_by_its_report(clip: Path, tiny: Settings, tmp_path: Path) -> None:
     target = tmp_path / "out.mkv"
     report = run_job(clip, target, tiny)
-    with pytest.raises(TargetError, match="neither a job nor a report"):
+    with pytest.raises(TargetError, match="neither a job nor a report") as refused:
         status(target)
+    assert f"--json-report {report_of(target)}" in refused.value.hint
     report_of(target).write_text(report.dumps())
     [entry] = status(target).done
     assert (entry.source, entry.target, entry.state) == (str(clip), "out.mkv", "done")

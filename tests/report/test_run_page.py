@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from pathlib import Path
 
 import numpy as np
@@ -37,6 +38,9 @@ def test_a_run_leaves_its_page(clip: Path, tmp_path: Path) -> None:
         hashlib.sha256(target.read_bytes()).hexdigest(),
     ):
         assert told in text
+    tables = re.sub(r"<style.*?</style>|<[^>]+>", " ", text.split("<script>")[0], flags=re.DOTALL)
+    assert not re.search(r"\b(none|None|True|False|choice|\[\])", tables)
+    assert "Matroska / WebM (matroska)" in tables
     assert text.count('class="still"') == 6
     assert "failed" not in text.split("<script>")[0].split("</style>")[1]
 

@@ -356,6 +356,8 @@ MAKERS: dict[str, Make] = {
     ),
     "wmav2.wmv": _with_sound("wmav2", video="wmv2"),
     "pcm_s24le.mov": _with_sound("pcm_s24le", "-af", "aformat=s32,volume=0.377"),
+    "stereo.avi": _with_sound("pcm_s16le", "-ac", 2),
+    "mono.avi": _with_sound("pcm_s16le"),
     "libopus.mkv": _with_sound("libopus"),
     "truehd.mkv": _with_sound("truehd", "-strict", "-2"),
     "ac3_side.mkv": _with_sound("ac3", "-af", "pan=5.1(side)|c0=c0|c1=c0|c2=c0|c3=c0|c4=c0|c5=c0"),

@@ -24,7 +24,7 @@ try:
     from ray._private import ray_constants, services
     from ray.exceptions import RayActorError, RayTaskError
 except ImportError as missing:
-    raise JobError("--ray needs Ray, which is not installed", hint="pip install 'dossr-video[ray]'") from missing
+    raise JobError("--ray needs Ray, which is not installed", hint='pip install "dossr-video[ray]"') from missing
 
 DEATHS = 3  # of workers on one segment, after which the job fails
 CLEANING = 10.0  # seconds that the workers have to clean up after a job

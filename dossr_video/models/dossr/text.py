@@ -47,7 +47,7 @@ def _tokenizer() -> Tokenizer:
     if spec is None or spec.origin is None or find_spec("tokenizers") is None:
         raise SettingsError(
             "prompts of your own need CLIP's tokenizer and vocabulary, which are not installed",
-            hint="pip install 'dossr-video[prompts]' and pip install --no-deps open_clip_torch, or leave --prompt away",
+            hint='pip install "dossr-video[prompts]" and pip install --no-deps open_clip_torch, or leave --prompt away',
         )
     from tokenizers import Regex, Tokenizer
     from tokenizers.models import BPE

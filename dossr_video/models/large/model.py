@@ -1,6 +1,6 @@
 """`large`: a mean of the pictures of Real-ESRGAN's x4plus and of compact, and a denoiser that weighs its bands.
 
-x4plus draws sharper than compact and costs twenty times as much; left alone it draws too much, and something else on
+x4plus draws sharper than compact and costs 20 to 30 times as much; alone it draws too much, and something else on
 every frame. Compact is closer to the frame and steadier. The denoiser was trained on the mean of the two, while they
 stayed as they are. It sees where they differ, how far a picture, shrunk again, is from its frame, and what the frames
 before looked like. Origin, data and figures: docs/LARGE_MODEL.md.

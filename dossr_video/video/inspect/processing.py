@@ -23,7 +23,7 @@ from dossr_video.video.read.deinterlace import FieldSpan
 from dossr_video.video.read.hardware import decoding_device
 from dossr_video.video.read.reader import ReadSpec, open_reader
 from dossr_video.video.read.timeline import parts_of
-from dossr_video.video.tags import ColorInfo, in_words
+from dossr_video.video.tags import ColorInfo, in_words, matrix_in_words
 from dossr_video.video.write.containers import Container, container_of
 from dossr_video.video.write.formats import picture_losses
 from dossr_video.video.write.players import refused_by_players
@@ -225,7 +225,7 @@ def _borders(content: ContentAnalysis) -> list[Finding]:
 def _light(content: ContentAnalysis, *, deflicker: bool) -> list[Finding]:
     if content.flicker < FLICKER:
         return []
-    found = f"exposure flickers by about {100 * content.flicker:.1f} % from frame to frame"
+    found = f"the exposure flickers by about {100 * content.flicker:.1f} % from frame to frame"
     return [Finding("light", found, "evened out" if deflicker else "kept; --deflicker evens it out")]
 
 
@@ -234,7 +234,7 @@ def _grain(content: ContentAnalysis, restoration: RestorationSpec) -> list[Findi
         return []
     done = f"{restoration.grain:.0%} of it put back after the model" if restoration.grain else "left to the model"
     hint = "" if restoration.grain else "; --grain keep puts it back"
-    return [Finding("grain", f"grain or noise of up to {level:.1f} codes of 255", done + hint)]
+    return [Finding("grain", f"up to {level:.1f} of 255, with other noise", done + hint)]
 
 
 def _dust(dust: DustMeasure | None, restoration: RestorationSpec) -> list[Finding]:
@@ -253,14 +253,14 @@ def _detail(content: ContentAnalysis, restoration: RestorationSpec, *, off: bool
     done = f"restored at {restoration.native:g} of its size, then enlarged" if restoration.native < 1 else "kept"
     if off and done == "kept" and native_ratio(content.detail) < 1:
         done = "kept; --native auto restores it at that size, sharper and in less time"
-    return [Finding("detail", f"detail to about {content.detail:.2f} of the pixel grid", done)]
+    return [Finding("detail", f"up to about {content.detail:.2f} of the pixel grid", done)]
 
 
 def _colour(video: VideoInfo, written: ColorInfo | None) -> list[Finding]:
     color, meant = video.color, video.resolved_color
     guesses = []
     if meant.matrix and color.matrix != meant.matrix:
-        guesses.append("BT.601" if meant.matrix == "smpte170m" else in_words(meant.matrix))
+        guesses.append(matrix_in_words(meant.matrix))
     if meant.range and color.range != meant.range:
         guesses.append(in_words(meant.range))
     assumed = f"{' and '.join(guesses)} assumed, as players do; " if guesses else ""

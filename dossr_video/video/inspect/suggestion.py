@@ -59,14 +59,12 @@ def _film(source: SourceInfo, content: ContentAnalysis) -> Suggestion | None:
     grain = 255 * max(content.grain.levels) if content.grain is not None else 0.0
     rate = float(source.video.frame_rate)
     if content.flicker >= FLICKER and (grain >= GRAIN or rate < 20):
-        why = f"{rate:g} frames per second" if rate < 20 else f"grain of {grain:.1f} codes of 255"
+        why = f"{rate:g} frames per second" if rate < 20 else f"grain of {grain:.1f} of 255"
         return Suggestion("film-8mm", f"the exposure flickers, and {why}, as amateur film has")
     if content.drawn:
         return Suggestion("animation", "most of the picture is a few even tones, as in drawn animation")
     if grain >= FILM_GRAIN and source.video.height > SD and rate < 26:
-        return Suggestion(
-            "film-35mm", f"grain of {grain:.1f} codes of 255 in {source.video.height} lines, as scans have"
-        )
+        return Suggestion("film-35mm", f"grain of {grain:.1f} of 255 in {source.video.height} lines, as scans have")
     if source.video.codec == "ffv1":
         return Suggestion("archive-master", "the source is lossless (FFV1), and so the result should be")
     return None

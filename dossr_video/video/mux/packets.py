@@ -121,6 +121,8 @@ def add_output_stream(mapping: StreamMapping, stream: Any, made: OutputContainer
     writer: Any
     if mapping.action == "copy":
         out = made.add_stream_from_template(stream, opaque=True)
+        if (mapping.stream.codec, mapping.stream.layout, made.format.name) == ("pcm_s16le", None, "mp4"):
+            out.codec_context.layout = LAYOUTS[(mapping.stream.channels or 1) - 1]  # this muxer needs one for PCM
         writer = _StreamCopier(stream, _describe(made, out, mapping.stream), clock)
     elif mapping.stream.kind == "subtitle":
         return _SubtitleTranscoder(mapping, stream, made, clock)

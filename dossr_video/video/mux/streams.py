@@ -298,6 +298,8 @@ def _audio(stream: StreamInfo, container: Container) -> StreamMapping:
         )
     bits = 16 if (stream.sample_bits or 16) <= 16 else 24
     why = f"{container.format} does not support {stream.codec} audio"
+    if container.format == "mp4" and stream.codec == "pcm_s16le":
+        why += f" of {stream.channels} channels without a channel layout"
     if container.sample_rate not in (None, stream.sample_rate):
         why = f"{container.format} holds sound of {container.sample_rate} Hz, not of {stream.sample_rate}"
     reason = f"{why}: converted to {bits}-bit {encoder.upper()}"
@@ -307,9 +309,12 @@ def _audio(stream: StreamInfo, container: Container) -> StreamMapping:
 
 
 def _misread_in_mp4(stream: StreamInfo) -> bool:
-    """Many mp4 readers take PCM for 16 bits whatever it says, and the muxer needs a channel layout."""
+    """Many mp4 readers take PCM for 16 bits whatever it says, and the muxer needs a channel layout.
+
+    One or two channels without a layout, as in AVI and Matroska, are mono and stereo.
+    """
     pcm = (stream.codec or "").startswith("pcm_")
-    return pcm and (stream.codec != "pcm_s16le" or stream.layout is None)
+    return pcm and (stream.codec != "pcm_s16le" or (stream.layout is None and (stream.channels or 0) > 2))
 
 
 def _subtitle(stream: StreamInfo, container: Container) -> StreamMapping:

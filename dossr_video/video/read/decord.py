@@ -22,7 +22,7 @@ class DecordReader(IndexedReader):
         try:
             import decord
         except ImportError as error:
-            raise SourceError("decord is not installed", hint="pip install 'dossr-video[decord]'") from error
+            raise SourceError("decord is not installed", hint='pip install "dossr-video[decord]"') from error
         try:
             return decord.VideoReader(name_of(path), num_threads=1)
         except decord.DECORDError as error:

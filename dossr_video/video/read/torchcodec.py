@@ -24,7 +24,7 @@ class TorchcodecReader(IndexedReader):
             said = str(error).strip().splitlines()
             raise SourceError(
                 f"torchcodec is not installed, or does not load: {said[0] if said else type(error).__name__}",
-                hint="pip install 'dossr-video[torchcodec]'; it needs FFmpeg's shared libraries and a torch for CUDA",
+                hint='pip install "dossr-video[torchcodec]"; it needs FFmpeg\'s shared libraries and a torch for CUDA',
             ) from error
         device = "cuda" if torch.cuda.is_available() else "cpu"
         try:

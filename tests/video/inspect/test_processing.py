@@ -136,7 +136,7 @@ def test_the_explanation_is_plain_and_complete(media):
     text = "\n".join(processing.explain())
     assert "interlaced, top field first" in text
     assert "deinterlaced with bwdif, one frame per field: 50 fps" in text
-    assert "BT.601 assumed, as players do; written as matrix BT.601 (525 lines)" in text
+    assert "BT.601 assumed, as players do; written as matrix BT.601, limited range; not tagged" in text
     assert "pixels of 16:15; signalled in metadata" in text
     assert asdict(processing.read)["fields"] == ({"start": None, "plan": {"mode": "field", "order": "tff"}},)
 

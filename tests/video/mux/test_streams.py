@@ -36,6 +36,8 @@ def decoded_sound(path: Path) -> str:
         ("truehd.mkv", ".mkv", "truehd"),
         ("ac3_side.mkv", ".webm", "opus"),
         ("unplaced.mkv", ".mp4", "flac"),
+        ("stereo.avi", ".mp4", "pcm_s16le"),
+        ("mono.avi", ".mp4", "pcm_s16le"),
     ],
 )
 def test_sound_is_copied_or_converted_to_what_the_target_holds(media, segments_of, tmp_path, name, suffix, codec):
@@ -48,10 +50,11 @@ def test_sound_is_copied_or_converted_to_what_the_target_holds(media, segments_o
     assert [source.codec in line for line in joined.warnings] == ([] if codec == source.codec else [True])
 
 
-def test_no_bit_of_24_is_lost(media, segments_of, tmp_path):
-    made = segments_of(media("pcm_s24le.mov"), tmp_path / "result.mp4")
+@pytest.mark.parametrize("name", ["pcm_s24le.mov", "stereo.avi", "mono.avi"])
+def test_no_bit_of_pcm_is_lost(media, segments_of, tmp_path, name):
+    made = segments_of(media(name), tmp_path / "result.mp4")
     made.join()
-    assert decoded_sound(made.target) == decoded_sound(media("pcm_s24le.mov"))
+    assert decoded_sound(made.target) == decoded_sound(media(name))
 
 
 @pytest.mark.parametrize(
