@@ -234,7 +234,7 @@ def _grain(content: ContentAnalysis, restoration: RestorationSpec) -> list[Findi
         return []
     done = f"{restoration.grain:.0%} of it put back after the model" if restoration.grain else "left to the model"
     hint = "" if restoration.grain else "; --grain keep puts it back"
-    return [Finding("grain", f"up to {level:.1f} of 255, with other noise", done + hint)]
+    return [Finding("grain", f"up to {level:.1f} of 255, noise included", done + hint)]
 
 
 def _dust(dust: DustMeasure | None, restoration: RestorationSpec) -> list[Finding]:
@@ -253,7 +253,7 @@ def _detail(content: ContentAnalysis, restoration: RestorationSpec, *, off: bool
     done = f"restored at {restoration.native:g} of its size, then enlarged" if restoration.native < 1 else "kept"
     if off and done == "kept" and native_ratio(content.detail) < 1:
         done = "kept; --native auto restores it at that size, sharper and in less time"
-    return [Finding("detail", f"up to about {content.detail:.2f} of the pixel grid", done)]
+    return [Finding("detail", f"fills about {content.detail:.2f} of the pixel grid", done)]
 
 
 def _colour(video: VideoInfo, written: ColorInfo | None) -> list[Finding]:
