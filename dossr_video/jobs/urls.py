@@ -17,6 +17,7 @@ import fsspec
 import platformdirs
 
 from dossr_video.errors import DossrError, SourceError, TargetError
+from dossr_video.names import possible
 from dossr_video.video.sequence import is_numbered
 
 FILE = "file://"
@@ -35,13 +36,13 @@ def is_url(name: str) -> bool:
 
 
 def local(name: str | Path) -> Path | None:
-    """The path of what lies on this machine; None for a URL."""
+    """The path of what lies on this machine; None for a URL. Raises SettingsError as `possible`."""
     text = str(name)
     if is_url(text):
         return None
-    return (
-        Path(url2pathname(text.removeprefix(FILE).removeprefix("localhost"))) if text.startswith(FILE) else Path(name)
-    )
+    if text.startswith(FILE):
+        return possible(Path(url2pathname(text.removeprefix(FILE).removeprefix("localhost"))))
+    return possible(Path(name))
 
 
 def shown_url(url: str) -> str:
