@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
+
+from dossr_video.errors import SettingsError
 
 _DEVICES = frozenset({"con", "prn", "aux", "nul", "conin$", "conout$"}) | {
     f"{name}{number}" for name in ("com", "lpt") for number in "123456789\u00b9\u00b2\u00b3"
@@ -14,6 +17,22 @@ def shown(path: str | os.PathLike[str]) -> str:
     r"""A path, or a line with paths, fit for a terminal, JSON and SQLite: `caf\xe9.mp4`, `two\nlines.mp4`."""
     text = os.fspath(path).encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
     return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+
+
+def possible(path: Path) -> Path:
+    """A path as a person gave it, of a file that may be there or not.
+
+    SettingsError where no file can be: a name is too long, holds a null byte, or leads in a circle or where this user
+    may not look.
+    """
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        pass
+    except (ValueError, OSError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise SettingsError(f"{shown(path)} cannot be a file: {reason}", hint="give another path") from error
+    return path
 
 
 def problem_on_windows(name: str) -> str | None:

@@ -16,6 +16,7 @@ import yaml
 from platformdirs import user_config_path
 
 from dossr_video.errors import SettingsError, TargetError
+from dossr_video.names import possible
 
 _PACKAGE = Path(__file__).parent
 LARGEST = 1 << 20  # bytes of a preset
@@ -50,7 +51,8 @@ def read_preset(name: str) -> Preset:
 
     Raises SettingsError when there is none, or the file is not a mapping of options.
     """
-    for path in (user_folder() / "presets" / f"{name}.yaml", CONFIGS / "presets" / f"{name}.yaml", Path(name)):
+    places = (user_folder() / "presets" / f"{name}.yaml", CONFIGS / "presets" / f"{name}.yaml", Path(name))
+    for path in map(possible, places):
         if path.is_file():
             return _read(path, path.stem)
     raise SettingsError(

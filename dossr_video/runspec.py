@@ -123,7 +123,7 @@ class AddedFile:
     kind: Literal["audio", "subtitle"]  # of the tracks
     path: str
     size: int  # bytes
-    sample: str  # sha256 of parts of it
+    sample: str  # sha256 of it; version 0.1.0 took it of parts of it
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from dossr_video.jobs.fingerprint import BLOCK, BLOCKS
 from dossr_video.jobs.resolve import resolve
 from dossr_video.jobs.run import run_job
 from dossr_video.models.base import SamplerDefaults
@@ -79,6 +80,20 @@ def content() -> Content:
 def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Six shots, so six segments."""
     return _make_clip(tmp_path_factory.mktemp("clip") / "clip.mp4", [9, 8, 12, 7, 10, 8])
+
+
+@pytest.fixture(scope="session")
+def edit() -> Callable[[Path], None]:
+    """Changes a byte of a file of 4 MB or more, in place and where no sample of it is read."""
+
+    def change(path: Path) -> None:
+        size = path.stat().st_size
+        with path.open("r+b") as file:
+            file.seek((size - BLOCK) * (BLOCKS - 2) // (BLOCKS - 1) + BLOCK + 1000)
+            file.write(b"x")
+        os.utime(path)
+
+    return change
 
 
 @pytest.fixture(scope="session")

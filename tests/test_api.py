@@ -20,6 +20,26 @@ from dossr_video.errors import FramesError, SettingsError
 from dossr_video.models.base import PictureModel
 
 
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("o\0.mp4", "embedded null byte"),
+        ("x" * 300 + "/o.mp4", "File name too long"),
+        ("loop/o.mp4", "Too many levels of symbolic links"),
+    ],
+)
+@pytest.mark.parametrize("where", ["source", "target", "audio"])
+def test_a_path_that_no_file_can_have_is_refused(
+    where: str, name: str, reason: str, clip: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "loop").symlink_to("loop")
+    paths = {"source": clip, "target": tmp_path / "o.mp4", where: tmp_path / name}
+    if where == "audio":
+        paths["audio"] = (str(paths["audio"]),)
+    with pytest.raises(SettingsError, match=f"cannot be a file: {reason}"):
+        dossr_video.upscale(model="bicubic", **paths)
+
+
 @pytest.fixture(scope="module")
 def compact() -> PictureModel:
     return dossr_video.load_model("compact", device="cpu", dtype="float32")

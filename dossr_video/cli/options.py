@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import functools
+import os
 import types
 import typing
 from collections.abc import Callable, Iterator
@@ -19,6 +20,7 @@ from pydantic.fields import FieldInfo
 
 from dossr_video.cli.console import log_to
 from dossr_video.errors import SettingsError
+from dossr_video.names import possible
 from dossr_video.presets import load_config, load_preset, preset_names
 from dossr_video.settings import GROUPS, MODELS, Settings
 
@@ -46,7 +48,9 @@ class LocalFile(click.Path):
                     hint="name a file here; the source and the result of a run may be URLs, the folders of `batch` too",
                 )
             value = str(path)
-        return super().convert(value, param, ctx)
+        found = super().convert(value, param, ctx)
+        possible(Path(os.fsdecode(found)))
+        return found
 
 
 PATH = LocalFile(path_type=Path)

@@ -98,7 +98,7 @@ class Child:
                 elif kind == "cancelled":
                     connection.send(cancelled())
                 elif kind == "error":
-                    raise value
+                    break
                 else:
                     return value
                 heard = time.monotonic()  # after a pause, too
@@ -107,6 +107,7 @@ class Child:
         except KeyboardInterrupt:
             self.close()
             raise
+        raise value
 
     def end(self) -> None:
         """Have the process end, while another thread waits in `call`, which raises CrashError then."""
@@ -207,6 +208,8 @@ def _start(make: Callable[[], Any]) -> tuple[subprocess.Popen[bytes], Connection
 def serve(descriptor: int) -> None:
     """The other process: makes the object and answers calls until nobody is there any more.
 
+    Whoever goes away in the middle of a call has cancelled it: what is finished is kept, and its end is told to nobody.
+
     Args:
         descriptor: Of the socket on which the calls come; 0: standard input says which socket it is (Windows).
     """
@@ -218,13 +221,16 @@ def serve(descriptor: int) -> None:
     connection, lock = Connection(descriptor), threading.Lock()
 
     def on_progress(event: Progress) -> None:
-        with lock:
+        with lock, contextlib.suppress(ConnectionError):
             connection.send(("progress", event))
 
     def cancelled() -> bool:
         with lock:  # workers ask from threads of their own
-            connection.send(("cancelled", None))
-            return bool(connection.recv())
+            try:
+                connection.send(("cancelled", None))
+                return bool(connection.recv())
+            except (EOFError, ConnectionError):
+                return True
 
     with contextlib.suppress(EOFError, ConnectionError, KeyboardInterrupt):
         made = pickle.loads(connection.recv_bytes())()  # from the process that started this one  # nosec B301
@@ -232,8 +238,6 @@ def serve(descriptor: int) -> None:
             method, arguments = connection.recv()
             try:
                 result = getattr(made, method)(*arguments, on_progress=on_progress, cancelled=cancelled)
-            except (EOFError, ConnectionError, KeyboardInterrupt):
-                raise
             except Exception as error:
                 _send_error(connection, error)
             else:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import closing
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timezone
@@ -24,16 +24,23 @@ FREE = NOT_IN_RESULT | {"reason", "workers", "provenance", "scale", "networks"}
 """Values of a RunSpec that may change between two runs of a job: no segment depends on them, or others say the same."""
 
 
+def _nobody() -> None:
+    """Nobody is told."""
+
+
 @dataclass(frozen=True)
-class SourceMark:
-    """What tells a file from another, or from itself before it was changed. Its date does not: a copy has another."""
+class Glance:
+    """A file without reading the whole of it: one that looks as before is taken for the same.
+
+    One with another date alone may be a copy, or edited in place: its content decides.
+    """
 
     size: int  # bytes
-    modified: int = field(compare=False)  # nanoseconds since 1970
+    modified: int  # nanoseconds since 1970
     sample: str  # sha256 of BLOCKS blocks spread evenly over the file
 
     @classmethod
-    def of(cls, path: Path) -> SourceMark:
+    def of(cls, path: Path) -> Glance:
         status = status_of(path)
         digest = hashlib.sha256()
         with closing(open_file(path)) as file:
@@ -42,14 +49,34 @@ class SourceMark:
                 digest.update(file.read(BLOCK))
         return cls(status.size, status.modified, digest.hexdigest())
 
+
+@dataclass(frozen=True)
+class SourceMark:
+    """What tells a file from another, or from itself before it was changed. Its date does not: a copy has another."""
+
+    glance: Glance = field(compare=False)
+    sha256: str  # of the whole file
+
+    @classmethod
+    def of(cls, path: Path, before: SourceMark | None = None, *, told: Callable[[], None] = _nobody) -> SourceMark:
+        """Reads the whole file, unless it looks as when it had the mark `before`; `told` as in `sha256`."""
+        glance = Glance.of(path)  # first: a file that changes while it is read looks different in the end
+        if before is not None and before.glance == glance:
+            return before
+        return cls(glance, sha256(path, told))
+
+    @classmethod
+    def of_json(cls, data: Mapping[str, Any]) -> SourceMark:
+        return cls(Glance(**data["glance"]), data["sha256"])
+
     def changes_to(self, now: SourceMark) -> list[str]:
         """As Fingerprint.changes_to."""
         if self == now:
             return []
         return _differences(
-            ("input size", f"{self.size} bytes", f"{now.size} bytes"),
-            ("input modified", _date(self.modified), _date(now.modified)),
-            ("input content", self.sample[:12], now.sample[:12]),
+            ("input size", f"{self.glance.size} bytes", f"{now.glance.size} bytes"),
+            ("input modified", _date(self.glance.modified), _date(now.glance.modified)),
+            ("input content", self.sha256[:12], now.sha256[:12]),
         )
 
 
@@ -62,19 +89,22 @@ class Fingerprint:
     version: str  # of this program
 
     @classmethod
-    def of(cls, source: Path, spec: RunSpec) -> Fingerprint:
-        return cls(SourceMark.of(source), lasting(spec), version("dossr-video"))
+    def of(
+        cls, source: Path, spec: RunSpec, before: SourceMark | None = None, *, told: Callable[[], None] = _nobody
+    ) -> Fingerprint:
+        """`before` and `told` as in SourceMark.of."""
+        return cls(SourceMark.of(source, before, told=told), lasting(spec), version("dossr-video"))
 
     @classmethod
     def of_json(cls, data: Mapping[str, Any]) -> Fingerprint:
-        return cls(**{**data, "source": SourceMark(**data["source"])})
+        return cls(**{**data, "source": SourceMark.of_json(data["source"])})
 
     def as_json(self) -> dict[str, Any]:
         return asdict(self)
 
     def key(self) -> str:
         """sha256 of what decides."""
-        decides = [self.source.size, self.source.sample, self.settings, self.version]
+        decides = [self.source.sha256, self.settings, self.version]
         return hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()
 
     def changes_to(self, now: Fingerprint) -> list[str]:
@@ -94,12 +124,11 @@ def lasting(spec: RunSpec) -> dict[str, Any]:
 
 def added_file(path: Path, kind: Literal["audio", "subtitle"]) -> AddedFile:
     """A file whose tracks are added, as it is now. Raises OSError."""
-    mark = SourceMark.of(path)
-    return AddedFile(kind, shown(path), mark.size, mark.sample)
+    return AddedFile(kind, shown(path), status_of(path).size, sha256(path))
 
 
-def sha256(path: Path) -> str:
-    """Of the whole file, or of all pictures of a sequence one after the other.
+def sha256(path: Path, told: Callable[[], None] = _nobody) -> str:
+    """Of the whole file, or of all pictures of a sequence one after the other; `told` is called again and again.
 
     Raises OSError where it cannot be opened, SourceError where it cannot be read.
     """
@@ -107,6 +136,7 @@ def sha256(path: Path) -> str:
     with closing(open_file(path)) as file:
         while block := file.read(1 << 20):
             digest.update(block)
+            told()
     return digest.hexdigest()
 
 

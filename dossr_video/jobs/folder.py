@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
+import re
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -14,23 +14,18 @@ from dossr_video.jobs.ledger import Ledger
 from dossr_video.jobs.lock import is_lock, locked
 from dossr_video.segments import SegmentResult
 from dossr_video.system import WINDOWS
-from dossr_video.video.sequence import is_numbered, plain_name
+from dossr_video.video.sequence import PICTURES, is_numbered, plain_name
 
-NAMES = (
-    "lock",
-    "lock.*",
-    "segments",
-    "plan.json",
-    "ledger*.jsonl",
-    "report.json",
-    "failed",
-    "outputs.json",
-    "progress.json",
-    "joined.*",
-    "joined",
-    "*.part",
+FOLDERS = {
+    "segments": re.compile(r"\d{6,}(-\d+)?(\.[0-9a-f]{8})?(\.part)?\.(mkv|mov|mp4|nut|webm|frames|state|part)"),
+    "joined": re.compile(rf".*({'|'.join(map(re.escape, sorted(PICTURES)))}|\.mka)", re.IGNORECASE),
+}
+"""What a job leaves in its folder in folders of their own, and the files in these."""
+
+FILES = re.compile(
+    r"lock(\..*)?|plan\.json|ledger.*\.jsonl|report\.json|failed|outputs\.json|progress\.(json|part)|joined\..*|dossr-video\..*\.part"
 )
-"""Of what a job leaves in its folder; nothing else is removed."""
+"""What it leaves there beside them; nothing else is removed."""
 
 
 @dataclass(frozen=True)
@@ -98,7 +93,14 @@ class JobFolder:
 
     def discard_joined(self) -> None:
         """Remove the pictures of a whole result, those that have got no name."""
-        shutil.rmtree(self.path / "joined", ignore_errors=True)
+        _remove_ours(self.path / "joined")
+        with suppress(OSError):  # there is none, or something else in it
+            (self.path / "joined").rmdir()
+
+    def foreign(self) -> list[Path]:
+        """What lies in it that no job has left."""
+        inside = (path for name in FOLDERS for path in _in(self.path / name) if not _is_ours(path))
+        return sorted([*(path for path in _in(self.path) if not _is_ours(path)), *inside])
 
     @contextmanager
     def held(self) -> Iterator[None]:
@@ -113,22 +115,22 @@ class JobFolder:
                 yield
             finally:
                 if self.segments.exists() and not self.has_work():
-                    self.remove()
+                    self._remove()
         self._remove_rest()
 
     def clear(self) -> None:
         """Forget everything but who holds the folder; last that the result is complete, if it is."""
-        for path in self.segments.iterdir():
-            path.unlink()
+        _remove_ours(self.segments)
         self.discard_joined()
         for path in sorted(self.path.iterdir(), key=lambda path: path == self.report):
-            if path not in (self.segments, self.lock) and _is_ours(path):
+            if path.name not in FOLDERS and path != self.lock and _is_ours(path):
                 path.unlink()
 
-    def remove(self) -> None:
+    def _remove(self) -> None:
         """The lock goes last, so that nobody else begins in a folder that is going."""
         self.clear()
-        self.segments.rmdir()
+        with suppress(OSError):  # something else lies in it
+            self.segments.rmdir()
         if WINDOWS:  # it removes nothing that is open: see `held`
             return
         self.lock.unlink()
@@ -153,13 +155,17 @@ class JobFolder:
             return
         if any(entry.is_symlink() for entry in entries):
             raise self._foreign("a folder with links in it")
+        for entry in filter(_is_ours, [*entries, *_in(self.segments)]):
+            if not (entry.is_dir() if entry.name in FOLDERS else entry.is_file()):
+                raise self._foreign("a folder" if entry.is_dir() else "no folder", entry)
         # A run that was killed before its lock had its content has left nothing else.
         if not all(map(_is_ours, entries)) and not is_lock(self.lock):
             raise self._foreign("a folder of somebody else")
 
-    def _foreign(self, what: str) -> JobError:
+    def _foreign(self, what: str, path: Path | None = None) -> JobError:
         return JobError(
-            f"{self.path} is needed for the work, and is {what}", hint="move it away, or give the result another name"
+            f"{path or self.path} is needed for the work, and is {what}",
+            hint="move it away, or give the result another name",
         )
 
     def _sweep(self) -> None:
@@ -170,12 +176,25 @@ class JobFolder:
         if any(path.stat().st_nlink == 1 for path in joined):
             self.report.unlink(missing_ok=True)
         for path in [*joined, *self.path.glob("*.part"), *self.segments.glob("*.part*")]:
-            path.unlink()
+            if _is_ours(path):
+                path.unlink()
         self.failed.unlink(missing_ok=True)
         if not self.report.exists():  # else pictures of a whole result are among them; see naming.resume_naming
             self.discard_joined()
 
 
 def _is_ours(path: Path) -> bool:
-    """By its name."""
-    return any(path.match(pattern) for pattern in NAMES)
+    """By its name and the folder that it lies in."""
+    if path.parent.name in FOLDERS:
+        return FOLDERS[path.parent.name].fullmatch(path.name) is not None
+    return path.name in FOLDERS or FILES.fullmatch(path.name) is not None
+
+
+def _in(folder: Path) -> list[Path]:
+    """What lies in a folder; nothing where there is none."""
+    return [*folder.iterdir()] if folder.is_dir() else []
+
+
+def _remove_ours(folder: Path) -> None:
+    for path in filter(_is_ours, _in(folder)):
+        path.unlink()

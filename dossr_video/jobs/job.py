@@ -174,7 +174,8 @@ class Job:
         )
         if figures is not None and (measured := figures.measured(plan.segments)) is not None:
             record.is_measured(measured)
-        before, now = plan.fingerprint.source, SourceMark.of(self.source.path)
+        before = plan.fingerprint.source
+        now = SourceMark.of(self.source.path, before)
         changed = [f"{self.source.path} changed while it was worked on: {'; '.join(before.changes_to(now))}"]
         if before == now:
             changed = [
@@ -185,7 +186,7 @@ class Job:
         if changed:
             discard(joined)
             raise SourceError(changed[0], hint="wait until it is complete, then begin anew with --restart")
-        if before.modified != now.modified:
+        if before.glance != now.glance:
             self._warn(f"{shown(self.source.path)} has another date than when the job began, and the same content")
         report = self._report(plan, attempts, results, outcome, proof)
         if not proof.passed and self.request.settings.proof == "refuse":
@@ -200,7 +201,9 @@ class Job:
         request = self.request
         return Report(
             source=FileRecord.of(
-                self.source, shown_url(request.source_url) if request.source_url else shown(self.source.path)
+                self.source,
+                shown_url(request.source_url) if request.source_url else shown(self.source.path),
+                digest=plan.fingerprint.source.sha256,
             ),
             target=FileRecord.of(
                 probe(self.folder.joined(request.target), choice=outcome.choice),

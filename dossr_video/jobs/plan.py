@@ -27,7 +27,7 @@ from dossr_video.video.read.damage import Damage
 from dossr_video.video.read.pyav import VideoReader
 from dossr_video.video.read.reader import frames_within, open_reader
 
-FORMAT = 8  # of plan.json; raised when an older program could not read it
+FORMAT = 9  # of plan.json; raised when an older program could not read it
 
 PIECE = 150
 """Frames per segment of a long shot, at most: above 100 the extra key frames cost less than 1 % of the size."""
@@ -122,11 +122,13 @@ class Plan:
 def make_plan(source: SourceInfo, spec: RunSpec, *, on_frame: Callable[[int], None]) -> Plan:
     """Decode the file once to find timestamps, cuts, duplicate frames, borders and damage.
 
-    `on_frame` gets the count of frames so far.
+    `on_frame` gets the count of frames so far, 0 while the file is read for its mark.
 
     Raises SourceError when the file cannot be read, or holds no frame between --start and --duration.
     """
-    fingerprint = Fingerprint.of(source.path, spec)  # first: a file that changes meanwhile is then noticed
+    fingerprint = Fingerprint.of(
+        source.path, spec, told=lambda: on_frame(0)
+    )  # first: a file that changes meanwhile is then noticed
     pts = array("q")
     duplicates, shown = bytearray(), [0]
     borders: list[Borders | None] = []

@@ -38,13 +38,13 @@ class FileRecord(BaseModel):
     streams: tuple[str, ...]  # one line each, the picture first
 
     @classmethod
-    def of(cls, info: SourceInfo, path: str) -> FileRecord:
-        """Reads the whole file for its hash."""
+    def of(cls, info: SourceInfo, path: str, *, digest: str | None = None) -> FileRecord:
+        """Reads the whole file for its hash, unless `digest` says it."""
         video = info.video
         return cls(
             path=path,
             size=status_of(info.path).size,
-            sha256=sha256(info.path),
+            sha256=digest or sha256(info.path),
             container=info.container,
             streams=(f"video stream {video.stream.index} ({video.describe()})", *map(describe, info.own_streams)),
         )

@@ -11,6 +11,7 @@ from pathlib import Path
 from dossr_video.errors import Interrupted
 from dossr_video.jobs.progress import OnProgress
 from dossr_video.jobs.record import Record
+from dossr_video.names import possible
 from dossr_video.settings import Settings
 
 
@@ -33,8 +34,8 @@ class Request:
 
     @property
     def inputs(self) -> tuple[Path, ...]:
-        """The source, and the files whose tracks are added."""
-        return (self.source, *map(Path, self.settings.track_files))
+        """The source, and the files whose tracks are added. Raises SettingsError as `possible`."""
+        return (self.source, *map(possible, map(Path, self.settings.track_files)))
 
     def raise_if_cancelled(self, work: str, *, hint: str = "nothing is left behind") -> None:
         """Interrupted where the job was cancelled while `work` was going on."""

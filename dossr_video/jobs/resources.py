@@ -41,10 +41,15 @@ def write_errors(folder: Path) -> Iterator[None]:
             problem, hint = "the disk is full", "free some space and give the same command again"
         elif error.errno in (errno.EIO, errno.EROFS):
             problem, hint = f"the disk fails: {error.strerror}", "check the disk, then give the same command again"
-        elif error.filename is not None and Path(str(error.filename)).is_relative_to(folder):
-            problem, hint = error.strerror or "refused", "choose a folder that you may write to"
-        else:
+        elif error.filename is None or not Path(str(error.filename)).is_relative_to(folder):
             raise
+        elif error.errno in (errno.EISDIR, errno.ENOTDIR, errno.EEXIST):
+            raise TargetError(
+                f"{error.filename2 or error.filename} is in the way: {error.strerror}",
+                hint="move it away and give the same command again; finished segments are kept",
+            ) from error
+        else:
+            problem, hint = error.strerror or "refused", "choose a folder that you may write to"
         raise TargetError(
             f"{folder} cannot be written: {problem}", hint=f"{hint}; finished segments are kept"
         ) from error

@@ -36,8 +36,10 @@ def agreed_plan(
         else:
             if plan is None:
                 warn(f"{shown(folder.plan)} is not what was written; the input is analysed again")
-            elif _fits(plan, folder, Fingerprint.of(source.path, spec)):
-                return plan
+            else:
+                now = Fingerprint.of(source.path, spec, plan.fingerprint.source, told=lambda: on_frame(0))
+                if _fits(plan, folder, now):
+                    return plan
     plan = make_plan(source, spec, on_frame=on_frame)
     durable.write(folder.plan, plan.dumps())
     return plan

@@ -25,6 +25,7 @@ from dossr_video.jobs.resources import write_errors
 from dossr_video.jobs.source import source_of
 from dossr_video.jobs.upload import check_url, uploaded
 from dossr_video.jobs.urls import cached, fetched, local, shown_url
+from dossr_video.names import shown
 from dossr_video.settings import Settings
 from dossr_video.video.files import require_place
 from dossr_video.video.info import SourceInfo
@@ -133,7 +134,10 @@ def _run(request: Request, given: Executor | None) -> Report:
             request.record.is_whole(report)
             _give_name(request, folder.joined(target))
         request.record.is_named(report, request.source, target if request.target_url is None else folder.joined(target))
-        folder.remove()
+        folder.clear()
+        if foreign := folder.foreign():
+            warning = f"{shown(folder.path)} stays: {shown(foreign[0].relative_to(folder.path))} is not of the job"
+            request.on_progress(Progress("verifying", report.frames, report.frames, warnings=(warning,)))
     return report
 
 

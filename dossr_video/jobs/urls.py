@@ -17,6 +17,7 @@ import fsspec
 import platformdirs
 
 from dossr_video.errors import DossrError, SourceError, TargetError
+from dossr_video.names import possible
 from dossr_video.video.sequence import is_numbered
 
 FILE = "file://"
@@ -35,13 +36,13 @@ def is_url(name: str) -> bool:
 
 
 def local(name: str | Path) -> Path | None:
-    """The path of what lies on this machine; None for a URL."""
+    """The path of what lies on this machine; None for a URL. Raises SettingsError as `possible`."""
     text = str(name)
     if is_url(text):
         return None
-    return (
-        Path(url2pathname(text.removeprefix(FILE).removeprefix("localhost"))) if text.startswith(FILE) else Path(name)
-    )
+    if text.startswith(FILE):
+        return possible(Path(url2pathname(text.removeprefix(FILE).removeprefix("localhost"))))
+    return possible(Path(name))
 
 
 def shown_url(url: str) -> str:
@@ -108,7 +109,9 @@ def fetched(url: str, told: Callable[[int, int | None], None] = lambda done, tot
                 system.get_file(path, str(temporary), callback=_Counting(told))
                 if size is not None and temporary.stat().st_size != size:
                     raise ConnectionError(f"it ended after {temporary.stat().st_size} of {size} bytes")
-                os.utime(temporary, (0, 0))  # the same on every machine
+                # The same on every machine, and another for another content.
+                date = int.from_bytes(hashlib.sha256(now.encode()).digest()[:4], "big")
+                os.utime(temporary, (date, date))
                 temporary.replace(copy)
             finally:
                 temporary.unlink(missing_ok=True)

@@ -111,7 +111,7 @@ class Batch:
         for source in self.library.files():
             entry = known.get(self.library.name_of(source))
             try:
-                done = entry is not None and entry.covers(work.entry(source))
+                done = entry is not None and entry.covers(work.entry(source), partial(work.is_same, source))
             except (OSError, SourceError):  # `run` says what is wrong with it
                 done = False
             if not (done and is_there(self.library.target_of(source))):

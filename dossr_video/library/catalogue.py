@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import astuple, dataclass, fields
+from dataclasses import astuple, dataclass, fields, replace
 from typing import Literal
 
 from dossr_video.errors import JobError
@@ -26,7 +26,7 @@ class Entry:
     state: State
     size: int  # bytes of the source
     modified: int  # of the source, nanoseconds since 1970
-    sample: str  # of the source, see SourceMark
+    sample: str  # of the source, see Glance
     settings: str  # sha256 of the settings the result depends on
     started: float = 0.0  # seconds since 1970
     finished: float | None = None  # seconds since 1970
@@ -42,13 +42,18 @@ class Entry:
     lease: float | None = None  # seconds since 1970: until then nobody else may
     version: int = 0  # raised by each change
 
-    def covers(self, wanted: Entry) -> bool:
-        """Whether this result is the one that `wanted` asks for; a new date on the same content changes nothing."""
-        return self.state == "done" and self.asks_as(wanted)
+    def covers(self, wanted: Entry, is_same: Callable[[Entry], bool]) -> bool:
+        """Whether this result is the one that `wanted` asks for.
+
+        `is_same` says of this entry whether the content is still the same; asked where the date alone is another.
+        """
+        if self.state != "done" or not self.asks_as(replace(wanted, modified=self.modified)):
+            return False
+        return self.modified == wanted.modified or is_same(self)
 
     def asks_as(self, wanted: Entry) -> bool:
-        """Whether both want the same result of the same content."""
-        mine, theirs = ((e.target, e.size, e.sample, e.settings) for e in (self, wanted))
+        """Whether both want the same result of a file that looks the same."""
+        mine, theirs = ((e.target, e.size, e.modified, e.sample, e.settings) for e in (self, wanted))
         return mine == theirs
 
     def is_held(self, now: float) -> bool:
@@ -124,7 +129,15 @@ class Catalogue:
         """TargetError when nothing could be noted; changes nothing."""
         self.database.change("UPDATE dossr_files SET version = version WHERE library = ? AND 1 = 0", self.library)
 
-    def claim(self, wanted: Entry, worker: Worker, *, since: float, is_there: Callable[[], bool]) -> Claim:
+    def claim(
+        self,
+        wanted: Entry,
+        worker: Worker,
+        *,
+        since: float,
+        is_there: Callable[[], bool],
+        is_same: Callable[[Entry], bool],
+    ) -> Claim:
         """Take a file for a worker, unless it is done, another works on it, or it failed after `since`.
 
         Args:
@@ -132,10 +145,14 @@ class Catalogue:
             worker: Who asks.
             since: When the run began, by `now`: what failed before is tried again, and what failed in it is not.
             is_there: Whether the result is there; asked where the catalogue says so.
+            is_same: As in Entry.covers.
         """
         while True:
             before = self.get(wanted.source)
-            answer, now = self._answer(before, wanted, worker, since, is_there)
+            if before is not None and before.covers(wanted, is_same) and is_there():
+                self._keep_date(before, wanted.modified)
+                return Claim("done", before)
+            answer, now = self._answer(before, wanted, worker, since)
             if answer != "ours" or self._take(before, wanted, worker, now):
                 return Claim(answer, before)
 
@@ -167,11 +184,9 @@ class Catalogue:
         self._change(source, worker, change, state, self.now(), error, hint)
 
     def _answer(
-        self, before: Entry | None, wanted: Entry, worker: Worker, since: float, is_there: Callable[[], bool]
-    ) -> tuple[Literal["ours", "done", "failed", "busy"], float]:
-        """And the time by which it was decided, where that matters."""
-        if before is not None and before.covers(wanted) and is_there():
-            return "done", 0.0
+        self, before: Entry | None, wanted: Entry, worker: Worker, since: float
+    ) -> tuple[Literal["ours", "failed", "busy"], float]:
+        """Of a file that is not done, and the time by which it was decided."""
         now = self.now()
         if before is None or before.worker == worker.text:
             return "ours", now
@@ -183,6 +198,18 @@ class Catalogue:
                 return "failed", now
         failed = before.state in ENDED and before.asks_as(wanted) and (before.finished or 0.0) > since
         return ("failed" if failed else "ours"), now
+
+    def _keep_date(self, done: Entry, modified: int) -> None:
+        """A new date of the same content, so that it need not be read for it again."""
+        if done.modified != modified:
+            self.database.change(
+                "UPDATE dossr_files SET modified = ?, version = version + 1 "
+                "WHERE library = ? AND source = ? AND version = ?",
+                modified,
+                self.library,
+                done.source,
+                done.version,
+            )
 
     def _take(self, before: Entry | None, wanted: Entry, worker: Worker, now: float) -> bool:
         """Whether it was still as it was."""

@@ -44,4 +44,4 @@ def remove_leftover(target: Path) -> None:
     folder = folder_of(target)
     with contextlib.suppress(OSError, DossrError), folder.held():  # else it is in use, or not of a job
         if completed(folder, target) is not None:
-            folder.remove()
+            folder.clear()

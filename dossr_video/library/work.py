@@ -13,9 +13,9 @@ from typing import Literal
 from dossr_video.errors import DossrError, Interrupted, JobError, SourceError, TargetError
 from dossr_video.jobs.execute.executor import Executor
 from dossr_video.jobs.execute.local import LocalExecutor
-from dossr_video.jobs.fingerprint import Fingerprint, SourceMark
+from dossr_video.jobs.fingerprint import Glance, lasting, sha256
 from dossr_video.jobs.lock import HeldError
-from dossr_video.jobs.progress import OnProgress, Progress
+from dossr_video.jobs.progress import OnProgress, Progress, no_progress
 from dossr_video.jobs.record import Record
 from dossr_video.jobs.report import Report
 from dossr_video.jobs.resolve import resolve, resolve_sampling, worker_spec
@@ -117,11 +117,13 @@ class FileWork:
         try:
             entry = self.entry(outcome.source)
             before = self.catalogue.get(entry.source)
-            if before is not None and before.covers(entry):
+            if before is not None and before.covers(entry, partial(self.is_same, outcome.source)):
                 return replace(outcome, verdict="unchanged", error=None, hint=None)
             if before is not None and before.worker is not None and Worker(before.worker).is_gone():
                 self._fail(entry.source, Worker(before.worker), outcome)
-            elif self.catalogue.claim(entry, self.worker, since=self.since, is_there=bool).answer == "ours":
+            elif (
+                self.catalogue.claim(entry, self.worker, since=self.since, is_there=bool, is_same=bool).answer == "ours"
+            ):
                 self._fail(entry.source, self.worker, outcome)
         except (OSError, DossrError):  # the file or the catalogue cannot be used: the outcome says why
             pass
@@ -135,11 +137,11 @@ class FileWork:
                     f"{source}: pictures in a bucket are not read as a film", hint="copy their folder to this machine"
                 )
             size, sample = mark_of(source)
-            mark = SourceMark(size, 0, sample)
+            mark = Glance(size, 0, sample)
         elif source.is_dir():  # see Library.files
             raise OSError(f"the folder {source} cannot be read")
         else:
-            mark = SourceMark.of(source)
+            mark = Glance.of(source)
         return Entry(
             self.library.name_of(source),
             self.library.target_name_of(source),
@@ -149,6 +151,13 @@ class FileWork:
             mark.sample,
             self.settings.digest(),
         )
+
+    def is_same(self, source: Place, done: Entry, on_progress: OnProgress = no_progress) -> bool:
+        """Whether a file with a new date has the content that its result was made of, by the report beside that."""
+        report = read_report(self.library.target_of(source))
+        if isinstance(source, str) or report is None or report.target.sha256 != done.result_sha256:
+            return False  # what is in a bucket has no date here
+        return sha256(source, lambda: on_progress(Progress("probing"))) == report.source.sha256
 
     def tidy(self, source: Place) -> None:
         """Remove what a crash has left, but for finished segments."""
@@ -168,7 +177,13 @@ class FileWork:
     ) -> Outcome:
         """Do the file if nobody else has it."""
         entry, catalogue, worker = self.entry(source), self.catalogue, self.worker
-        claim = catalogue.claim(entry, worker, since=self.since, is_there=lambda: is_there(target))
+        claim = catalogue.claim(
+            entry,
+            worker,
+            since=self.since,
+            is_there=lambda: is_there(target),
+            is_same=partial(self.is_same, source, on_progress=on_progress),
+        )
         if claim.answer == "done":
             if isinstance(target, Path):
                 remove_leftover(target)
@@ -253,7 +268,7 @@ class FileWork:
         settings, executor, info = self.settings, self.executor, source_of(source, self.settings)
         processing = analyse(info, settings, target=target, model_scale=executor.info.scale)
         spec = resolve(settings, info, processing, target, worker=executor.info, workers=executor.workers)
-        return not Fingerprint.of(source, report.settings).changes_to(Fingerprint.of(source, spec))
+        return lasting(report.settings) == lasting(spec)
 
     def _check_owner(self, entry: Entry, target: Place) -> None:
         """Two sources must not become the same file: `a.avi` and `a.avi.mkv` would. Nor may a source be overwritten."""

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from dossr_video.errors import ModelError
 from dossr_video.models.checkpoint import digest, read_weights
 from dossr_video.models.limits import require_numbers
+from dossr_video.names import possible
 from dossr_video.temporal.flow import PRESETS, DisFlow, FlowEstimator
 
 MULTIPLE = 8  # pixels, of the sides RAFT takes
@@ -46,7 +47,7 @@ def load_flow(name: str, *, device: torch.device) -> FlowEstimator:
     """
     if name in PRESETS:
         return DisFlow(name)
-    path = Path(name)
+    path = possible(Path(name))
     try:
         weights = read_weights(path)
         require_numbers(str(path), weights)

@@ -12,6 +12,7 @@ from dossr_video.errors import ModelError, SettingsError
 from dossr_video.models.base import Engine, Offload, PictureModel
 from dossr_video.models.chain import JOINED, Chain
 from dossr_video.models.checkpoint import is_dossr
+from dossr_video.names import possible
 
 # What makes each model of the package, given a device and a dtype; imported when it is asked for.
 BUILT_IN = {
@@ -57,7 +58,7 @@ def load_model(
     runner = resolve_engine(engine, name, device=place, dtype=dtype)
     kind = torch.float32 if runner == "ncnn" else resolve_dtype(dtype, place)
     if name not in BUILT_IN:
-        path = Path(name)
+        path = possible(Path(name))
         if not path.exists():
             raise ModelError(
                 f"there is no model {str(name)!r}: neither a file nor one of {', '.join(BUILT_IN)}",

@@ -10,7 +10,7 @@ from urllib.parse import quote, unquote_to_bytes
 
 from dossr_video.errors import SourceError, TargetError
 from dossr_video.library.files import VIDEO_SUFFIXES
-from dossr_video.names import problem_on_windows, shown
+from dossr_video.names import possible, problem_on_windows, shown
 from dossr_video.system import WINDOWS
 from dossr_video.video.sequence import is_pattern, patterns_in
 
@@ -45,13 +45,14 @@ class Folders:
     def find(self, address: str) -> Path:
         """The path, without links, of an address that `address_of` made or a browser made up; it need not exist.
 
-        Raises OutsideError for one that lies outside of the folders, by `..` or a link, or is hidden.
+        Raises OutsideError for one that lies outside of the folders, by `..` or a link, or is hidden; SettingsError as
+        `possible`.
         """
         number, _, rest = address.partition("/")
         name = os.fsdecode(unquote_to_bytes(rest))
         if number not in map(str, range(len(self.roots))) or "\0" in name:
             raise _outside(address)
-        path = Path(os.path.realpath(self.roots[int(number)] / name.lstrip("/")))
+        path = possible(Path(os.path.realpath(self.roots[int(number)] / name.lstrip("/"))))
         if not self.holds(path):
             raise _outside(address)
         return path

@@ -116,7 +116,8 @@ class FileStatus:
 def status_of(path: Path) -> FileStatus:
     """Size and date of a file or of all pictures of a sequence. Raises OSError, and SourceError as PictureSequence."""
     if (sequence := PictureSequence.of(path)) is not None:
-        return FileStatus(sequence.size, max(file.modified for file in sequence.files))
+        # The mean changes with each of them; the latest not when a picture becomes an older one.
+        return FileStatus(sequence.size, sum(file.modified for file in sequence.files) // len(sequence.files))
     status = path.stat()
     return FileStatus(status.st_size, status.st_mtime_ns)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 from dossr_video.errors import SourceError
 from dossr_video.jobs.progress import OnProgress, Progress
@@ -25,6 +26,20 @@ class Subject:
 
     def refuse(self, **hooks: object) -> None:
         raise SourceError("no", hint="yes")
+
+    def lose(self, **hooks: object) -> None:
+        raise ConnectionResetError("of a store")
+
+    def stay(self, end: Path, *, on_progress: OnProgress, cancelled: Callable[[], bool]) -> None:
+        """Until it is cancelled; what became of it stands in the file `end`."""
+        try:
+            while not cancelled():
+                on_progress(Progress("upscaling"))
+            on_progress(Progress("upscaling"))
+            end.write_text("cancelled")
+        except BaseException as error:
+            end.write_text(repr(error))
+            raise
 
     def hang(self, **hooks: object) -> None:
         time.sleep(60)

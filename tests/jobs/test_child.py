@@ -47,6 +47,23 @@ def test_a_crash_is_an_error_that_says_what_was_seen_and_the_next_call_starts_an
     assert (result, after != pid) == (12, True)
 
 
+def test_a_call_of_a_process_that_is_gone_is_cancelled(other: Child, tmp_path: Path) -> None:
+    process, connection, log = child._start(other._make)
+    with log:
+        connection.send(("stay", (tmp_path / "end",)))
+        assert connection.recv() == ("cancelled", None)
+        connection.close()
+        assert process.wait(60) == 0
+    assert (tmp_path / "end").read_text() == "cancelled"
+
+
+def test_a_failed_connection_of_the_method_is_its_error(other: Child) -> None:
+    _, pid = other.call("add", 5)
+    with pytest.raises(ConnectionResetError, match="of a store"):
+        other.call("lose")
+    assert other.call("add", 5)[1] == pid
+
+
 def test_no_sign_of_life_ends_it(other: Child, monkeypatch: pytest.MonkeyPatch) -> None:
     other.call("add", 5)
     monkeypatch.setattr(child, "LOOKING", 0.3)

@@ -8,7 +8,9 @@ import pytest
 
 from dossr_video.errors import JobError, SettingsError, TargetError
 from dossr_video.jobs.folder import JobFolder
+from dossr_video.jobs.lock import FREE
 from dossr_video.jobs.outputs import check_outputs
+from dossr_video.jobs.progress import Progress
 from dossr_video.jobs.run import run_job
 from dossr_video.settings import Settings
 
@@ -111,6 +113,46 @@ def test_a_folder_that_no_job_has_left_is_not_touched(kind: str, clip: Path, tin
     with pytest.raises(JobError, match="is needed for the work"):
         run_job(clip, tmp_path / "out.mp4", tiny, force=True, restart=True)
     assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
+
+
+@pytest.mark.parametrize("name", ["segments/notes.txt", "segments/notes.part.txt", "joined/notes.txt", "film.part"])
+def test_a_run_keeps_what_somebody_put_into_its_folder_and_names_it(
+    name: str, clip: Path, tiny: Settings, tmp_path: Path
+) -> None:
+    mine = tmp_path / "out.mp4.dossr" / name
+    (tmp_path / "out.mp4.dossr" / "segments").mkdir(parents=True)
+    (tmp_path / "out.mp4.dossr" / "lock").write_bytes(FREE)
+    mine.parent.mkdir(exist_ok=True)
+    mine.write_text("mine")
+    events: list[Progress] = []
+    run_job(clip, tmp_path / "out.mp4", tiny, restart=True, on_progress=events.append)
+    assert mine.read_text() == "mine"
+    assert [path for path in (tmp_path / "out.mp4.dossr").rglob("*") if path.is_file()] == [mine]
+    assert [w for event in events for w in event.warnings] == [
+        f"{tmp_path / 'out.mp4.dossr'} stays: {name} is not of the job"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "what"),
+    [
+        ("segments", "no folder"),
+        ("joined", "no folder"),
+        *((name, "a folder") for name in ("plan.json", "ledger.jsonl", "joined.mp4", "lock", "failed")),
+        *((name, "a folder") for name in ("progress.json", "report.json", "segments/000007.0123abcd.part.mp4")),
+    ],
+)
+def test_what_is_of_another_kind_in_the_folder_is_named(
+    name: str, what: str, clip: Path, tiny: Settings, tmp_path: Path
+) -> None:
+    path = tmp_path / "out.mp4.dossr" / name
+    path.parent.mkdir(parents=True)
+    path.write_text("mine") if what == "no folder" else path.mkdir()
+    with pytest.raises(JobError, match=f"{name} is needed for the work, and is {what}"):
+        run_job(clip, tmp_path / "out.mp4", tiny, restart=True)
+    path.rename(tmp_path / "away")
+    run_job(clip, tmp_path / "out.mp4", tiny)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["away", "out.mp4"]
 
 
 def test_what_somebody_put_into_the_folder_stays(clip: Path, tiny: Settings, tmp_path: Path) -> None:

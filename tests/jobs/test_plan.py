@@ -14,7 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dossr_video.errors import JobError, SettingsError, SourceError
-from dossr_video.jobs.fingerprint import Fingerprint, SourceMark
+from dossr_video.jobs import fingerprint
+from dossr_video.jobs.fingerprint import Fingerprint, SourceMark, added_file
 from dossr_video.jobs.plan import LEAD_IN, PIECE, Plan, cut_into_segments, make_plan, piece_length
 from dossr_video.jobs.resolve import resolve_sampling
 from dossr_video.runspec import RunSpec, SamplingSpec
@@ -140,26 +141,56 @@ def test_a_file_is_told_from_itself_changed(tmp_path: Path) -> None:
     path = tmp_path / "file"
     path.write_bytes(bytes(300_000))
     before = SourceMark.of(path)
+    modified = before.glance.modified
     assert SourceMark.of(path) == before
-    os.utime(path, ns=(0, before.modified + 1))
-    assert SourceMark.of(path) == before
-    os.utime(path, ns=(0, before.modified))
+    os.utime(path, ns=(0, modified + 1))
+    assert SourceMark.of(path, before) == before
+    os.utime(path, ns=(0, modified))
     for position in (0, 150_000, 299_999):
         with path.open("r+b") as file:
             file.seek(position)
             file.write(b"x")
-        os.utime(path, ns=(0, before.modified))
-        after = SourceMark.of(path)
-        assert (after.size, after.modified) == (before.size, before.modified)
-        assert after.sample != before.sample
+        os.utime(path, ns=(0, modified))
+        after = SourceMark.of(path, before)
+        assert (after.glance.size, after.glance.modified) == (before.glance.size, modified)
+        assert after.glance.sample != before.glance.sample
+        assert after != before
         before = after
+
+
+def test_a_file_is_read_whole_only_where_its_date_leaves_it_open(
+    tmp_path: Path, edit: Callable[[Path], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(bytes(4_000_000))
+    before = SourceMark.of(path)
+    read, sha256 = [], fingerprint.sha256
+    monkeypatch.setattr(fingerprint, "sha256", lambda *arguments: (read.append(path), sha256(*arguments))[1])
+    assert SourceMark.of(path, before) is before
+    assert not read
+    edit(path)
+    after = SourceMark.of(path, before)
+    assert len(read) == 1
+    assert after.glance.sample == before.glance.sample
+    [date, content] = before.changes_to(after)
+    assert (date[:16], content[:15]) == ("input modified: ", "input content: ")
+
+
+def test_an_added_file_that_was_edited_in_place_is_another(tmp_path: Path, edit: Callable[[Path], None]) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(bytes(4_000_000))
+    before = added_file(path, "audio")
+    os.utime(path, (1, 1))
+    assert added_file(path, "audio") == before
+    edit(path)
+    assert added_file(path, "audio") != before
 
 
 @pytest.mark.parametrize("size", [0, 1, 65_535, 65_536, 65_537])
 def test_marks_files_of_any_size(tmp_path: Path, size: int) -> None:
     path = tmp_path / "file"
     path.write_bytes(bytes(size))
-    assert SourceMark.of(path).size == size
+    assert SourceMark.of(path).glance.size == size
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from dossr_video.errors import TargetError
+from dossr_video.jobs import durable
 from dossr_video.jobs.resources import least_bytes, require_space, write_errors
 from dossr_video.video.info import HdrInfo
 from dossr_video.video.tags import ColorInfo
@@ -35,6 +36,13 @@ def test_lossless_results_are_known_to_be_large() -> None:
 def test_a_folder_that_may_not_be_written_is_named(tmp_path: Path) -> None:
     with pytest.raises(TargetError, match="cannot be written: No such file or directory"), write_errors(tmp_path):
         (tmp_path / "absent" / "file").write_bytes(b"")
+
+
+def test_what_is_in_the_way_is_named(tmp_path: Path) -> None:
+    (tmp_path / "there").mkdir()
+    with pytest.raises(TargetError, match="there is in the way: Is a directory") as refusal, write_errors(tmp_path):
+        durable.write(tmp_path / "there", b"")
+    assert refusal.value.hint.startswith("move it away")
 
 
 def test_other_errors_pass(tmp_path: Path) -> None:

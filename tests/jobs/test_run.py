@@ -284,6 +284,18 @@ def test_a_new_date_or_a_copy_is_the_same_input(
     assert content(target) == whole
 
 
+def test_an_input_that_was_edited_in_place_is_refused(
+    clip: Path, tiny: Settings, edit: Callable[[Path], None], tmp_path: Path
+) -> None:
+    source, target = tmp_path / "in.mp4", tmp_path / "out.mp4"
+    source.write_bytes(clip.read_bytes() + bytes(4_000_000))
+    interrupted(source, target, tiny)
+    edit(source)
+    with pytest.raises(JobError, match=r"finished segments of another run \(input modified: .*; input content: "):
+        run_job(source, target, tiny)
+    assert run_job(source, target, tiny, restart=True).resumed == 0
+
+
 def test_a_job_that_another_process_holds_is_refused(clip: Path, tiny: Settings, tmp_path: Path) -> None:
     target = tmp_path / "out.mp4"
     with locked(tmp_path / "out.mp4.dossr" / "lock"), pytest.raises(HeldError, match=f"process {os.getpid()}"):
@@ -487,6 +499,20 @@ def test_a_name_is_given_only_to_a_file_that_is_on_the_disk(tmp_path: Path, monk
     durable.write(tmp_path / "x", b"content")
     assert happened == ["file", "name", "folder"]
     assert (tmp_path / "x").read_bytes() == b"content"
+
+
+def test_a_source_that_is_edited_in_place_while_it_is_worked_on_gives_no_result(
+    clip: Path, tiny: Settings, edit: Callable[[Path], None], tmp_path: Path
+) -> None:
+    source = tmp_path / "in.mp4"
+    source.write_bytes(clip.read_bytes() + bytes(4_000_000))
+
+    def change(event: Progress) -> None:
+        if event.stage == "joining" and event.done == 0:
+            edit(source)
+
+    with pytest.raises(SourceError, match=r"changed while it was worked on: input modified: .*; input content: "):
+        run_job(source, tmp_path / "out.mp4", tiny, on_progress=change)
 
 
 def test_a_source_that_changes_while_it_is_worked_on_gives_no_result(

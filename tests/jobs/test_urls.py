@@ -9,7 +9,7 @@ from typing import Any
 import fsspec
 import pytest
 
-from dossr_video.errors import Interrupted, SourceError, TargetError
+from dossr_video.errors import Interrupted, JobError, SourceError, TargetError
 from dossr_video.jobs import urls as remote
 from dossr_video.jobs.progress import Progress
 from dossr_video.jobs.run import run_job
@@ -67,6 +67,27 @@ def test_an_interrupted_job_goes_on_and_a_changed_source_is_noticed(
     other = make_clip(tmp_path / "other.mp4", [5])
     store.put_file(str(other), "/films/clip.mp4")
     assert run_job(*arguments, force=True).frames == 5
+
+
+def test_a_source_that_was_edited_in_place_is_refused(
+    store: fsspec.AbstractFileSystem, tiny: Settings, clip: Path, edit: Callable[[Path], None], tmp_path: Path
+) -> None:
+    here = tmp_path / "clip.mp4"
+    here.write_bytes(clip.read_bytes() + bytes(4_000_000))
+    store.put_file(str(here), "/films/clip.mp4")
+    seen = 0
+
+    def watch(event: Progress) -> None:
+        nonlocal seen
+        seen = event.done if event.stage == "upscaling" else 0
+
+    arguments = ("memory://films/clip.mp4", "memory://results/out.mp4", tiny)
+    with pytest.raises(Interrupted):
+        run_job(*arguments, on_progress=watch, cancelled=lambda: seen > 20)
+    edit(here)
+    store.put_file(str(here), "/films/clip.mp4")
+    with pytest.raises(JobError, match="input content: "):
+        run_job(*arguments)
 
 
 def test_a_failed_upload_costs_no_computing(

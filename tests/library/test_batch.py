@@ -100,6 +100,26 @@ def test_a_second_run_does_only_what_is_new_or_has_changed_or_failed(
     assert verdicts(work.run(executor=executor))["a.mp4"] == "done"
 
 
+def test_a_file_that_was_edited_in_place_is_done_again(
+    folder: Path, tiny: Settings, executor: LocalExecutor, edit: Callable[[Path], None], tmp_path: Path
+) -> None:
+    library = Library(folder, tmp_path / "out", include=("a.*",))
+    source = folder / "a.mp4"
+    source.write_bytes(source.read_bytes() + bytes(4_000_000))
+    work = Batch(library, tiny)
+    assert verdicts(work.run(executor=executor)) == {"a.mp4": "done"}
+    os.utime(source, (1, 1))
+    assert not list(work.to_do())
+    assert verdicts(work.run(executor=executor)) == {"a.mp4": "unchanged"}
+    edit(source)
+    assert list(work.to_do()) == [source]
+    assert verdicts(work.run(executor=executor)) == {"a.mp4": "done"}
+    assert verdicts(work.run(executor=executor)) == {"a.mp4": "unchanged"}
+    (tmp_path / "out" / "a.mp4.json").unlink()  # nothing says what it was made of
+    os.utime(source, (1, 1))
+    assert verdicts(work.run(executor=executor)) == {"a.mp4": "done"}
+
+
 def test_other_settings_do_the_library_again(
     folder: Path, tiny: Settings, executor: LocalExecutor, tmp_path: Path
 ) -> None:

@@ -41,9 +41,15 @@ def far(worker: Worker) -> Worker:
 
 
 def claim(
-    catalogue: Catalogue, worker: Worker, wanted: Entry = WANTED, *, since: float = 0.0, there: bool = True
+    catalogue: Catalogue,
+    worker: Worker,
+    wanted: Entry = WANTED,
+    *,
+    since: float = 0.0,
+    there: bool = True,
+    same: bool = False,
 ) -> Claim:
-    return catalogue.claim(wanted, worker, since=since, is_there=lambda: there)
+    return catalogue.claim(wanted, worker, since=since, is_there=lambda: there, is_same=lambda done: same)
 
 
 def test_a_file_goes_from_worker_to_worker_until_it_is_done(
@@ -69,6 +75,11 @@ def test_a_file_goes_from_worker_to_worker_until_it_is_done(
     assert (done.state, done.frames, done.result_size, done.result_sha256) == ("done", 9, 1000, "mine")
     assert (done.coming, done.worker, done.lease, done.attempts) == (None, None, None, 1)
     assert claim(catalogue, worker).answer == "done"
+    # Another date on the same content is noted.
+    assert claim(catalogue, worker, replace(WANTED, modified=6), same=True).answer == "done"
+    assert claim(catalogue, worker, replace(WANTED, modified=6)).answer == "done"
+    [done] = catalogue.entries()
+    assert done.modified == 6
     # A result that is gone, other content and other settings are done again; what was made before stays known.
     assert claim(catalogue, worker, there=False) == Claim("ours", done)
     catalogue.give_back("a.avi", worker)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from dossr_video.errors import SourceError
+from dossr_video.errors import SettingsError, SourceError
 from dossr_video.ui.folders import Folders, OutsideError
 
 
@@ -53,6 +53,11 @@ def test_what_is_listed_can_be_chosen(roots: list[Path]) -> None:
     listing = folders.listing(folders.roots[0])
     assert [path.name for path in listing.videos] == ["A.mkv", "b.MP4"]
     assert [path.name for path in listing.folders] == ["inner"]
+
+
+def test_a_name_that_no_file_can_have_is_refused(roots: list[Path]) -> None:
+    with pytest.raises(SettingsError, match="cannot be a file: File name too long"):
+        Folders.of(roots).find(f"0/{'x' * 300}")
 
 
 def test_what_is_no_folder_is_refused(tmp_path: Path) -> None:

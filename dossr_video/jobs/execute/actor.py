@@ -38,6 +38,7 @@ class RemoteWorker:
         self._worker: Worker | None = None  # made by the first call, where its errors come back as they are
         self._written = 0
         self._scratch: Scratch | None = Scratch()  # now: removes what a killed worker left
+        self._seen: SourceMark | None = None  # of the source as this machine sees it, where dates may be others
         self._fetched: Path | None = None  # the folder of a source that was fetched here
 
     def info(self) -> WorkerInfo:
@@ -89,7 +90,7 @@ class RemoteWorker:
 
     def _source_of(self, task: Task, mark: SourceMark) -> Path:
         """The source where this machine sees it, else a copy of its own."""
-        if _is_there(task.source.path, mark):
+        if self._is_there(task.source.path, mark):
             return task.source.path
         if task.url is None:
             raise SourceError(
@@ -98,11 +99,19 @@ class RemoteWorker:
             )
         copy = fetched(task.url)
         self._fetched = copy.parent
-        if not _is_there(copy, mark):
+        if not self._is_there(copy, mark):
             raise SourceError(
                 f"{shown_url(task.url)} has changed since the job began", hint="begin anew with --restart"
             )
         return copy
+
+    def _is_there(self, path: Path, mark: SourceMark) -> bool:
+        """Whether it is that file; it is read whole once, and only where its date is another."""
+        try:
+            self._seen = SourceMark.of(path, self._seen if self._seen == mark else mark)
+        except OSError:
+            return False
+        return self._seen == mark
 
     def written(self) -> int:
         """Frames of the running task."""
@@ -115,12 +124,3 @@ class RemoteWorker:
         if self._worker is None:
             self._worker = Worker(self._spec, device=self._device)
         return self._worker
-
-
-def _is_there(path: Path, mark: SourceMark) -> bool:
-    """Whether it is that file: sizes and contents are compared, dates may differ from machine to machine."""
-    try:
-        here = SourceMark.of(path)
-    except OSError:
-        return False
-    return (here.size, here.sample) == (mark.size, mark.sample)

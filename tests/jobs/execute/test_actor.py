@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -45,7 +46,8 @@ def task(clip: Path, tiny: Settings, worker: RemoteWorker, tmp_path: Path) -> Ta
 @pytest.fixture
 def mark(clip: Path) -> SourceMark:
     """Of the source as the process that runs the job sees it; the date is another."""
-    return replace(SourceMark.of(clip), modified=0)
+    mark = SourceMark.of(clip)
+    return replace(mark, glance=replace(mark.glance, modified=0))
 
 
 @pytest.fixture(scope="module")
@@ -78,6 +80,20 @@ def test_a_segment_comes_in_pieces_and_the_jobs_folder_is_not_needed(
     assert bring(worker, task) == content
 
 
+def test_another_file_that_looks_the_same_is_refused(
+    worker: RemoteWorker, task: Task, edit: Callable[[Path], None]
+) -> None:
+    """As where a machine has a copy of its own, and it was edited."""
+    source = task.source.path
+    source.write_bytes(source.read_bytes() + bytes(4_000_000))
+    mark = SourceMark.of(source)
+    os.utime(source, (1, 1))
+    worker.run(task, mark, worker.info())
+    edit(source)
+    with pytest.raises(SourceError, match="sees no such file"):
+        worker.run(task, mark, worker.info())
+
+
 @pytest.mark.parametrize("spoil", [Path.unlink, lambda path: path.write_bytes(path.read_bytes()[:-1] + b"x")])
 def test_a_source_that_this_machine_does_not_see_is_refused(
     spoil: Callable[[Path], None], worker: RemoteWorker, task: Task, mark: SourceMark
@@ -102,7 +118,7 @@ def test_a_source_with_a_url_is_fetched_and_goes_away_after_the_job(
     worker.clean_up()
     assert not list((tmp_path / "cache").rglob("*.mp4"))
     with pytest.raises(SourceError, match="has changed since the job began"):
-        worker.run(with_url, replace(mark, size=1), worker.info())
+        worker.run(with_url, replace(mark, sha256=""), worker.info())
 
 
 def test_other_weights_or_another_version_are_refused(worker: RemoteWorker, task: Task, mark: SourceMark) -> None:

@@ -18,6 +18,7 @@ from dossr_video.jobs.proving import verify
 from dossr_video.jobs.report import report_of
 from dossr_video.jobs.run import run_job
 from dossr_video.settings import Settings
+from dossr_video.video.files import status_of
 from dossr_video.video.info import Choice
 from dossr_video.video.read.probe import probe
 from dossr_video.video.read.pyav import PyavReader
@@ -111,6 +112,13 @@ def test_a_job_goes_on_and_notices_a_changed_picture(dpx: Path) -> None:
     file = sorted(dpx.parent.iterdir())[-1]
     file.write_bytes(file.read_bytes()[:-1] + b"x")
     assert mark.changes_to(SourceMark.of(dpx))
+
+
+def test_the_date_of_a_sequence_changes_with_that_of_any_picture(dpx: Path) -> None:
+    """Also where a picture is put back as it was long ago."""
+    before = status_of(dpx)
+    os.utime(sorted(dpx.parent.iterdir())[0], (1, 1))
+    assert status_of(dpx) != before
 
 
 def test_missing_pictures_are_named_before_the_work(dpx: Path, tmp_path: Path, tiny: Settings) -> None:
