@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import sys
 import time
 from collections import defaultdict
@@ -22,7 +23,22 @@ from dossr_video.jobs.progress import FINISHED, OnProgress, Progress
 from dossr_video.names import shown
 from dossr_video.option_values import duration_text
 
-_SCREEN = Console(stderr=True)  # one for all lines and bars: rich then prints lines above the bar
+
+class _Screen(Console):
+    """What is only told ends no work: where nobody reads it any more, nothing more is told."""
+
+    def on_broken_pipe(self) -> None:
+        _silence(2)
+
+
+def _silence(descriptor: int) -> None:
+    """From now on it leads nowhere; what is still in a buffer too."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, descriptor)
+    os.close(nowhere)
+
+
+_SCREEN = _Screen(stderr=True)  # one for all lines and bars: rich then prints lines above the bar
 LINE_INTERVAL = 10.0  # seconds between two lines where there is no terminal
 STAGES = {
     "checking": "checking finished segments",
@@ -126,7 +142,10 @@ def _json() -> OnProgress:
             "warnings": event.warnings,
             "notes": event.notes,
         }
-        print(json.dumps(line), flush=True)
+        try:
+            print(json.dumps(line), flush=True)
+        except BrokenPipeError:
+            _silence(1)
 
     return show
 
