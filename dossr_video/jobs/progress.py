@@ -101,8 +101,8 @@ class Reporter:
 
 
 def last_note(path: Path) -> Note | None:
-    """What a run noted last; None where there is no note."""
+    """What a run noted last; None where there is no note that can be read."""
     try:
         return Note(**json.loads(path.read_bytes()))
-    except (FileNotFoundError, ValueError, TypeError):
+    except (OSError, ValueError, TypeError):
         return None

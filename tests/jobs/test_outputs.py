@@ -10,7 +10,7 @@ from dossr_video.errors import JobError, SettingsError, TargetError
 from dossr_video.jobs.folder import JobFolder
 from dossr_video.jobs.lock import FREE
 from dossr_video.jobs.outputs import check_outputs
-from dossr_video.jobs.progress import Progress
+from dossr_video.jobs.progress import Progress, last_note
 from dossr_video.jobs.run import run_job
 from dossr_video.settings import Settings
 
@@ -153,6 +153,10 @@ def test_what_is_of_another_kind_in_the_folder_is_named(
     path.rename(tmp_path / "away")
     run_job(clip, tmp_path / "out.mp4", tiny)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["away", "out.mp4"]
+
+
+def test_a_note_of_another_kind_is_none(tmp_path: Path) -> None:
+    assert last_note(tmp_path) is None
 
 
 def test_what_somebody_put_into_the_folder_stays(clip: Path, tiny: Settings, tmp_path: Path) -> None:
