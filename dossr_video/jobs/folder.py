@@ -156,7 +156,7 @@ class JobFolder:
         if any(entry.is_symlink() for entry in entries):
             raise self._foreign("a folder with links in it")
         for entry in filter(_is_ours, [*entries, *_in(self.segments)]):
-            if not (entry.is_dir() if entry.name in FOLDERS else entry.is_file()):
+            if entry.is_dir() != (entry.name in FOLDERS):
                 raise self._foreign("a folder" if entry.is_dir() else "no folder", entry)
         # A run that was killed before its lock had its content has left nothing else.
         if not all(map(_is_ours, entries)) and not is_lock(self.lock):

@@ -402,7 +402,7 @@ def test_a_finished_job_whose_folder_was_not_removed_is_only_cleared(
     clip: Path, tiny: Settings, whole: dict[str, Any], content: Content, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     target = tmp_path / "out.mp4"
-    monkeypatch.setattr("dossr_video.jobs.run.JobFolder.remove", lambda folder: None)
+    monkeypatch.setattr("dossr_video.jobs.run.JobFolder.clear", lambda folder: None)
     first = run_job(clip, target, tiny)
     monkeypatch.undo()
     before = target.stat().st_mtime_ns
@@ -422,7 +422,7 @@ def test_the_folder_of_a_finished_job_is_not_the_result_of_another(
     other: str, clip: Path, tiny: Settings, make_clip: Callable[..., Path], tmp_path: Path, monkeypatch: Any
 ) -> None:
     target = tmp_path / "out.mp4"
-    monkeypatch.setattr("dossr_video.jobs.run.JobFolder.remove", lambda folder: None)
+    monkeypatch.setattr("dossr_video.jobs.run.JobFolder.clear", lambda folder: None)
     run_job(clip, target, tiny)
     monkeypatch.undo()
     before = target.read_bytes()
