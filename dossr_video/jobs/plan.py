@@ -115,7 +115,7 @@ class Plan:
             tuple(map(Segment.of_json, data["segments"])),
             tuple(Damage(**damage) for damage in data["damage"]),
             tuple(data["side_data"]),
-            data.get("last", 0),  # plans of before have none
+            data["last"],
         )
 
 
@@ -126,9 +126,8 @@ def make_plan(source: SourceInfo, spec: RunSpec, *, on_frame: Callable[[int], No
 
     Raises SourceError when the file cannot be read, or holds no frame between --start and --duration.
     """
-    fingerprint = Fingerprint.of(
-        source.path, spec, told=lambda: on_frame(0)
-    )  # first: a file that changes meanwhile is then noticed
+    # First: a file that changes meanwhile is then noticed.
+    fingerprint = Fingerprint.of(source.path, spec, told=lambda: on_frame(0))
     pts = array("q")
     duplicates, shown = bytearray(), [0]
     borders: list[Borders | None] = []
