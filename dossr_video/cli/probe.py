@@ -77,7 +77,6 @@ def probe(source: Path, target: Path | None, *, settings: Settings, count: bool,
         put(f"result: {spec.describe()}")
         put(spec.describe_model())
         put(_told(cost))
-        put("settings: --json prints every value that is decided")
 
 
 def _print(

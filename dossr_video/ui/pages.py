@@ -29,8 +29,7 @@ from dossr_video.ui.views import (
     STATIC,
     failure_of,
     presets,
-    preview_words,
-    probe_of,
+    printed,
     result_lines,
     size_of,
     templates,
@@ -278,8 +277,7 @@ class Pages:
         if not found:
             return None
         seen = found[-1]
-        words: Any = probe_of(seen.job) if kind == "probe" else preview_words(seen.job)
-        return {"seen": seen, "failure": failure_of(seen), "words": words}
+        return {"seen": seen, "failure": failure_of(seen), "words": printed(seen.job)}
 
     def _jobs(self) -> list[dict[str, Any]]:
         return [self._shown_job(seen) for seen in self.queue.seen() if seen.job.kind == "upscale"]

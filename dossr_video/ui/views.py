@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
@@ -40,9 +39,6 @@ STATIC = {
     "icon.svg": (_STATIC / "icon.svg", "image/svg+xml"),
     "ui.js": (_STATIC / "ui.js", "text/javascript"),
 }
-
-
-_SETTING = re.compile(r"[a-z_]+ = ")  # at the beginning of a line of `probe`
 
 
 @cache
@@ -94,25 +90,8 @@ def result_lines(seen: Seen) -> list[str]:
     return [line for line in seen.lines if not line.startswith(words)]
 
 
-@dataclass(frozen=True)
-class Probe:
-    """The words of a probe: about the file, and the settings that a run would have."""
-
-    words: list[str]
-    settings: list[str]
-
-
-def probe_of(job: Job) -> Probe:
-    try:
-        lines = job.output.read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError:
-        lines = []
-    words = [line for line in lines if not _SETTING.match(line)]
-    return Probe(words, [line for line in lines if _SETTING.match(line)])
-
-
-def preview_words(job: Job) -> list[str]:
-    """How long the whole file would take: what a preview prints beside its events."""
+def printed(job: Job) -> list[str]:
+    """What a probe or a preview has printed beside its events."""
     try:
         lines = job.output.read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:

@@ -99,7 +99,7 @@ def test_from_a_dropped_file_to_its_report(serve, context: BrowserContext, folde
     expect(page.get_by_text("the smallest files that browsers play")).to_be_hidden()
     page.locator("#model").select_option("bicubic")
     page.get_by_role("button", name="Explain what would be done").click()
-    expect(page.locator("#probe pre")).to_contain_text("model = bicubic")
+    expect(page.locator("#probe")).to_contain_text("model bicubic (named in the options)")
 
     for value in ("pixel", "off"):
         page.locator(f"input[name=try-blend][value={value}]").check()

@@ -18,7 +18,7 @@ from dossr_video.ui.queue import Queue, Seen
 from dossr_video.ui.said import Listener
 from dossr_video.ui.shots import MOST_CELLS, Shot, cells
 from dossr_video.ui.store import Job, Store
-from dossr_video.ui.views import probe_of
+from dossr_video.ui.views import printed
 
 EVENT = {
     "stage": "upscaling",
@@ -179,13 +179,11 @@ def test_events_are_read_as_they_come(tmp_path: Path) -> None:
     assert (listener.listen().stages, listener.said.warnings) == (["upscaling"], [])
 
 
-def test_the_words_of_a_probe_are_told_from_its_settings(store: Store, queue: Queue) -> None:
+def test_what_a_process_prints_is_told_from_its_events(store: Store, queue: Queue) -> None:
     job = upscale(queue)
-    assert probe_of(job).words == []
-    job.output.write_text("/films/a = b.mp4: mov\npicture: h264\nmodel = compact\nblend_strength = 0.7\n")
-    found = probe_of(job)
-    assert found.words == ["/films/a = b.mp4: mov", "picture: h264"]
-    assert found.settings == ["model = compact", "blend_strength = 0.7"]
+    assert printed(job) == []
+    job.output.write_text('/films/a.mp4: mov\n{"stage": "probing"}\n\npicture: h264\n')
+    assert printed(job) == ["/films/a.mp4: mov", "picture: h264"]
 
 
 def test_the_drawing_of_the_shots_is_as_wide_as_the_film() -> None:

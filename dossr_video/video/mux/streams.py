@@ -46,7 +46,8 @@ TECHNICAL_KEYS = frozenset(
 )
 # Of a stream, what is known from elsewhere: its counts (Matroska's statistics) and what is written with the picture.
 _COUNTED = ("BPS", "DURATION", "NUMBER_OF_", "_STATISTICS", "ENCODER")
-_KNOWN = frozenset({"language", "title", "name", "alpha_mode", "stereo_mode"})
+# FFmpeg writes the last two of a file alone.
+_KNOWN = frozenset({"language", "title", "name", "alpha_mode", "stereo_mode", "creation_time", "encoding_tool"})
 
 # Dispositions that say what a track is for.
 MEANT = frozenset(

@@ -133,3 +133,14 @@ def test_the_reel_of_a_timecode_track_is_kept(media, tiny, tmp_path):
     )  # fmt: skip
     run_job(tmp_path / "in.mov", tmp_path / "out.mov", tiny)
     assert [stream.metadata["reel_name"] for stream in probe(tmp_path / "out.mov").streams] == ["REEL1"]
+
+
+def test_the_date_of_every_stream_of_a_phone_is_that_of_the_file(media, tiny, tmp_path):
+    date = "creation_time=2020-01-02T03:04:05.000000Z"
+    media.ffmpeg(
+        "-f", "lavfi", "-i", "testsrc2=s=64x48:r=25:d=0.4", "-f", "lavfi", "-i", "sine=d=0.4",
+        "-metadata", date, "-metadata:s:v", date, "-metadata:s:a", date, tmp_path / "in.mp4",
+    )  # fmt: skip
+    assert "creation_time" in probe(tmp_path / "in.mp4").streams[0].metadata
+    for ending in (".mkv", ".mp4", ".mov"):
+        assert run_job(tmp_path / "in.mp4", tmp_path / f"out{ending}", tiny).lost == ()
