@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import secrets
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -112,7 +111,7 @@ class OutputsRecord(FiguresRecord):
     @contextmanager
     def _part(self, path: Path) -> Iterator[Path]:
         """A file to write, which then gets the name of an output: not over one that came while the work went on."""
-        part = path.with_name(f"dossr-video.{secrets.token_hex(4)}.part")
+        part = durable.part_of(path)
         try:
             with write_errors(path.parent):
                 yield part

@@ -35,10 +35,17 @@ def settle_new(temporary: Path, final: Path) -> None:
     _sync(final.parent)
 
 
+def part_of(path: Path) -> Path:
+    """The name under which a file is written before it gets its own.
+
+    A short one: another process may write the same file at this moment, and names may be long.
+    """
+    return path.with_name(f"dossr-video.{secrets.token_hex(4)}.part")
+
+
 def write(path: Path, content: bytes) -> None:
     """Write a whole file; a reader sees the old content or the new, never a part."""
-    # A short name of its own: another process may write the same file at this moment, and names may be long.
-    temporary = path.with_name(f"dossr-video.{secrets.token_hex(4)}.part")
+    temporary = part_of(path)
     try:
         temporary.write_bytes(content)
         settle(temporary, path)

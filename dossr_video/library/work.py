@@ -154,10 +154,7 @@ class FileWork:
 
     def is_same(self, source: Place, done: Entry, on_progress: OnProgress = no_progress) -> bool:
         """Whether a file with a new date has the content that its result was made of, by the report beside that."""
-        report = read_report(self.library.target_of(source))
-        if isinstance(source, str) or report is None or report.target.sha256 != done.result_sha256:
-            return False  # what is in a bucket has no date here
-        return sha256(source, lambda: on_progress(Progress("probing"))) == report.source.sha256
+        return _report_of(source, self.library.target_of(source), on_progress, made=done.result_sha256) is not None
 
     def tidy(self, source: Place) -> None:
         """Remove what a crash has left, but for finished segments."""
@@ -230,7 +227,7 @@ class FileWork:
         if not self.force and not is_begun(target):
             record.beside.require_captions_place()
         now = sha256_of(target) if before is not None else None
-        report = _report_of(source, target) if before is None else None
+        report = _report_of(source, target, on_progress) if before is None else None
         if report is not None and not self.force and self._asks_for(report, source, target):
             self.catalogue.promise(entry.source, self.worker, frames=report.frames, sha256=report.target.sha256)
             record.is_noted(report)
@@ -295,12 +292,16 @@ class FileWork:
         raise TargetError(f"{target} was changed since it was made", hint="move it away, or overwrite it with --force")
 
 
-def _report_of(source: Place, target: Place) -> Report | None:
-    """The report beside a result that the catalogue does not know, of this source, and of the result as it is."""
+def _report_of(source: Place, target: Place, on_progress: OnProgress, *, made: str | None = None) -> Report | None:
+    """The report beside a result, if it is of the source as it is, and of the result of that SHA-256 (None: as it is).
+
+    None for a source in a bucket, which has no date here.
+    """
     report = read_report(target) if isinstance(source, Path) else None
-    if report is None or report.target.sha256 != sha256_of(target) or report.source.sha256 != sha256_of(source):
+    if report is None or not isinstance(source, Path) or report.target.sha256 != (made or sha256_of(target)):
         return None
-    return report
+    content = sha256(source, lambda: on_progress(Progress("probing")))  # told, for it may take minutes
+    return report if report.source.sha256 == content else None
 
 
 class _Failures:

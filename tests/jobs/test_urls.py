@@ -49,18 +49,23 @@ def test_from_url_to_url_is_what_a_local_run_gives(
     assert list(cache.iterdir()) == []
 
 
-def test_an_interrupted_job_goes_on_and_a_changed_source_is_noticed(
-    store: fsspec.AbstractFileSystem, tiny: Settings, clip: Path, make_clip: Callable[..., Path], tmp_path: Path
-) -> None:
+def interrupt(source: str, target: str, settings: Settings) -> None:
+    """A job that is stopped after some segments."""
     seen = 0
 
     def watch(event: Progress) -> None:
         nonlocal seen
         seen = event.done if event.stage == "upscaling" else 0
 
-    arguments = ("memory://films/clip.mp4", "memory://results/out.mp4", tiny)
     with pytest.raises(Interrupted):
-        run_job(*arguments, on_progress=watch, cancelled=lambda: seen > 20)
+        run_job(source, target, settings, on_progress=watch, cancelled=lambda: seen > 20)
+
+
+def test_an_interrupted_job_goes_on_and_a_changed_source_is_noticed(
+    store: fsspec.AbstractFileSystem, tiny: Settings, clip: Path, make_clip: Callable[..., Path], tmp_path: Path
+) -> None:
+    arguments = ("memory://films/clip.mp4", "memory://results/out.mp4", tiny)
+    interrupt(*arguments)
     assert run_job(*arguments).resumed == 3
     with pytest.raises(TargetError, match="exists"):
         run_job(*arguments)
@@ -75,15 +80,8 @@ def test_a_source_that_was_edited_in_place_is_refused(
     here = tmp_path / "clip.mp4"
     here.write_bytes(clip.read_bytes() + bytes(4_000_000))
     store.put_file(str(here), "/films/clip.mp4")
-    seen = 0
-
-    def watch(event: Progress) -> None:
-        nonlocal seen
-        seen = event.done if event.stage == "upscaling" else 0
-
     arguments = ("memory://films/clip.mp4", "memory://results/out.mp4", tiny)
-    with pytest.raises(Interrupted):
-        run_job(*arguments, on_progress=watch, cancelled=lambda: seen > 20)
+    interrupt(*arguments)
     edit(here)
     store.put_file(str(here), "/films/clip.mp4")
     with pytest.raises(JobError, match="input content: "):
