@@ -17,7 +17,7 @@ from dossr_video.video.info import SourceInfo
 from dossr_video.video.mux.picture import SegmentFile
 from dossr_video.video.mux.proof import Proof
 from dossr_video.video.mux.remux import Cut, JoinReport, join
-from dossr_video.video.mux.streams import provenance_entry
+from dossr_video.video.mux.tags import provenance_entry
 from dossr_video.video.write.containers import container_named, container_of
 
 

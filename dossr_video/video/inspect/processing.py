@@ -17,7 +17,8 @@ from dossr_video.video.inspect.content import ContentAnalysis, sample_content
 from dossr_video.video.inspect.fields import field_spans
 from dossr_video.video.light import CODINGS, is_light, known
 from dossr_video.video.mux.inventory import side_data_kept, side_data_losses
-from dossr_video.video.mux.streams import describe, losses, map_streams
+from dossr_video.video.mux.losses import losses
+from dossr_video.video.mux.streams import describe, map_streams
 from dossr_video.video.mux.trial import trial
 from dossr_video.video.read.deinterlace import FieldSpan
 from dossr_video.video.read.hardware import decoding_device

@@ -14,7 +14,8 @@ from dossr_video.video.files import path_of
 from dossr_video.video.info import SourceInfo, StreamInfo, TrackFile
 from dossr_video.video.mux.pcm import PcmTrack, PcmWindow
 from dossr_video.video.mux.stored import has_adts, without_adts
-from dossr_video.video.mux.streams import COVER_TYPES, StreamMapping, is_cover, is_muxed, written_tags
+from dossr_video.video.mux.streams import COVER_TYPES, StreamMapping, is_cover, is_muxed
+from dossr_video.video.mux.tags import written_tags
 from dossr_video.video.read.damage import Damage, note
 from dossr_video.video.read.opening import open_source
 from dossr_video.video.read.timeline import Rebaser, parts_of

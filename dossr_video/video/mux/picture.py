@@ -17,7 +17,7 @@ from dossr_video.video.info import SourceInfo
 from dossr_video.video.mux.inventory import copies_sei
 from dossr_video.video.mux.packets import Clock, TimedPacket
 from dossr_video.video.mux.sei import SeiCopier
-from dossr_video.video.mux.streams import written_tags
+from dossr_video.video.mux.tags import written_tags
 from dossr_video.video.mux.timecode import first_timecode
 from dossr_video.video.pixels import has_alpha
 from dossr_video.video.read.side_data import RIGHT_FIRST

@@ -19,20 +19,12 @@ from dossr_video.video.mux.check import Check
 from dossr_video.video.mux.contents import StreamContent, StreamRecord, read_result, read_streams, records_of
 from dossr_video.video.mux.languages import language_tag, same_language
 from dossr_video.video.mux.likeness import Likeness, small_size
+from dossr_video.video.mux.losses import lost_keys
 from dossr_video.video.mux.others import place_of
 from dossr_video.video.mux.packets import Clock, PacketSelector, in_window, window_of
 from dossr_video.video.mux.remux import Cut, JoinReport, clock_of
-from dossr_video.video.mux.streams import (
-    GPMD,
-    StreamMapping,
-    describe,
-    is_cover,
-    is_muxed,
-    is_technical,
-    lost_keys,
-    map_streams,
-    own_tags,
-)
+from dossr_video.video.mux.streams import GPMD, StreamMapping, describe, is_cover, is_muxed, map_streams
+from dossr_video.video.mux.tags import is_technical, own_tags
 from dossr_video.video.pixels import has_alpha
 from dossr_video.video.read.frame import Frame
 from dossr_video.video.read.pyav import PyavReader

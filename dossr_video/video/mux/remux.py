@@ -22,23 +22,13 @@ from dossr_video.video.files import open_input, open_output
 from dossr_video.video.info import Choice, SourceInfo, TrackFile
 from dossr_video.video.light import CODINGS
 from dossr_video.video.mux.chapters import fitted_to_mp4, moved_chapters
+from dossr_video.video.mux.losses import losses, lost_keys
 from dossr_video.video.mux.numbered import Headers, file_beside
 from dossr_video.video.mux.others import OtherStreams
 from dossr_video.video.mux.packets import Clock, PacketSelector
 from dossr_video.video.mux.picture import Picture, SegmentFile
-from dossr_video.video.mux.streams import (
-    MOV_KEYS,
-    MP4_KEYS,
-    StreamMapping,
-    describe,
-    has_file_beside,
-    is_cover,
-    is_muxed,
-    is_technical,
-    losses,
-    lost_keys,
-    map_streams,
-)
+from dossr_video.video.mux.streams import StreamMapping, describe, has_file_beside, is_cover, is_muxed, map_streams
+from dossr_video.video.mux.tags import MOV_KEYS, MP4_KEYS, is_technical
 from dossr_video.video.mux.timecode import first_timecode
 from dossr_video.video.read.opening import open_source
 from dossr_video.video.write.containers import Container

@@ -18,7 +18,7 @@ from dossr_video.names import shown
 from dossr_video.video.files import FileStatus, status_of
 from dossr_video.video.info import Origin, SourceInfo, StreamInfo, TrackFile
 from dossr_video.video.mux.languages import language_in
-from dossr_video.video.mux.streams import is_technical
+from dossr_video.video.mux.tags import is_technical
 from dossr_video.video.read.opening import has_free_clock, open_source
 from dossr_video.video.read.probe import stream_info
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from dossr_video.jobs.run import run_job
 from dossr_video.settings import Settings
 from dossr_video.video.mux.languages import same_language
-from dossr_video.video.mux.streams import losses
+from dossr_video.video.mux.losses import losses
 from dossr_video.video.read.probe import probe
 from dossr_video.video.write.containers import container_of
 

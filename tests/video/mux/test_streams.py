@@ -9,8 +9,8 @@ from pathlib import Path
 import av
 import pytest
 
+from dossr_video.video.mux.losses import losses
 from dossr_video.video.mux.remux import Cut
-from dossr_video.video.mux.streams import losses
 from dossr_video.video.read.probe import probe
 from dossr_video.video.write.containers import container_of
 
