@@ -17,6 +17,7 @@ from dossr_video.video.mux.pcm import PcmWindow
 from dossr_video.video.mux.remux import JoinReport
 from dossr_video.video.mux.stored import stored
 from dossr_video.video.mux.streams import describe
+from dossr_video.video.mux.subtitles import Event, OneAtATime, read_event
 from dossr_video.video.mux.times import PacketTimes
 from dossr_video.video.read.opening import open_source
 from dossr_video.video.read.probe import probe, probe_streams
@@ -76,12 +77,14 @@ def read_streams(
     selects: Callable[[Any], bool] = lambda packet: True,
     clock: Clock = WHOLE,
     windows: Mapping[int, PcmWindow] | None = None,
+    parts: Mapping[int, OneAtATime] | None = None,
 ) -> dict[int, StreamContent]:
     """The content of some streams of a file, by their index in it.
 
-    Of the selected packets, with times by the clock; of those with a window what it leaves of them.
+    Of the selected packets, with times by the clock; of those with a window what it leaves of them. Of subtitles with
+    `parts` those are counted and timed.
     """
-    windows = windows or {}
+    windows, parts = windows or {}, parts or {}
     times = {index: PacketTimes() for index in streams}
     states = {index: hashlib.blake2b(digest_size=32) for index in times}
     counts, flows = dict.fromkeys(times, 0), dict.fromkeys(times, False)
@@ -97,12 +100,17 @@ def read_streams(
             if not selects(packet) or (content := stored(packet)) is None:
                 continue
             index = packet.stream.index
+            if index in parts:
+                counts[index] += times[index].add_events(_parts(packet, parts[index], clock))
+                continue
             times[index].add(packet, clock, flows=flows[index])
             if index in windows:
                 unit, stamp = packet.stream.time_base, packet.pts if packet.pts is not None else packet.dts
                 content = windows[index].take((stamp - clock.ticks(unit)) * unit, content)
             states[index].update(content if flows[index] else len(content).to_bytes(4, "little") + content)
             counts[index] += len(content) if flows[index] else 1
+    for index, shown in parts.items():
+        counts[index] += times[index].add_events(shown.rest())
     for index, window in windows.items():
         silence = window.rest()
         states[index].update(silence)
@@ -111,6 +119,15 @@ def read_streams(
         index: StreamContent(counts[index], state.hexdigest(), times[index], flows[index])
         for index, state in states.items()
     }
+
+
+def _parts(packet: Any, parts: OneAtATime, clock: Clock) -> Iterator[Event]:
+    try:
+        event = read_event(packet, packet.stream.codec_context, clock)
+    except av.FFmpegError:  # joining leaves it out too, and says so
+        return
+    if event is not None:
+        yield from parts.add(event)
 
 
 def _flows(stream: Any) -> bool:

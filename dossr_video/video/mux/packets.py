@@ -15,6 +15,7 @@ from dossr_video.video.info import SourceInfo, StreamInfo, TrackFile
 from dossr_video.video.mux.pcm import PcmTrack, PcmWindow
 from dossr_video.video.mux.stored import has_adts, without_adts
 from dossr_video.video.mux.streams import COVER_TYPES, StreamMapping, is_cover, is_muxed
+from dossr_video.video.mux.subtitles import SubtitleTranscoder
 from dossr_video.video.mux.tags import written_tags
 from dossr_video.video.read.damage import Damage, note
 from dossr_video.video.read.opening import open_source
@@ -126,7 +127,8 @@ def add_output_stream(mapping: StreamMapping, stream: Any, made: OutputContainer
             out.codec_context.layout = LAYOUTS[(mapping.stream.channels or 1) - 1]  # this muxer needs one for PCM
         writer = _StreamCopier(stream, _describe(made, out, mapping.stream), clock)
     elif mapping.stream.kind == "subtitle":
-        return _SubtitleTranscoder(mapping, stream, made, clock)
+        out = _describe(made, made.add_stream(str(mapping.codec)), mapping.stream)
+        return SubtitleTranscoder(stream, out, clock)
     else:
         writer = _AudioTranscoder(mapping, stream, made, clock)
     if made.format.name == "mxf":
@@ -217,60 +219,6 @@ class _StreamCopier:
 
     def flush(self) -> Iterator[TimedPacket]:
         yield from ()
-
-
-class _SubtitleTranscoder:
-    """Text subtitles decoded to ASS events and encoded in the target's format."""
-
-    def __init__(self, mapping: StreamMapping, stream: Any, made: OutputContainer, clock: Clock) -> None:
-        self.warnings: list[str] = []
-        self._stream = stream
-        self._one_at_a_time = mapping.codec == "mov_text"
-        self._held: Any = None  # a packet, until the next one is known
-        self._overlaps = 0
-        self._clock = clock
-        self._decoder = stream.codec_context
-        self._decoder.open(strict=False)
-        self._out: Any = _describe(made, made.add_stream(str(mapping.codec)), mapping.stream)
-        self._out.codec_context.subtitle_header = self._decoder.subtitle_header
-        self._out.codec_context.time_base = self._out.time_base = Fraction(1, 1000)
-
-    def write(self, packet: Packet[Any]) -> Iterator[TimedPacket]:
-        unit = self._stream.time_base
-        if packet.size == 0 or packet.pts is None:
-            return
-        events = self._decoder.decode2(packet)
-        if events is None or not len(events):
-            return
-        written = self._out.codec_context.encode_subtitle(events)
-        final = self._out.time_base
-        start = packet.pts - self._clock.ticks(unit)
-        written.pts = written.dts = round(max(start, 0) * unit / final)
-        written.duration = round((start + (packet.duration or 0) - max(start, 0)) * unit / final)
-        written.time_base = final
-        written.stream = self._out
-        if self._one_at_a_time:
-            yield from self._before(written)
-        else:
-            yield float(written.pts * final), written
-
-    def flush(self) -> Iterator[TimedPacket]:
-        if self._held is not None:
-            yield float(self._held.pts * self._out.time_base), self._held
-            self._held = None
-
-    def _before(self, packet: Any) -> Iterator[TimedPacket]:
-        """The packet that was held, which ends where this one begins, at the latest: the muxer would move this one."""
-        held, self._held = self._held, packet
-        if held is None:
-            return
-        packet.pts = packet.dts = max(packet.pts, held.pts + 1)
-        if held.duration > packet.pts - held.pts:
-            held.duration = packet.pts - held.pts
-            self._overlaps += 1
-            many = f"{self._overlaps} subtitles of stream {self._stream.index}"
-            self.warnings = [f"{many} end where the next begins: mp4 and mov show one at a time"]
-        yield float(held.pts * self._out.time_base), held
 
 
 class _AudioTranscoder:

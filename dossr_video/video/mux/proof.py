@@ -24,6 +24,7 @@ from dossr_video.video.mux.others import place_of
 from dossr_video.video.mux.packets import Clock, PacketSelector, in_window, window_of
 from dossr_video.video.mux.remux import Cut, JoinReport, clock_of
 from dossr_video.video.mux.streams import GPMD, StreamMapping, describe, is_cover, is_muxed, map_streams
+from dossr_video.video.mux.subtitles import ONE_AT_A_TIME, OneAtATime
 from dossr_video.video.mux.tags import is_technical, own_tags
 from dossr_video.video.pixels import has_alpha
 from dossr_video.video.read.frame import Frame
@@ -291,7 +292,8 @@ def _packets(
         places = [place_of(mapping) for mapping in planned if mapping.file == file]
         path, selects = source.path if file is None else file.path, PacketSelector(source, clock, file=file)
         windows = {place_of(m): window_of(m, clock) for m in planned if m.file == file and in_window(m, container)}
-        before[file] = read_streams(path, places, selects=selects, clock=clock, windows=windows)
+        parts = {place_of(m): OneAtATime() for m in planned if m.file == file and m.codec == ONE_AT_A_TIME}
+        before[file] = read_streams(path, places, selects=selects, clock=clock, windows=windows, parts=parts)
     for mapping, stream in zip(planned, made, strict=False):
         wanted = before[mapping.file][place_of(mapping)]
         found, name = after[stream.index], describe(mapping.stream)

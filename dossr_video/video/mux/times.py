@@ -5,7 +5,10 @@ from __future__ import annotations
 import hashlib
 import math
 from array import array
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
+
+from dossr_video.video.mux.subtitles import TICK, Event
 
 if TYPE_CHECKING:
     from dossr_video.video.mux.packets import Clock
@@ -33,8 +36,18 @@ class PacketTimes:
             return
         begin = float((stamp - clock.ticks(unit)) * unit)
         self._tick = float(unit)
-        self._end = max(self._end, begin + float((packet.duration or 0) * unit))
-        if not flows or not self._starts:
+        self._add(begin, begin + float((packet.duration or 0) * unit))
+
+    def add_events(self, events: Iterable[Event]) -> int:
+        """The next ones of subtitles that are decoded; how many they are."""
+        before, self._tick = len(self._starts), float(TICK)
+        for event in events:
+            self._add(float(event.start * TICK), float(event.stop * TICK))
+        return len(self._starts) - before
+
+    def _add(self, begin: float, end: float) -> None:
+        self._end = max(self._end, end)
+        if not self._flows or not self._starts:
             self._starts.append(begin)
 
     def digest(self) -> str:

@@ -15,6 +15,20 @@ from dossr_video.video.read.probe import probe
 from dossr_video.video.write.containers import container_of
 
 
+def shown_texts(path: Path) -> list[tuple[int, int, str]]:
+    """What the first subtitles of an mp4 show, from and to when, milliseconds."""
+    with av.open(path) as container:
+        return [
+            (
+                round(1000 * packet.pts * packet.time_base),
+                round(1000 * (packet.pts + packet.duration) * packet.time_base),
+                bytes(packet)[2 : 2 + bytes(packet)[1]].decode(),
+            )
+            for packet in container.demux(subtitles=0)
+            if packet.size > 2  # else it is a pause
+        ]
+
+
 def decoded_sound(path: Path) -> str:
     """The hash of its first sound track as 24-bit samples, by ffmpeg."""
     command = ["ffmpeg", "-v", "error", "-i", str(path), "-map", "0:a:0", "-c:a", "pcm_s24le", "-f", "md5", "-"]
@@ -134,19 +148,32 @@ def test_a_cut_begins_at_its_own_time_code(media, segments_of, tmp_path):
         assert container.streams.video[0].metadata["timecode"] == "10:20:31:02"
 
 
-def test_subtitles_that_overlap_keep_their_times_in_mp4(media, segments_of, tmp_path):
-    events = "".join(f"{i}\n00:00:00,{i}00 --> 00:00:01,{i}00\nline {i}\n\n" for i in range(1, 5))
-    (tmp_path / "s.srt").write_text(events)
+@pytest.mark.parametrize("codec", ["srt", "ass"])
+def test_subtitles_that_overlap_are_shown_together_in_mp4(media, segments_of, tmp_path, codec):
+    """It shows one at a time: each begins and ends at its time, whatever else is shown."""
+    events = {"long": (100, 1500), "short": (300, 700), "<i>slanted</i>": (700, 1100), "at once": (700, 1100)}
+    lines = [
+        f"{i}\n00:00:0{a / 1000:.3f} --> 00:00:0{b / 1000:.3f}\n{text}\n\n".replace(".", ",")
+        for i, (text, (a, b)) in enumerate(events.items(), 1)
+    ]
+    (tmp_path / "s.srt").write_text("".join(lines))
     clip = tmp_path / "clip.mkv"
-    media.ffmpeg("-i", media("full.mkv"), "-i", tmp_path / "s.srt", "-map", "0:v", "-map", "1", "-c", "copy", clip)
+    tracks = ("-map", "0:v", "-map", "1", "-c:v", "copy", "-c:s", codec)
+    media.ffmpeg("-i", media("full.mkv"), "-i", tmp_path / "s.srt", *tracks, clip)
     made = segments_of(clip, tmp_path / "result.mp4", last=50)
-    joined = made.join()
-    assert made.prove(joined).passed
-    assert any("3 subtitles of stream 1 end where the next begins" in warning for warning in joined.warnings)
-    with av.open(made.target) as result:
-        shown = [
-            (packet.pts * packet.time_base, bytes(packet)[2:])
-            for packet in result.demux(subtitles=0)
-            if packet.size > 2
-        ]
-    assert shown == [(Fraction(i, 10), f"line {i}".encode()) for i in range(1, 5)]
+    assert made.prove(made.join()).passed
+    shown = shown_texts(made.target)
+    together = "long\nslanted\nat once"
+    assert shown == [(100, 300, "long"), (300, 700, "long\nshort"), (700, 1100, together), (1100, 1500, "long")]
+
+
+def test_layers_of_one_text_are_shown_once(media, segments_of, tmp_path):
+    """A shadow and its letters are two events in ASS."""
+    layers = "".join(f"Dialogue: {layer},0:00:00.10,0:00:00.50,Default,,0,0,0,,sign\n" for layer in (0, 1))
+    fields = "Layer, Start, End, Style, Name, MarginL, MarginR, MarginV, Effect, Text"
+    (tmp_path / "s.ass").write_text(f"[Script Info]\nScriptType: v4.00+\n\n[Events]\nFormat: {fields}\n{layers}")
+    clip = tmp_path / "clip.mkv"
+    media.ffmpeg("-i", media("full.mkv"), "-i", tmp_path / "s.ass", "-map", "0:v", "-map", "1", "-c", "copy", clip)
+    made = segments_of(clip, tmp_path / "result.mp4", last=50)
+    assert made.prove(made.join()).passed
+    assert shown_texts(made.target) == [(100, 500, "sign")]
