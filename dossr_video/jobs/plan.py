@@ -27,7 +27,7 @@ from dossr_video.video.read.damage import Damage
 from dossr_video.video.read.pyav import VideoReader
 from dossr_video.video.read.reader import frames_within, open_reader
 
-FORMAT = 9  # of plan.json; raised when an older program could not read it
+FORMAT = 10  # of plan.json; raised when an older program could not read it, or would have made other pictures
 
 PIECE = 150
 """Frames per segment of a long shot, at most: above 100 the extra key frames cost less than 1 % of the size."""

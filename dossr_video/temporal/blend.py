@@ -30,6 +30,9 @@ STRIP = 2**18  # pixels that are blended at a time: all that is worked out on th
 QUARTER = 4  # cells a side, over which energies are averaged
 REACH = 12  # rows on either side that a blended row depends on
 LEVEL = 4.0  # input pixels; over 5 x 5 of such cells two frames are brought to one level
+GHOST = 2 / 255  # difference of a cell from the moved one, both at one level, from which on it shows something else
+EDGE = 0.06  # of the contrast between cells, how far they may differ for flow that is off by a fraction of a pixel
+GRAIN = 2 / 255  # the largest median of these differences that grain explains
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,18 +109,19 @@ def _blend_frame(frame: Tensor, moved: Tensor, weight: Tensor, cell: int, *, per
     step = lcm(cell, QUARTER)
     rows, margin = step * max(STRIP // (frame.shape[-1] * step), 1), step * -(-REACH // step)
     height = frame.shape[-2]
-    gain, level = _exposure(frame, moved, weight, cell, rows, contrast=not per_channel)
+    gain, level, alike = _exposure(frame, moved, weight, cell, rows, contrast=not per_channel)
     above = frame[..., :0, :]  # the last rows before the strip, as they were
     for top in range(0, height, rows):
         first, last = max(top - margin, 0), min(top + rows + margin, height)
         # In float32: local energies are too small for half precision.
         now = torch.cat([above, frame[..., top:last, :]], 2).float()
         then = moved[..., first:last, :].float() * gain
-        then += _level_rows(level, cell, first, now.shape[-2:])
+        then += _rows(level, cell, first, now.shape[-2:])
         above = now[..., max(top + rows - margin, 0) - first : top + rows - first, :].to(frame, copy=True)
         if per_channel:
             now, then = now.transpose(0, 1), then.transpose(0, 1)
-        part = _towards(now, then, weight[..., first:last, :], slice(top - first, top - first + rows))
+        blended = weight[..., first:last, :] * _rows(alike, cell, first, now.shape[-2:])
+        part = _towards(now, then, blended, slice(top - first, top - first + rows))
         frame[..., top : top + rows, :] = part.transpose(0, 1) if per_channel else part
 
 
@@ -134,8 +138,8 @@ def trust(confidence: Tensor, size: torch.Size) -> Tensor:
 
 def _exposure(
     frame: Tensor, moved: Tensor, weight: Tensor, cell: int, rows: int, *, contrast: bool
-) -> tuple[Tensor, Tensor]:
-    """What brings the moved frame to the exposure of this one, where it is blended: its gain, and what is then added.
+) -> tuple[Tensor, Tensor, Tensor]:
+    """What brings the moved frame to the exposure of this one, where it is blended, and where the two then are alike.
 
     The gain (1, C, 1, 1) matches coarse contrast; the level (1, C, h / cell, w / cell) the mean around each place.
     Without them blending would lengthen fades, and wherever the weight changes on a flat wall that flickers an outline
@@ -148,7 +152,21 @@ def _exposure(
     if contrast:
         wanted, found = (_mean((part - _mean(part, share)).square(), share) for part in (now, then))
         gain = ((wanted + CONTRAST**2) / (found + CONTRAST**2)).sqrt().clamp(1 / RANGE, RANGE)
-    return gain, box_mean(weighted_now - gain * weighted_then) / (box_mean(share) + TINY)
+    level = box_mean(weighted_now - gain * weighted_then) / (box_mean(share) + TINY)
+    return gain, level, _alike(now, gain * then + level) if contrast else torch.ones_like(share)
+
+
+def _alike(now: Tensor, then: Tensor) -> Tensor:
+    """1 where cells (1, C, h, w) of two frames show the same, 0 where they do not: (1, 1, h, w).
+
+    A dissolve changes little from one frame to the next, but what is left of the scene before adds up, from blended
+    frame to blended frame. Beside an edge a part of the contrast is allowed for, which flow that is not quite right
+    makes.
+    """
+    difference = (now - then).abs().mean(1, keepdim=True)
+    contrast = (F.max_pool2d(now, 3, 1, 1) + F.max_pool2d(-now, 3, 1, 1)).mean(1, keepdim=True)
+    grain = difference.flatten(1).median(1).values.clamp(max=GRAIN)
+    return trust((2 - difference / (GHOST + 1.5 * grain + EDGE * contrast)).clamp(0, 1), now.shape[-2:])
 
 
 def _cuts(frame: Tensor, rows: int) -> list[slice]:
@@ -174,11 +192,11 @@ def _means(images: Tensor, cell: int) -> Tensor:
     return sums.div_(cell * cell)
 
 
-def _level_rows(level: Tensor, cell: int, first: int, size: torch.Size) -> Tensor:
-    """Rows of the level at the frame's size; `first`, a multiple of the cell, is the first of them."""
+def _rows(cells: Tensor, cell: int, first: int, size: torch.Size) -> Tensor:
+    """Rows of what is known by cell, at the frame's size; `first`, a multiple of the cell, is the first of them."""
     above = 1 if first else 0
     begin = first // cell - above
-    part = level[..., begin : begin + above + -(-size[0] // cell) + 1, :]
+    part = cells[..., begin : begin + above + -(-size[0] // cell) + 1, :]
     large = _enlarged(part, cell, torch.Size((above * cell + size[0], size[1])))
     return large[..., above * cell :, :]
 

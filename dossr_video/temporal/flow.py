@@ -20,6 +20,7 @@ GRAIN = 8 / 255  # the largest mean difference that grain explains
 BEYOND = 1.5  # times the mean difference, how far grain goes beyond the range of its neighbours
 OTHER, SAME = 0.3, 0.4  # share of the detail that agrees: so little in another scene, so much in the same one
 FLAT = 0.1 / 255  # detail of a place that has none
+BREAK = 2.0  # pixels by which the flow may change from one pixel to its neighbours
 STILL = 1.15  # zero flow is preferred up to this ratio of the mismatches
 
 # OpenCV's presets, and the finest scale: flow at 1/2^scale of the frame's side.
@@ -105,7 +106,8 @@ def _between(before: Tensor | None, now: Tensor, estimator: FlowEstimator | None
     agreed = torch.where(still, 1.0, consistency(backward, forward))
     mismatches, aligned = torch.where(still, unmoved, moved), torch.where(still, earlier, aligned)
     confidence = agreed * photometric(mismatches) * within(frame, aligned, _noise(mismatches))
-    return Motion(backward * ~still, confidence * same_scene(frame, earlier, confidence))
+    flow = backward * ~still
+    return Motion(flow, confidence * unbroken(flow) * same_scene(frame, earlier, confidence))
 
 
 def consistency(backward: Tensor, forward: Tensor) -> Tensor:
@@ -149,6 +151,16 @@ def within(frames: Tensor, others: Tensor, noise: Tensor) -> Tensor:
     beyond = torch.maximum(others - highest, lowest - others).amax(1, keepdim=True)
     # One pixel around as well, for an enlarged speck is wider than the speck.
     return (2 - F.max_pool2d(beyond, 3, 1, 1) / (BEYOND * noise + 3 / 255)).clamp(0, 1)
+
+
+def unbroken(flow: Tensor) -> Tensor:
+    """0 where the flow (T, 2, H, W) breaks off, else 1: (T, 1, H, W).
+
+    An enlarged picture is moved along flow that is interpolated. Between two motions lies none of them: there it would
+    show what stands between the two places.
+    """
+    spread = (F.max_pool2d(flow, 3, 1, 1) + F.max_pool2d(-flow, 3, 1, 1)).amax(1, keepdim=True)
+    return (2 - spread / BREAK).clamp(0, 1)
 
 
 def same_scene(frames: Tensor, others: Tensor, confidence: Tensor) -> Tensor:

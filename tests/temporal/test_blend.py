@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from dossr_video.frames import Motion
@@ -135,6 +136,34 @@ def test_no_ghost_behind_a_moving_object() -> None:
     contrast = float(patch.mean() - background.mean())
     assert max(float(part.mean().abs()) for part in trail) < 0.05 * contrast
     assert (blended - pictures).abs().mean() < 2 / 255
+
+
+def test_no_ghost_after_a_dissolve() -> None:
+    """From one frame to the next it changes little, and what blending leaves of it adds up."""
+    first, second = (texture(seed, H, W, 3.0) for seed in (1, 2))
+    second[..., : W // 2] = 0.2  # a dark wall, where it is seen best
+    frames = torch.stack([torch.lerp(first, second, min(i / 12, 1)) for i in range(15)])
+    pictures = F.interpolate(frames, scale_factor=4, mode="bicubic", align_corners=False)
+    blended = blend_pictures(pictures, None, motion(None, frames, DisFlow()), strength=0.7)
+    left = F.avg_pool2d(blended - pictures, 16, 8)[..., : 2 * W // 8 - 4].abs().amax((1, 2, 3))
+    assert float(left.max()) < 12 / 255
+    assert float(left[14]) < 5 / 255
+
+
+def test_nothing_is_torn_where_the_flow_breaks_off() -> None:
+    """Eyes of a drawn face: beside them it is flat, and its flow zero."""
+    pictures = np.full((4, 480, 640, 3), (0.98, 0.86, 0.6), np.float32)
+    for i, picture in enumerate(pictures):
+        x = 160 + 50 * i
+        cv2.ellipse(picture, (x, 260), (80, 110), 0, 0, 360, (0.86, 0.24, 0.24), -1, cv2.LINE_AA)
+        for eye in (x - 20, x + 30):
+            cv2.circle(picture, (eye, 210), 18, (1.0, 1.0, 1.0), -1, cv2.LINE_AA)
+    enlarged = torch.from_numpy(pictures).permute(0, 3, 1, 2)
+    frames = F.avg_pool2d(enlarged, 4)
+    blended = blend_pictures(enlarged, None, motion(None, frames, DisFlow()), strength=0.7)
+    face = enlarged[:, 1:2] < 0.3
+    face &= F.max_pool2d(1 - face.float(), 9, 1, 4) == 0
+    assert float(((blended - enlarged).abs() * face).max()) < 0.05
 
 
 def test_no_islands_where_a_flat_wall_flickers() -> None:
