@@ -11,9 +11,9 @@ from torch import Tensor
 from dossr_video.errors import ModelError
 from dossr_video.frames import Motion
 from dossr_video.models.base import DomainShiftModel, HiddenState, PictureModel, Restored
+from dossr_video.models.limits import require_scale
 
 JOINED = "+"  # between the names of the models
-LARGEST = 16  # scale
 
 
 class Chain(PictureModel):
@@ -33,10 +33,7 @@ class Chain(PictureModel):
                 raise ModelError(f"{model.name} follows the motion and must be the last", hint="change the order")
         self.scale = prod(model.scale for model in models)
         self.name = JOINED.join(model.name for model in models)
-        if self.scale > LARGEST:
-            raise ModelError(
-                f"{self.name} enlarges x{self.scale} in all; at most x{LARGEST} is done", hint="give one of them"
-            )
+        require_scale(self.name, self.scale, hint="give one of them")
         self.digest = hashlib.sha256(" ".join(model.digest for model in models).encode()).hexdigest()
         self.multiple = lcm(*(model.multiple for model in models))
         self.recurrent = last.recurrent

@@ -19,6 +19,7 @@ LONGEST_NAME = 500  # characters
 TIMES = 4  # a network may be this much larger than its file: stored in half precision, with tables that it computes
 SPARE = 64 << 20, 1_000  # bytes and tensors that any network may take besides
 MADE = frozenset({"empty", "zeros", "ones", "full", "rand", "randn", "randint", "arange", "linspace"})
+LARGEST_SCALE = 16  # output side / input side, of --scale too
 HINT = "it is damaged or made to fill the memory; fetch it again from where it was published"
 
 
@@ -43,6 +44,12 @@ def require_limits(path: Path, weights: Mapping[str, Tensor]) -> None:
             raise ModelError(f"{path} claims {shape} numbers in {name}, and does not hold them", hint=HINT)
     if total > TIMES * path.stat().st_size:  # several names for the same numbers
         raise ModelError(f"{path} claims {total / 1e6:.0f} MB of numbers, more than {TIMES} times its size", hint=HINT)
+
+
+def require_scale(name: str, scale: int, *, hint: str) -> None:
+    """ModelError where a model enlarges more than is done."""
+    if scale > LARGEST_SCALE:
+        raise ModelError(f"{name} enlarges x{scale}; at most x{LARGEST_SCALE} is done", hint=hint)
 
 
 def require_numbers(source: str, weights: Mapping[str, Tensor]) -> None:

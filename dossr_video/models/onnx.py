@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import re
+from contextlib import suppress
+from mmap import ACCESS_READ, mmap
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +25,10 @@ PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider", "xp
 TYPES = {"tensor(float)": torch.float32, "tensor(float16)": torch.float16}
 MULTIPLES = (1, 2, 4, 8, 16, 32, 64)  # of which the sides of a picture may have to be
 SMALL = 32  # pixels a side of the pictures that are tried
+MOST_PIXELS = 4096 * 4096  # of a network whose size is fixed: each tile has so many
+LOCATION = re.compile(rb"\x0a\x08location\x12([\x80-\xff]{0,2}[\x00-\x7f])")
+"""The beginning of a protobuf entry of the key `location`, up to the length of its value."""
+LONGEST_NAME = 4096  # bytes
 RIGHT = "export it again with one input and one output of (N, 3, H, W) in [0, 1]"
 
 
@@ -42,10 +49,7 @@ class OnnxModel(PictureModel):
         self.channels = given.shape[1] if isinstance(given.shape[1], int) else 3
         height, width = given.shape[2:]
         self._size = (height, width) if isinstance(height, int) and isinstance(width, int) else None
-        if self._size is not None:
-            self.multiple, self.scale = 1, _require_scale(name, self._run(self._picture(*self._size)), self._size)
-        else:
-            self.multiple, self.scale = self._try_sizes()
+        self.multiple, self.scale = self._try_sizes()
 
     def restore(self, frames: Tensor, motion: Motion, hidden: HiddenState) -> Restored:
         pictures = torch.cat([self._enlarge(frame[None]) for frame in frames])
@@ -78,16 +82,13 @@ class OnnxModel(PictureModel):
             raise
         return torch.from_numpy(made).to(self.device, torch.float32).clamp_(0, 1)
 
-    def _picture(self, height: int, width: int) -> Tensor:
-        return torch.full((1, self.channels, height, width), 0.5)
-
     def _try_sizes(self) -> tuple[int, int]:
-        """The multiple that the sides must be of, and the scale, by pictures of several sizes."""
+        """The multiple that the sides must be of, and the scale, by pictures of several sizes, or of its own."""
         reason = ""
-        for multiple in MULTIPLES:
-            size = SMALL + multiple, SMALL + 2 * multiple
+        for multiple in MULTIPLES if self._size is None else (1,):
+            size = self._size or (SMALL + multiple, SMALL + 2 * multiple)
             try:
-                return multiple, _require_scale(self.name, self._run(self._picture(*size)), size)
+                return multiple, _scale_of(self._run(torch.full((1, self.channels, *size), 0.5)), self.channels, size)
             except Exception as error:
                 reason = str(error).strip().split("\n", 1)[0]
         raise ModelError(f"{self.name} runs on no picture that was tried: {reason}", hint=RIGHT)
@@ -150,20 +151,41 @@ def _require_picture(path: Path, session: Any) -> None:
     if not fits or (isinstance(shape[1], int) and shape[1] not in (1, 3)):
         sizes = ", ".join(str(side) if isinstance(side, int) else "any" for side in shape)
         raise ModelError(f"{path} takes ({sizes}): it must be (1, 3, H, W), or 1 channel", hint=RIGHT)
+    height, width = (side if isinstance(side, int) else 1 for side in shape[2:])
+    if height * width > MOST_PIXELS:
+        raise ModelError(
+            f"{path} takes pictures of {width}x{height} alone: more than {MOST_PIXELS} pixels",
+            hint="export it again for pictures of any size, or of a smaller one",
+        )
 
 
-def _require_scale(name: str, picture: Tensor, size: tuple[int, int]) -> int:
-    """By what whole factor a picture is larger than `size`; ModelError where it is not."""
-    height, width = picture.shape[-2:]
+def _scale_of(made: Tensor, channels: int, size: tuple[int, int]) -> int:
+    """By what whole factor a picture of so many channels is larger than `size`; ValueError where it is none."""
+    if made.ndim != 4 or made.shape[:2] != (1, channels):
+        raise ValueError(f"it makes {tuple(made.shape)} of {(1, channels, *size)}; the channels must be as many")
+    height, width = made.shape[-2:]
     scale = height // size[0]
     if scale < 1 or (height, width) != (scale * size[0], scale * size[1]):
-        raise ModelError(f"{name} makes {width}x{height} of {size[1]}x{size[0]}: no whole factor", hint=RIGHT)
+        raise ValueError(f"it makes {width}x{height} of {size[1]}x{size[0]}: no whole factor")
     return scale
 
 
 def _digest(path: Path) -> str:
-    """Of the file, and of the one beside it in which exporters put large weights."""
-    beside = path.with_name(path.name + ".data")
-    if not beside.is_file():
+    """Of the file, and of those beside it in which its weights are."""
+    others = _weights_beside(path)
+    if not others:
         return digest(path)
-    return hashlib.sha256(f"{digest(path)} {digest(beside)}".encode()).hexdigest()
+    return hashlib.sha256(" ".join(map(digest, [path, *others])).encode()).hexdigest()
+
+
+def _weights_beside(path: Path) -> list[Path]:
+    """The files that the entries `location` of its tensors' `external_data` name."""
+    found = set()
+    with path.open("rb") as file, mmap(file.fileno(), 0, access=ACCESS_READ) as content:
+        for entry in LOCATION.finditer(content):
+            length = sum((byte & 127) << 7 * place for place, byte in enumerate(entry[1]))
+            name = content[entry.end() : entry.end() + min(length, LONGEST_NAME)]
+            with suppress(OSError, ValueError):  # a name that no file has: nothing can be read from it either
+                if (beside := path.parent / name.decode()).is_file():
+                    found.add(beside)
+    return sorted(found)

@@ -12,6 +12,7 @@ from dossr_video.errors import ModelError, SettingsError
 from dossr_video.models.base import Engine, Offload, PictureModel
 from dossr_video.models.chain import JOINED, Chain
 from dossr_video.models.checkpoint import is_dossr
+from dossr_video.models.limits import require_scale
 from dossr_video.names import possible
 
 # What makes each model of the package, given a device and a dtype; imported when it is asked for.
@@ -93,10 +94,13 @@ def _of_others(path: Path, *, device: torch.device, dtype: torch.dtype) -> Pictu
     if path.suffix.lower() == ONNX:
         from dossr_video.models.onnx import load_onnx
 
-        return load_onnx(path, device=device)
-    from dossr_video.models.spandrel import load_network
+        model: PictureModel = load_onnx(path, device=device)
+    else:
+        from dossr_video.models.spandrel import load_network
 
-    return load_network(path, device=device, dtype=dtype)
+        model = load_network(path, device=device, dtype=dtype)
+    require_scale(str(path), model.scale, hint="give a network that enlarges less")
+    return model
 
 
 def _no_text(name: str) -> SettingsError:

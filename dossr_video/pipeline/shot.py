@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from dossr_video.color import color_fix, keep_grey, match_mean
+from dossr_video.errors import ModelError
 from dossr_video.frames import Area, Chunk, Motion
 from dossr_video.models.base import DomainShiftModel, PictureModel
 from dossr_video.pipeline.latents import ShotState, sampled, start_of
@@ -51,10 +52,12 @@ def enlarge_chunk(
     `strength` in [0, 1] goes from what the model starts from to what it invents: from the restorer's output to the
     denoised one, or from plain enlargement to the output of a model without latents.
 
-    The result depends on the frames before through `state` alone, not on how they were cut into chunks.
+    The result depends on the frames before through `state` alone, not on how they were cut into chunks. Raises
+    ModelError where a network gives numbers that are not finite.
     """
     frames, motion = pad(to_device(chunk.frames, model.device), model.multiple), _padded(motion, model)
     restored = model.restore(frames, motion, state.hidden)
+    _require_finite(restored.pictures, model)
     # In place where they are no part of what is remembered: a copy of large pictures takes as long as enlarging them.
     kept = {part.untyped_storage().data_ptr() for part in restored.hidden or ()}
     own = restored.pictures.untyped_storage().data_ptr() not in kept
@@ -70,6 +73,7 @@ def enlarge_chunk(
         latents, state = sampled(model, start, motion, state, sampling, temporal)
         del start
         pictures = model.decode(latents)
+        _require_finite(pictures, model)
         del latents
         if colors is not None:
             pictures = color_fix(pictures, colors, sampling.color_fix)
@@ -106,6 +110,20 @@ def steady_chunk(
     if sampling is not None and sampling.color_fix != "none":
         pictures = match_mean(pictures, to_device(chunk.frames, model.device))
     return keep_grey(pictures, chunk.frames), state
+
+
+def _require_finite(pictures: Tensor, model: PictureModel) -> None:
+    """ModelError where one of the numbers is not: it would be a black pixel, and stay one for the rest of the shot."""
+    # One pass and no copy: a sum with NaN or infinity in it is never finite.
+    if pictures.sum(dtype=torch.float32).isfinite():
+        return
+    kind = str(model.dtype).removeprefix("torch.")
+    raise ModelError(
+        f"{model.name} gives numbers that are not finite, computing in {kind}",
+        hint="float16 overflows where numbers are large: use --dtype float32 or --dtype bfloat16"
+        if model.dtype == torch.float16
+        else "fetch the file with the weights again, or use another model",
+    )
 
 
 def _padded(motion: Motion, model: PictureModel) -> Motion:

@@ -22,9 +22,20 @@ ANY = ("N", 3, "H", "W")
 
 
 def written(
-    path: Path, *, scale: int = 2, shape: tuple[Any, ...] = ANY, half: bool = False, block: int = 1, inputs: int = 1
+    path: Path,
+    *,
+    scale: int = 2,
+    shape: tuple[Any, ...] = ANY,
+    half: bool = False,
+    block: int = 1,
+    inputs: int = 1,
+    copies: int = 1,
+    beside: str | None = None,
 ) -> str:
-    """Enlarges by repeating pixels, with some noise, pictures whose sides are multiples of `block`."""
+    """Enlarges by repeating pixels, with some noise, pictures whose sides are multiples of `block`.
+
+    `copies` of the channels are given, 0: their mean; `beside`: the file with the weights.
+    """
     channels = shape[1] if len(shape) > 1 and isinstance(shape[1], int) else 3
     kind, number = (TensorProto.FLOAT16, np.float16) if half else (TensorProto.FLOAT, np.float32)
     rng = np.random.default_rng(4)
@@ -37,14 +48,17 @@ def written(
         nodes, source = [helper.make_node("SpaceToDepth", ["x"], ["s"], blocksize=block)], "s"
     nodes += [
         helper.make_node("Conv", [source, "w"], ["c"], pads=[1, 1, 1, 1]),
-        helper.make_node("DepthToSpace", ["c"], ["y"], blocksize=side, mode="CRD"),
+        helper.make_node("DepthToSpace", ["c"], ["d"], blocksize=side, mode="CRD"),
+        helper.make_node("Concat", ["d"] * copies, ["y"], axis=1)
+        if copies
+        else helper.make_node("ReduceMean", ["d"], ["y"], axes=[1]),
     ]
     given = [helper.make_tensor_value_info(name, kind, shape) for name in ("x", "second")[:inputs]]
-    made = [helper.make_tensor_value_info("y", kind, ("N", channels, "a", "b"))]
+    made = [helper.make_tensor_value_info("y", kind, ("N", copies * channels or 1, "a", "b"))]
     graph = helper.make_graph(nodes, "g", given, made, [numpy_helper.from_array(weight, "w")])
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
     model.metadata_props.add(key="license", value="CC0-1.0")
-    onnx.save(model, str(path))
+    onnx.save(model, str(path), save_as_external_data=beside is not None, location=beside, size_threshold=0)
     return str(path)
 
 
@@ -112,6 +126,10 @@ def test_it_may_follow_another(tmp_path: Path, moving: Tensor) -> None:
         ({"shape": ("N", 4, "H", "W")}, "takes (any, 4, any, any): it must be (1, 3, H, W)"),
         ({"shape": (2, 3, "H", "W")}, "takes (2, 3, any, any)"),
         ({"shape": (1, 3, 24, "W")}, "runs on no picture that was tried"),
+        ({"shape": (1, 3, 100_000, 100_000)}, "takes pictures of 100000x100000 alone: more than"),
+        ({"copies": 0}, "it makes (1, 1, 192, 320) of (1, 3, 96, 160); the channels must be as many"),
+        ({"copies": 2, "shape": (1, 3, 16, 24)}, "it makes (1, 6, 32, 48) of (1, 3, 16, 24)"),
+        ({"scale": 17}, "net.onnx enlarges x17; at most x16"),
     ],
 )
 def test_what_takes_no_picture_is_refused(tmp_path: Path, options: dict[str, Any], message: str) -> None:
@@ -123,3 +141,14 @@ def test_a_damaged_file(tmp_path: Path) -> None:
     (tmp_path / "net.onnx").write_bytes(b"no graph")
     with pytest.raises(ModelError, match="cannot be opened as ONNX"):
         load_model(str(tmp_path / "net.onnx"), device="cpu")
+
+
+@pytest.mark.parametrize("beside", ["net.onnx.data", "weights.bin", "w" * 130])
+def test_weights_in_another_file_are_part_of_the_digest(tmp_path: Path, beside: str) -> None:
+    path = written(tmp_path / "net.onnx", beside=beside)
+    before = load_model(path, device="cpu").digest
+    assert load_model(path, device="cpu").digest == before
+    weights = bytearray((tmp_path / beside).read_bytes())
+    weights[-1] ^= 1
+    (tmp_path / beside).write_bytes(weights)
+    assert load_model(path, device="cpu").digest != before

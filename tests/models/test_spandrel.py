@@ -222,7 +222,7 @@ def test_compact_at_the_end_of_a_chain_remembers_and_follows_the_motion(tmp_path
         ("{0}+", "is no name"),
         ("{0}+missing.pth", "there is no model 'missing.pth'"),
         ("compact+{0}", "compact follows the motion and must be the last"),
-        ("{1}+{1}", "enlarges x64 in all"),
+        ("{1}+{1}", "enlarges x64; at most x16"),
     ],
 )
 def test_models_that_cannot_follow_each_other(tmp_path: Path, names: str, message: str) -> None:

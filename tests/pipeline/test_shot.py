@@ -158,6 +158,29 @@ def test_pictures_are_let_go_of_before_the_next_are_made(moving: Tensor) -> None
     assert (count, model.most) == (len(moving), 1)
 
 
+@pytest.mark.parametrize("number", [torch.nan, torch.inf, -torch.inf])
+@pytest.mark.parametrize(("dtype", "hint"), [(torch.float16, "--dtype float32"), (torch.float32, "weights")])
+def test_a_number_that_is_not_finite_is_an_error(moving: Tensor, number: float, dtype: torch.dtype, hint: str) -> None:
+    class Overflowing(Bicubic):
+        def restore(self, frames: Tensor, motion: Motion, hidden: HiddenState) -> Restored:
+            pictures = super().restore(frames, motion, hidden).pictures
+            pictures[-1, 1, 5, 7] = number
+            return Restored(pictures)
+
+    model = Overflowing(device=torch.device("cpu"), dtype=torch.float32)
+    model.dtype = dtype  # as it says of itself
+    with pytest.raises(ModelError, match="bicubic gives numbers that are not finite, computing in float") as refusal:
+        dossr_video.upscale_frames(moving[:2], model=model)
+    assert hint in refusal.value.hint
+
+
+def test_latents_that_become_no_picture_are_an_error(sampled: DomainShiftModel, moving: Tensor) -> None:
+    model = copy(sampled)
+    model.decode = lambda latents: sampled.decode(latents) * torch.nan  # type: ignore[method-assign]
+    with pytest.raises(ModelError, match="sampled gives numbers that are not finite"):
+        run(model, moving[:2], 2, fail, steps=1)
+
+
 class CrampedFlow:
     """An estimator that has memory for pictures of so many pixels a side."""
 
