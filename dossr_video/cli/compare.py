@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import rich_click as click
 
-from dossr_video.cli.console import progress_display, say
+from dossr_video.cli.console import progress_display, say, warn
 from dossr_video.cli.options import (
     PATH,
     GroupedCommand,
@@ -45,7 +45,15 @@ def compare(
     from dossr_video.report.compare import compare as write
 
     with progress_display(quiet=quiet) as show:
-        write(source, results, page, fps=fps, force=force, on_frame=lambda count: show(Progress("comparing", count)))
+        write(
+            source,
+            results,
+            page,
+            fps=fps,
+            force=force,
+            on_frame=lambda count: show(Progress("comparing", count)),
+            warn=warn,
+        )
     if not quiet:
         say(f"page: {page}")
 

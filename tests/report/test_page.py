@@ -307,6 +307,23 @@ def test_what_cannot_be_compared_is_told(source: Path, result: Path, tmp_path: P
     assert [path.name for path in tmp_path.iterdir()] == ["text.mkv"]
 
 
+def test_a_result_of_another_length_or_shape_is_told(source: Path, result: Path, tmp_path: Path) -> None:
+    encode(moving(30, 48, 64), tmp_path / "long.mkv", crf=None)
+    encode(moving(24, 48, 96), tmp_path / "wide.mkv", crf=None)
+    files = [str(source), *(str(file) for file in (result, tmp_path / "long.mkv", tmp_path / "wide.mkv"))]
+    arguments = ["compare", *files, "--page", str(tmp_path / "page.html")]
+    said = CliRunner().invoke(app, arguments, standalone_mode=False, catch_exceptions=False).stderr
+    told = [
+        "long.mkv lasts 1.20 s (30 frames), the source 0.96 s (24 frames): they may not belong together",
+        "wide.mkv is 96x48, the source 64x48: another shape, so it is distorted",
+    ]
+    page = Page(tmp_path / "page.html")
+    for line in told:
+        assert line in page.text
+        assert line in said
+    assert said.count("warning:") == 2
+
+
 def test_fewer_frames_than_the_source_are_told_once(source: Path, tmp_path: Path) -> None:
     encode(moving(24, 48, 64), tmp_path / "whole.mkv", crf=None)
     with av.open(str(tmp_path / "whole.mkv")) as given, av.open(str(tmp_path / "half.mkv"), "w") as made:
