@@ -7,6 +7,7 @@ from contextlib import nullcontext
 from os import PathLike, fsdecode, fspath
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from dossr_video.arrays import Layout, as_frames, first_kind, together
@@ -28,6 +29,14 @@ from dossr_video.temporal.flow import FlowEstimator
 __all__ = ["Progress", "load_model", "upscale", "upscale_frames", "upscale_stream"]
 
 GivenModel = PictureModel | str | PathLike[str] | None  # None: the one that the settings name
+LOADING = frozenset({"device", "dtype", "engine", "offload", "prompt", "negative_prompt", "cfg_scale"})
+"""Options that a model is loaded with; where it is loaded already, `settings` may still hold those of others."""
+FUNCTIONS = {
+    "on_progress": "give a function that takes a Progress",
+    "cancelled": "give a function without arguments, such as threading.Event().is_set",
+    "executor": "give a LocalExecutor or RayExecutor",
+    "flow": "give a function that takes two batches of frames and gives the flow between them",
+}
 Picture = tuple[Tensor, Tensor | None]  # RGB (3, H, W) in [0, 1], and opacity (1, H, W)
 
 
@@ -70,9 +79,15 @@ def upscale(
         errors.DossrError: With what came and the rule as `message`, and the remedy as `hint`.
     """
     source, target = _path(source), _path(target)
+    _require_function("on_progress", on_progress)
+    _require_function("cancelled", cancelled)
+    if executor is not None:
+        _require_function("executor", getattr(executor, "run", executor))
     wanted, loaded = _settings(settings, options, model)
     if loaded is not None:
-        executor = executor or LocalExecutor(worker_spec(wanted), model=loaded)
+        if executor is not None:
+            raise SettingsError("model= is a loaded model, and executor= has its own", hint="leave one of them away")
+        executor = LocalExecutor(worker_spec(wanted), model=loaded)
     with progress_display(quiet=False) if progress else nullcontext(no_progress) as show:
 
         def tell(event: Progress) -> None:
@@ -150,8 +165,10 @@ def upscale_stream(
     Returns:
         An iterator of the enlarged frames, each of the kind that came.
     """
+    if flow is not None:
+        _require_function("flow", flow)
     wanted, loaded = settings_and_model(settings, options, model)
-    recipe = Recipe.of(wanted, loaded, flow)
+    recipe = Recipe.of(wanted, loaded, None if flow is None else _checked(flow))
     if not isinstance(frames, Iterable):
         raise FramesError(
             f"frames of type {type(frames).__name__} must be an iterable", hint="give a list or generator"
@@ -175,10 +192,36 @@ def _settings(
     if isinstance(model, PathLike):
         model = fspath(model)
     given = settings.model_dump(exclude_unset=True) if isinstance(settings, Settings) else settings or {}
+    if model is not None and not isinstance(model, str) and (ignored := LOADING & options.keys()):
+        raise SettingsError(
+            f"{' and '.join(f'{name}=' for name in sorted(ignored))} with a model that is loaded already",
+            hint="give them to load_model, or name the model: model='compact'",
+        )
     if model is not None:
         options = {**options, "model": model if isinstance(model, str) else getattr(model, "name", model)}
     wanted = Settings.of({**Settings.of(given).model_dump(exclude_unset=True), **options})
     return wanted, None if model is None or isinstance(model, str) else model
+
+
+def _require_function(name: str, given: object) -> None:
+    if not callable(given):
+        raise SettingsError(f"{name}= is of type {type(given).__name__}, which cannot be called", hint=FUNCTIONS[name])
+
+
+def _checked(flow: FlowEstimator) -> FlowEstimator:
+    """The same, which raises FramesError where it gives no flow."""
+
+    def checked(source: Tensor, target: Tensor) -> Tensor:
+        found: Any = flow(source, target)
+        wanted = (len(source), 2, *source.shape[-2:])
+        if not isinstance(found, Tensor) or found.shape != wanted:
+            kind = tuple(found.shape) if isinstance(found, Tensor) else type(found).__name__
+            raise FramesError(f"flow= gives {kind}: it must be a tensor {wanted}", hint="in pixels, x before y")
+        if not found.sum(dtype=torch.float32).isfinite():
+            raise FramesError("flow= gives numbers that are not finite", hint="give 0 where nothing is known")
+        return found
+
+    return checked
 
 
 def _path(name: str | PathLike[str]) -> str:

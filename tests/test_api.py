@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import doctest
+import re
 import subprocess
 import sys
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import numpy as np
@@ -17,6 +19,8 @@ from torch import Tensor
 import dossr_video
 from dossr_video import api
 from dossr_video.errors import FramesError, SettingsError
+from dossr_video.jobs.execute.local import LocalExecutor
+from dossr_video.jobs.resolve import worker_spec
 from dossr_video.models.base import PictureModel
 
 
@@ -138,6 +142,10 @@ WRONG: dict[str, Any] = {
     "a frame without pixels": lambda: dossr_video.upscale_frames(FRAME[:0], model="bicubic"),
     "a meta tensor": lambda: dossr_video.upscale_frames(torch.zeros(3, 8, 12, device="meta"), model="bicubic"),
     "a sparse tensor": lambda: dossr_video.upscale_frames(torch.zeros(3, 8, 12).to_sparse(), model="bicubic"),
+    "an observer that is a list": lambda: dossr_video.upscale("i.mp4", "o.mp4", on_progress=[]),  # type: ignore[arg-type]
+    "an event in place of its method": lambda: dossr_video.upscale("i.mp4", "o.mp4", cancelled=Event()),  # type: ignore[arg-type]
+    "an executor that is a name": lambda: dossr_video.upscale("i.mp4", "o.mp4", executor="ray"),  # type: ignore[arg-type]
+    "a flow that is a name": lambda: dossr_video.upscale_frames(FRAME, model="bicubic", flow="fast"),  # type: ignore[arg-type]
     "a scheduler without calls": lambda: dossr_video.DossrScheduler().set_timesteps(0),
 }
 
@@ -148,6 +156,53 @@ def test_every_wrong_argument_is_an_error_with_a_hint(wrong: str) -> None:
         WRONG[wrong]()
     assert refused.value.message
     assert refused.value.hint
+
+
+@pytest.mark.parametrize(
+    ("flow", "message"),
+    [
+        (lambda source, target: None, "flow= gives NoneType: it must be a tensor (1, 2, 32, 40)"),
+        (lambda source, target: source[:, :2].numpy(), "flow= gives ndarray"),
+        (lambda source, target: source[:, :2, :3, :3], "flow= gives (1, 2, 3, 3)"),
+        (lambda source, target: source[:, :2] * torch.nan, "flow= gives numbers that are not finite"),
+    ],
+)
+def test_a_flow_of_ones_own_gives_a_flow(moving: Tensor, compact: PictureModel, flow: Any, message: str) -> None:
+    with pytest.raises(FramesError, match=re.escape(message)):
+        dossr_video.upscale_frames(moving, model=compact, flow=flow)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("device", "cpu"),
+        ("dtype", "float32"),
+        ("engine", "torch"),
+        ("offload", "on"),
+        ("prompt", "sharp"),
+        ("negative_prompt", "dull"),
+        ("cfg_scale", 2.0),
+    ],
+)
+def test_what_a_model_is_loaded_with_does_not_fit_one_that_is_loaded(
+    bicubic: PictureModel, tmp_path: Path, name: str, value: Any
+) -> None:
+    calls: list[Any] = [
+        lambda **options: dossr_video.upscale_frames(FRAME, **options),
+        lambda **options: dossr_video.upscale_stream([FRAME], **options),
+        lambda **options: dossr_video.upscale(tmp_path / "in.mp4", tmp_path / "out.mp4", **options),
+    ]
+    for call in calls:
+        with pytest.raises(SettingsError, match=f"{name}= with a model that is loaded already"):
+            call(model=bicubic, **{name: value})
+    with_others = dossr_video.upscale_frames(FRAME, model=bicubic, settings={name: value})
+    assert np.array_equal(with_others, dossr_video.upscale_frames(FRAME, model=bicubic))
+
+
+def test_a_loaded_model_and_an_executor_do_not_fit(bicubic: PictureModel, tmp_path: Path) -> None:
+    executor = LocalExecutor(worker_spec(dossr_video.Settings()), model=bicubic)
+    with pytest.raises(SettingsError, match="executor= has its own"):
+        dossr_video.upscale(tmp_path / "in.mp4", tmp_path / "out.mp4", model=bicubic, executor=executor)
 
 
 def test_a_model_may_be_named(bicubic: PictureModel) -> None:
