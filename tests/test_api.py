@@ -142,10 +142,6 @@ WRONG: dict[str, Any] = {
     "a frame without pixels": lambda: dossr_video.upscale_frames(FRAME[:0], model="bicubic"),
     "a meta tensor": lambda: dossr_video.upscale_frames(torch.zeros(3, 8, 12, device="meta"), model="bicubic"),
     "a sparse tensor": lambda: dossr_video.upscale_frames(torch.zeros(3, 8, 12).to_sparse(), model="bicubic"),
-    "an observer that is a list": lambda: dossr_video.upscale("i.mp4", "o.mp4", on_progress=[]),  # type: ignore[arg-type]
-    "an event in place of its method": lambda: dossr_video.upscale("i.mp4", "o.mp4", cancelled=Event()),  # type: ignore[arg-type]
-    "an executor that is a name": lambda: dossr_video.upscale("i.mp4", "o.mp4", executor="ray"),  # type: ignore[arg-type]
-    "a flow that is a name": lambda: dossr_video.upscale_frames(FRAME, model="bicubic", flow="fast"),  # type: ignore[arg-type]
     "a scheduler without calls": lambda: dossr_video.DossrScheduler().set_timesteps(0),
 }
 
@@ -156,6 +152,24 @@ def test_every_wrong_argument_is_an_error_with_a_hint(wrong: str) -> None:
         WRONG[wrong]()
     assert refused.value.message
     assert refused.value.hint
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"on_progress": []}, "on_progress= is of type list"),
+        ({"cancelled": Event()}, "cancelled= is of type Event"),
+        ({"executor": "ray"}, "executor= is of type str"),
+    ],
+)
+def test_what_is_called_later_is_looked_at_before(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(SettingsError, match=message):
+        dossr_video.upscale("in.mp4", "out.mp4", **options)
+
+
+def test_a_flow_is_looked_at_before() -> None:
+    with pytest.raises(SettingsError, match="flow= is of type str"):
+        dossr_video.upscale_stream([FRAME], model="bicubic", flow="fast")  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
