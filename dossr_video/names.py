@@ -1,8 +1,10 @@
-"""Paths as text: file names are bytes, often not UTF-8 on old disks; and Windows has rules of its own for them."""
+"""Names as people write them: paths are bytes, often not UTF-8 on old disks; Windows has rules of its own."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
+from difflib import get_close_matches
 from pathlib import Path
 
 from dossr_video.errors import SettingsError
@@ -33,6 +35,12 @@ def possible(path: Path) -> Path:
         reason = error.strerror if isinstance(error, OSError) else error
         raise SettingsError(f"{shown(path)} cannot be a file: {reason}", hint="give another path") from error
     return path
+
+
+def meant(word: str, known: Iterable[str], *, most: int = 1) -> str:
+    """`did you mean probe? ` for a hint: of the known words those nearest to one that is none; empty where none is."""
+    near = get_close_matches(word, list(known), n=most, cutoff=0.6)
+    return f"did you mean {' or '.join(near)}? " if near else ""
 
 
 def problem_on_windows(name: str) -> str | None:

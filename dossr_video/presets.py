@@ -16,7 +16,7 @@ import yaml
 from platformdirs import user_config_path
 
 from dossr_video.errors import SettingsError, TargetError
-from dossr_video.names import possible
+from dossr_video.names import meant, possible
 
 _PACKAGE = Path(__file__).parent
 LARGEST = 1 << 20  # bytes of a preset
@@ -55,9 +55,10 @@ def read_preset(name: str) -> Preset:
     for path in map(possible, places):
         if path.is_file():
             return _read(path, path.stem)
+    names = preset_names()
     raise SettingsError(
         f"--preset {name} is neither a preset nor a file that can be read",
-        hint=f"presets: {', '.join(preset_names())}; or give the path of a YAML file of options",
+        hint=f"{meant(name, names)}presets: {', '.join(names)}; or give the path of a YAML file of options",
     )
 
 

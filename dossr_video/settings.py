@@ -24,6 +24,7 @@ from pydantic import (
 )
 
 from dossr_video.errors import SettingsError
+from dossr_video.names import meant
 from dossr_video.option_values import DeviceName, DustAmount, Files, FrameRate, GrainAmount, NativeRatio, Seconds
 
 MODELS = ("auto", "compact", "large", "bicubic")
@@ -301,11 +302,12 @@ class Settings(ModelSettings, TimeSettings, RestorationSettings, MachineSettings
                 raise SettingsError(message, hint="`dossr-video upscale --help-all` explains every option") from error
             option = "--" + str(first["loc"][0]).replace("_", "-")
             reason = first["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
+            near = ""
+            message = f"{option} {_shortened(first['input'])} must be {reason.removeprefix('must be ')}"
+            if first["type"] == "extra_forbidden":
+                message, near = f"{option} is not an option", meant(str(first["loc"][0]), cls.model_fields)
             raise SettingsError(
-                f"{option} {_shortened(first['input'])} must be {reason.removeprefix('must be ')}"
-                if first["type"] != "extra_forbidden"
-                else f"{option} is not an option",
-                hint="`dossr-video upscale --help-all` lists the options and their limits",
+                message, hint=f"{near}`dossr-video upscale --help-all` lists the options and their limits"
             ) from error
 
     def digest(self) -> str:

@@ -1,14 +1,19 @@
 from __future__ import annotations
 
 import runpy
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from dossr_video.errors import SettingsError, TargetError
+from dossr_video.errors import DossrError, SettingsError, TargetError
+from dossr_video.models.registry import load_model
 from dossr_video.presets import Preset, load_config, load_preset, preset_names, read_preset, save_preset
+from dossr_video.preview import trials
 from dossr_video.settings import GROUPS, Settings
+from dossr_video.video.write.available import options_of_encoder
+from dossr_video.video.write.encoders import encoder_named
 
 
 @pytest.mark.parametrize(
@@ -75,6 +80,23 @@ def test_a_damaged_preset_is_refused(tmp_path: Path, content: bytes, reason: str
     path.write_bytes(content)
     with pytest.raises(SettingsError, match=reason):
         load_preset(str(path))
+
+
+@pytest.mark.parametrize(
+    ("wrong", "hint"),
+    [
+        (lambda: Settings.of({"sclae": 2}), "did you mean scale? "),
+        (lambda: load_preset("vsh"), "did you mean vhs? "),
+        (lambda: load_model("compactt"), "did you mean compact? "),
+        (lambda: options_of_encoder("x264"), "did you mean libx264"),
+        (lambda: encoder_named("x264"), "did you mean libx264"),
+        (lambda: trials(Settings(), {"modle": ["large"]}), "did you mean model? "),
+    ],
+)
+def test_a_mistyped_name_gets_the_nearest(wrong: Callable[[], object], hint: str) -> None:
+    with pytest.raises(DossrError) as caught:
+        wrong()
+    assert caught.value.hint.startswith(hint)
 
 
 def test_an_unknown_preset_names_the_shipped_ones() -> None:

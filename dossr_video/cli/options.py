@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import functools
 import os
 import types
@@ -20,7 +19,7 @@ from pydantic.fields import FieldInfo
 
 from dossr_video.cli.console import log_to
 from dossr_video.errors import SettingsError
-from dossr_video.names import possible
+from dossr_video.names import meant, possible
 from dossr_video.presets import load_config, load_preset, preset_names
 from dossr_video.settings import GROUPS, MODELS, Settings
 
@@ -115,17 +114,16 @@ class DefaultCommand(click.RichGroup):
         own = {"--help", "--version", "-h"}
         if not args and not ctx.resilient_parsing:
             args = ["--help"]
-        if len(args) == 1 and not args[0].startswith("-") and args[0] not in self.commands:
-            self._suggest(ctx, args[0])
         if args and args[0] not in self.commands and args[0] not in own:
+            if not ctx.resilient_parsing:
+                self._require_no_command(args[0])
             args = ["upscale", *args]
         return super().parse_args(ctx, args)
 
-    def _suggest(self, ctx: click.Context, word: str) -> None:
-        """A single word that is no file may be a command, mistyped."""
-        near = difflib.get_close_matches(word, self.commands, n=1, cutoff=0.6)
-        if near and not ctx.resilient_parsing and not Path(word).exists():
-            raise click.UsageError(f"there is no command {word!r}; did you mean {near[0]!r}?", ctx)
+    def _require_no_command(self, word: str) -> None:
+        """SettingsError for a word that is a command, mistyped: neither a file nor a name that one would have."""
+        if word.isalpha() and not Path(word).exists() and (near := meant(word, self.commands)):
+            raise SettingsError(f"{word!r} is no command, and no file", hint=near.strip())
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
         return _or_file(super().shell_complete(ctx, incomplete), incomplete)

@@ -13,7 +13,7 @@ from dossr_video.models.base import Engine, Offload, PictureModel
 from dossr_video.models.chain import JOINED, Chain
 from dossr_video.models.checkpoint import is_dossr
 from dossr_video.models.limits import require_scale
-from dossr_video.names import possible
+from dossr_video.names import meant, possible
 
 # What makes each model of the package, given a device and a dtype; imported when it is asked for.
 BUILT_IN = {
@@ -61,9 +61,10 @@ def load_model(
     if name not in BUILT_IN:
         path = possible(Path(name))
         if not path.exists():
+            near = meant(str(name), [*BUILT_IN, "auto"])
             raise ModelError(
                 f"there is no model {str(name)!r}: neither a file nor one of {', '.join(BUILT_IN)}",
-                hint="use --model compact, or give the path of a DoSSR checkpoint (from the release page of the "
+                hint=f"{near}use --model compact, or give the path of a DoSSR checkpoint (from the release page of the "
                 "authors' GitHub project DoSSR, arXiv 2409.17778) or of another super-resolution network",
             )
         if path.suffix.lower() != ONNX and (path.is_dir() or is_dossr(path)):

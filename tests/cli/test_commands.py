@@ -20,7 +20,7 @@ from click.shell_completion import get_completion_class
 from click.testing import CliRunner
 
 from dossr_video.cli.commands import app, main
-from dossr_video.errors import TargetError
+from dossr_video.errors import SettingsError, TargetError
 from dossr_video.jobs import durable
 from dossr_video.settings import MODELS, Settings
 
@@ -381,10 +381,22 @@ def test_the_bare_command_prints_help() -> None:
     assert "Commands:" in result.output
 
 
-def test_a_mistyped_command_is_named() -> None:
-    result = CliRunner().invoke(app, ["prob"])
-    assert result.exit_code == 2
-    assert "did you mean 'probe'?" in result.output
+@pytest.mark.parametrize("arguments", [["prob"], ["probee", "in.mp4"], ["probee", "in.mp4", "--json"]])
+def test_a_mistyped_command_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sample: Path, arguments: list[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "in.mp4").write_bytes(sample.read_bytes())
+    error = CliRunner().invoke(app, arguments).exception
+    assert isinstance(error, SettingsError)
+    assert error.message == f"{arguments[0]!r} is no command, and no file"
+    assert error.hint == "did you mean probe?"
+    (tmp_path / arguments[0]).mkdir()  # what is there is a source
+    assert "is no command" not in str(CliRunner().invoke(app, arguments).exception)
+
+
+def test_a_file_that_is_not_there_is_no_command() -> None:
+    assert "is no command" not in str(CliRunner().invoke(app, ["probe.mp4", "out.mp4"]).exception)
 
 
 def test_help_shows_what_most_people_need_and_help_all_everything() -> None:

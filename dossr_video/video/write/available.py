@@ -11,7 +11,7 @@ import av
 
 from dossr_video.errors import SettingsError
 from dossr_video.video.write.containers import CONTAINERS, SEQUENCES
-from dossr_video.video.write.encoders import ENCODERS, encoder_names, is_hardware, is_held
+from dossr_video.video.write.encoders import ENCODERS, encoder_names, is_hardware, is_held, no_encoder
 from dossr_video.video.write.formats import writable_formats
 
 SIDES = 640, 480  # pixels of the frames that hardware is asked for: some takes no small ones
@@ -50,7 +50,7 @@ def available() -> list[EncoderInfo]:
 def options_of_encoder(name: str) -> list[OptionInfo]:
     """The encoder's own options; none where PyAV is too old to tell. SettingsError where there is no such encoder."""
     if name not in encoder_names():
-        raise SettingsError(f"this FFmpeg has no video encoder {name!r}", hint="`dossr-video encoders` lists all")
+        raise no_encoder(name)
     options: Any = getattr(av.CodecContext.create(name, "w"), "supported_options", None)
     return [
         OptionInfo(option.name, option.help or "", option.default, tuple(choice.name for choice in option.choices))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ import av
 from av.codec.codec import Capabilities
 
 from dossr_video.errors import SettingsError
+from dossr_video.names import meant
 from dossr_video.video import pixels
 from dossr_video.video.info import HdrInfo
 from dossr_video.video.tags import ColorInfo
@@ -209,6 +209,13 @@ _BY_FRAME = frozenset({"dvvideo", "mpeg1video", "mpeg2video"})
 _HOLDERS = (("mp4", ".mp4"), ("mov", ".mov"), ("nut", ".nut"), ("matroska", ".mkv"))
 
 
+def no_encoder(name: str) -> SettingsError:
+    return SettingsError(
+        f"this FFmpeg has no video encoder {name!r}",
+        hint=f"{meant(name, encoder_names(), most=3)}`dossr-video encoders` lists all that it has",
+    )
+
+
 @lru_cache
 def encoder_named(name: str) -> Encoder:
     """An encoder of the table, or any other that this FFmpeg has; SettingsError where there is none.
@@ -218,11 +225,7 @@ def encoder_named(name: str) -> Encoder:
     if name in ENCODERS and name in encoder_names():
         return ENCODERS[name]
     if name not in encoder_names():
-        near = difflib.get_close_matches(name, encoder_names(), n=3, cutoff=0.6)
-        ask = f"did you mean {' or '.join(near)}? " if near else ""
-        raise SettingsError(
-            f"this FFmpeg has no video encoder {name!r}", hint=f"{ask}`dossr-video encoders` lists all that it has"
-        )
+        raise no_encoder(name)
     codec = av.Codec(name, "w").canonical_name
     for muxer, suffix in _HOLDERS:
         if codec in muxable(muxer):
@@ -287,6 +290,5 @@ def check_options(encoder: str, text: str | None) -> None:
     known = list(dict.fromkeys(option.name for option in (*options.private, *options.generic)))
     for name, _ in parsed_options(text):
         if name not in known:
-            near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
-            hint = f"did you mean {' or '.join(near)}?" if near else f"see `ffmpeg -h encoder={encoder}`"
+            hint = f"{meant(name, known, most=3)}`ffmpeg -h encoder={encoder}` lists them"
             raise SettingsError(f"{encoder} has no option {name!r}", hint=hint)
