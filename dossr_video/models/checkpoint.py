@@ -37,20 +37,20 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     """
     if not path.is_file():
         raise ModelError(f"{path} is no file with weights", hint=AUTHORS)
-    content: Mapping[str, Any] = _read_safetensors(path) if path.suffix == ".safetensors" else _read_torch(path)
+    content: Mapping[str, Any] = _read_safetensors(path) if _is_safetensors(path) else _read_torch(path)
     for wrapper in WRAPPERS:
         if isinstance(content.get(wrapper), Mapping):
             content = content[wrapper]
     weights = {str(key).removeprefix("module."): value for key, value in content.items() if isinstance(value, Tensor)}
     if not weights:
-        raise ModelError(f"{path} holds no tensors", hint=AUTHORS)
+        raise ModelError(f"{path} holds no tensors", hint=NETWORK)
     require_limits(path, weights)
     return weights
 
 
 def is_dossr(path: Path) -> bool:
     """Whether a file holds the networks of DoSSR, by the names of its tensors. Raises ModelError as `read_weights`."""
-    if path.suffix == ".safetensors":
+    if _is_safetensors(path):
         try:
             with safe_open(path, framework="pt") as file:  # names alone: the file may be large
                 names = list(file.keys())
@@ -63,7 +63,7 @@ def is_dossr(path: Path) -> bool:
 
 def read_license(path: Path) -> str | None:
     """The licence that a file states: in the metadata of safetensors, or as `license` beside the tensors."""
-    if path.suffix == ".safetensors":
+    if _is_safetensors(path):
         with safe_open(path, framework="pt") as file:
             content: Mapping[str, Any] = file.metadata() or {}
     else:
@@ -83,6 +83,13 @@ AUTHORS = (
 )
 
 
+NETWORK = "give a DoSSR checkpoint, or another super-resolution network: .pth, .safetensors or .onnx"
+
+
+def _is_safetensors(path: Path) -> bool:
+    return path.suffix.lower() == ".safetensors"
+
+
 def _read_safetensors(path: Path) -> dict[str, Tensor]:
     try:
         return load_file(path)
@@ -91,10 +98,19 @@ def _read_safetensors(path: Path) -> dict[str, Tensor]:
 
 
 def _read_torch(path: Path) -> Mapping[str, Any]:
-    with path.open("rb") as file:
-        start = file.read(2)
+    try:
+        with path.open("rb") as file:
+            start = file.read(2)
+    except OSError as error:
+        raise ModelError(f"{path} cannot be read: {error.strerror}", hint="check its permissions") from error
     if start not in (b"PK", b"\x80\x02"):
-        raise ModelError(f"{path} is neither a PyTorch checkpoint nor named .safetensors", hint=AUTHORS)
+        if path.suffix == ".param" or (path.suffix == ".bin" and path.with_suffix(".param").is_file()):
+            raise ModelError(
+                f"{path} is a network in ncnn's format",
+                hint=f"write it as one of PyTorch: python scripts/convert_ncnn.py {path.with_suffix('.param')} "
+                f"{path.with_suffix('.safetensors').name}",
+            )
+        raise ModelError(f"{path} is neither a PyTorch checkpoint nor named .safetensors", hint=NETWORK)
     if zipfile.is_zipfile(path):
         with zipfile.ZipFile(path) as archive:  # PyTorch packs nothing: what unpacks to more is made to fill the memory
             unpacked = sum(entry.file_size for entry in archive.infolist())
@@ -116,7 +132,7 @@ def _read_torch(path: Path) -> Mapping[str, Any]:
     except (RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
         raise ModelError(f"{path} is damaged or cut off: {_line(error)}", hint=REFETCH) from error
     if not isinstance(content, Mapping):
-        raise ModelError(f"{path} holds a {type(content).__name__}, not weights by name", hint=AUTHORS)
+        raise ModelError(f"{path} holds a {type(content).__name__}, not weights by name", hint=NETWORK)
     return content
 
 

@@ -24,6 +24,7 @@ from dossr_video.models.torchvision import import_torchvision
 
 SMALL = 32  # pixels a side of the picture on which the memory is measured
 SEVERAL = ("recurrent", "spynet", "propagat", "trunk", "temporal", "fusion", "pcd_align", "flow")  # in tensors' names
+LONGEST_REASON = 200  # characters
 RIGHT = "give a super-resolution network for single pictures"
 
 
@@ -93,7 +94,9 @@ def load_network(path: Path, *, device: torch.device, dtype: torch.dtype) -> Spa
         raise ModelError(
             f"{path} does not fit into the memory of {device}", hint="close other programs, or use --device cpu"
         ) from error
-    except RuntimeError as error:
+    except ModelError:
+        raise
+    except Exception as error:
         raise _misfit(path, error) from error
 
 
@@ -114,13 +117,21 @@ def _made(path: Path, weights: dict[str, Tensor], spandrel: Any) -> Any:
             f"{path} holds no network that spandrel {_version()} knows",
             hint="check that it is a super-resolution network for single pictures; a newer spandrel may know it",
         ) from error
-    except (RuntimeError, KeyError, ValueError) as error:
+    except ModelError:
+        raise
+    except (
+        Exception
+    ) as error:  # what an architecture raises of tensors that are none of its own is not for it to choose
         raise _misfit(path, error) from error
 
 
 def _misfit(path: Path, error: Exception) -> ModelError:
-    reason = str(error).strip().split("\n", 1)[0]
-    return ModelError(f"{path} does not fit its own architecture: {reason}", hint="fetch the file again")
+    """With the first thing that does not fit: torch tells each in a line below its first, which ends in a colon."""
+    first, *rest = str(error).strip().splitlines() or [type(error).__name__]
+    reason = rest[0].strip() if rest and first.endswith(":") else first
+    return ModelError(
+        f"{path} does not fit its own architecture: {reason[:LONGEST_REASON]}", hint="fetch the file again"
+    )
 
 
 def _require_pictures(path: Path, network: Any, spandrel: Any) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import zipfile
+from pathlib import Path
 
 import pytest
 import torch
@@ -11,6 +12,7 @@ from safetensors.torch import save_file
 
 from dossr_video.errors import ModelError
 from dossr_video.models.checkpoint import digest, fill, read_weights
+from dossr_video.models.registry import load_model
 
 
 @pytest.mark.parametrize("suffix", [".ckpt", ".pt", ".safetensors"])
@@ -63,8 +65,29 @@ def test_pickles_with_code_are_not_run(tmp_path, monkeypatch):
 def test_other_files(tmp_path, content):
     path = tmp_path / "film.ckpt"
     path.write_bytes(content)
-    with pytest.raises(ModelError, match="neither a PyTorch checkpoint"):
+    with pytest.raises(ModelError, match="neither a PyTorch checkpoint") as caught:
         read_weights(path)
+    assert "another super-resolution network" in caught.value.hint
+
+
+@pytest.mark.parametrize("suffix", [".param", ".bin"])
+def test_a_network_of_ncnn_is_told_how_it_becomes_one(tmp_path, suffix):
+    (tmp_path / "net.param").write_text("7767517\n")
+    (tmp_path / "net.bin").write_bytes(bytes(64))
+    with pytest.raises(ModelError, match="in ncnn's format") as caught:
+        read_weights(tmp_path / f"net{suffix}")
+    assert f"scripts/convert_ncnn.py {tmp_path / 'net.param'} net.safetensors" in caught.value.hint
+
+
+def test_an_ending_in_capitals_is_the_same(tmp_path):
+    save_file({"a": torch.ones(2)}, tmp_path / "NET.SAFETENSORS")
+    assert read_weights(tmp_path / "NET.SAFETENSORS")["a"].tolist() == [1, 1]
+
+
+@pytest.mark.skipif(not Path("/proc/self/mem").exists(), reason="a file of Linux that opens and cannot be read")
+def test_a_file_that_cannot_be_read():
+    with pytest.raises(ModelError, match="cannot be read: Input/output error"):
+        load_model("/proc/self/mem", device="cpu")
 
 
 @pytest.mark.parametrize("share", [0.1, 0.5, 0.99])

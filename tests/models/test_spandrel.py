@@ -6,6 +6,7 @@ import re
 import warnings
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -281,6 +282,22 @@ def test_unknown_tensors_are_no_network(tmp_path: Path) -> None:
     torch.save({"a.weight": torch.ones(3, 3)}, tmp_path / "other.pth")
     with pytest.raises(ModelError, match=r"other\.pth holds no network that spandrel .* knows"):
         load_model(str(tmp_path / "other.pth"))
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        (lambda tensor: torch.zeros(0), "does not fit its own architecture: tuple index out of range"),
+        (lambda tensor: tensor[..., :1], "does not fit its own architecture: size mismatch for body"),
+    ],
+)
+def test_tensors_of_other_shapes_are_told(tmp_path: Path, changed: Any, message: str) -> None:
+    weights = torch.load(written(tmp_path, "Compact"), weights_only=True)["params_ema"]
+    for name in list(weights) if not changed(torch.ones(1)).numel() else ["body.2.weight"]:
+        weights[name] = changed(weights[name]).clone()
+    torch.save(weights, tmp_path / "changed.pth")
+    with pytest.raises(ModelError, match=message):
+        load_model(str(tmp_path / "changed.pth"), device="cpu")
 
 
 def test_a_network_for_several_frames_is_told_as_that(tmp_path: Path) -> None:

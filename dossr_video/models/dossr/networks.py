@@ -130,6 +130,11 @@ class ConvertedFolder:
     """A folder in diffusers' layout: for each network its config.json and its weights, and the stored contexts."""
 
     def __init__(self, path: Path) -> None:
+        if not (path / INDEX).exists():
+            raise ModelError(
+                f"{path} is a folder without {INDEX}, so `convert` did not make it",
+                hint="give the file of a model, or a folder that `dossr-video convert` has written",
+            )
         self.path = path
         index = read_json(path / INDEX)
         self.shared_encoder = bool(index.get("shared_encoder"))

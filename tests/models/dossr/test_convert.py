@@ -121,5 +121,5 @@ def test_damaged_folders(folder, load, tmp_path, spoil, says):
 
 
 def test_a_folder_of_something_else(load, tmp_path):
-    with pytest.raises(ModelError, match=r"dossr\.json"):
+    with pytest.raises(ModelError, match=r"a folder without dossr\.json, so `convert` did not make it"):
         load(tmp_path)
