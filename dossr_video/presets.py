@@ -17,9 +17,11 @@ from platformdirs import user_config_path
 
 from dossr_video.errors import SettingsError, TargetError
 from dossr_video.names import meant, possible
+from dossr_video.settings import Settings
 
 _PACKAGE = Path(__file__).parent
 LARGEST = 1 << 20  # bytes of a preset
+LONGEST_NAME = 100  # characters
 # Inside the wheel the folder lies in the package; in a checkout it lies beside it.
 CONFIGS = next(folder for folder in (_PACKAGE / "configs", _PACKAGE.parent / "configs") if folder.is_dir())
 
@@ -30,7 +32,7 @@ class Preset:
 
     name: str
     about: str = ""  # one line: what it is for
-    options: Mapping[str, Any] = field(default_factory=dict)  # values are checked by Settings
+    options: Mapping[str, Any] = field(default_factory=dict)
     reasons: Mapping[str, str] = field(default_factory=dict)  # of some or all of the options
 
 
@@ -49,7 +51,7 @@ def preset_names() -> list[str]:
 def read_preset(name: str) -> Preset:
     """A preset by name, the user's own before the shipped one, or from a YAML file by its path.
 
-    Raises SettingsError when there is none, or the file is not a mapping of options.
+    Raises SettingsError when there is none, the file is not a mapping of options, or a value does not fit.
     """
     places = (user_folder() / "presets" / f"{name}.yaml", CONFIGS / "presets" / f"{name}.yaml", Path(name))
     for path in map(possible, places):
@@ -57,7 +59,7 @@ def read_preset(name: str) -> Preset:
             return _read(path, path.stem)
     names = preset_names()
     raise SettingsError(
-        f"--preset {name} is neither a preset nor a file that can be read",
+        f"--preset {name or repr(name)} is neither a preset nor a file that can be read",
         hint=f"{meant(name, names)}presets: {', '.join(names)}; or give the path of a YAML file of options",
     )
 
@@ -76,10 +78,25 @@ def load_config() -> dict[str, Any]:
 def save_preset(preset: Preset, *, force: bool = False) -> Path:
     """Write a preset into the user's folder; the path.
 
-    Raises SettingsError for a name that is no file name, TargetError for one that exists or cannot be written.
+    Raises SettingsError for a name that is no file name, or no options; TargetError for a name that exists or cannot be
+    written.
     """
-    if not preset.name or Path(preset.name).name != preset.name or preset.name.startswith("."):
-        raise SettingsError(f"preset name {preset.name!r} must be a plain name", hint="for example: my-tapes")
+    name = preset.name
+    plain = (
+        0 < len(name) <= LONGEST_NAME and Path(name).name == name and not name.startswith(".") and name.isprintable()
+    )
+    if not plain:
+        raise SettingsError(
+            f"preset name {name[:LONGEST_NAME]!r} must be a plain name of at most {LONGEST_NAME} characters",
+            hint="for example: my-tapes",
+        )
+    if not preset.options:
+        raise SettingsError(f"no option is given for the preset {name}", hint="for example --crf 18")
+    if (CONFIGS / "presets" / f"{name}.yaml").exists() and not force:
+        raise TargetError(
+            f"{name} is a preset of the package, which one of yours would stand before",
+            hint="choose another name, or add --force",
+        )
     path = user_folder() / "presets" / f"{preset.name}.yaml"
     if path.exists() and not force:
         raise TargetError(f"{path} exists", hint="choose another name, or overwrite it with --force")
@@ -119,4 +136,8 @@ def _read(path: Path, name: str) -> Preset:
             options[key] = entry
         if isinstance(options[key], (dict, list, set, tuple)):
             raise SettingsError(f"{path}: {option} must be a single value", hint="write `option: value`")
+    try:
+        Settings.of(options)
+    except SettingsError as error:
+        raise SettingsError(f"{path}: {error.message}", hint=error.hint) from error
     return Preset(name, about, options, reasons)

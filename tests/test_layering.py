@@ -132,8 +132,8 @@ HOMES = {
 
 # What the executors take of jobs: it must not import them.
 BELOW_EXECUTORS = {"durable", "fingerprint", "scratch", "urls"}
-# The users' doors.
-DOORS = {"api", "cli", "library", "pipe", "preview", "streaming", "ui", "vapoursynth", "__init__"}
+# The users' doors; a file of options is one.
+DOORS = {"api", "cli", "library", "pipe", "presets", "preview", "streaming", "ui", "vapoursynth", "__init__"}
 # Where, beside them, options become a RunSpec; everything below gets that, or a group of options.
 DECIDING = {"settings", "jobs.request", "jobs.resolve", "jobs.run", "video.inspect.processing"}
 

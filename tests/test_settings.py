@@ -124,11 +124,21 @@ def test_a_saved_preset_is_found_by_its_name_and_not_overwritten(config: Path) -
     assert load_preset("my-tapes") == {"scale": 3}
 
 
-@pytest.mark.parametrize("name", ["", "../x", "a/b", ".hidden"])
+@pytest.mark.parametrize("name", ["", "../x", "a/b", ".hidden", "two\nlines", "a" * 101])
 def test_a_preset_needs_a_plain_name(config: Path, name: str) -> None:
     with pytest.raises(SettingsError, match="must be a plain name"):
-        save_preset(Preset(name))
+        save_preset(Preset(name, "", {"crf": 18}))
     assert not config.exists()
+
+
+def test_a_preset_holds_something_and_hides_none_of_the_package_unasked(config: Path) -> None:
+    with pytest.raises(SettingsError, match="no option is given for the preset empty"):
+        save_preset(Preset("empty"))
+    with pytest.raises(TargetError, match="vhs is a preset of the package"):
+        save_preset(Preset("vhs", "", {"crf": 18}))
+    assert not config.exists()
+    save_preset(Preset("vhs", "", {"crf": 18}), force=True)
+    assert load_preset("vhs") == {"crf": 18}
 
 
 def test_the_config_file_holds_options(config: Path) -> None:

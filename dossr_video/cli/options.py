@@ -260,7 +260,7 @@ def with_settings(function: Callable[..., Any]) -> Callable[..., Any]:
             {
                 **load_config(),
                 **environment,
-                **(load_preset(preset) if preset else {}),
+                **({} if preset is None else load_preset(preset)),
                 **{k: v for k, v in given.items() if k not in environment},
             }
         )

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import rich_click as click
 
+from dossr_video.cli.console import put
 from dossr_video.cli.options import GroupedCommand, debug_option, force_option, with_settings
+from dossr_video.errors import SettingsError
 from dossr_video.presets import Preset, preset_names, read_preset, save_preset, user_folder
 from dossr_video.settings import Settings
 
@@ -22,7 +24,11 @@ def presets(context: click.Context) -> None:
     names = preset_names()
     width = max(map(len, names))
     for name in names:
-        click.echo(f"{name:<{width}}  {read_preset(name).about}".rstrip())
+        try:
+            about = read_preset(name).about
+        except SettingsError as error:  # the others are there
+            about = f"cannot be used: {error.message}"
+        put(f"{name:<{width}}  {about}".rstrip())
     click.echo(f"\nYour own: {user_folder() / 'presets'}")
 
 
@@ -32,7 +38,6 @@ def presets(context: click.Context) -> None:
 def show(name: str) -> None:
     """Print the options of a preset and the reason for each."""
     preset = read_preset(name)
-    Settings.of(preset.options)
     if preset.about:
         click.echo(preset.about)
     for option, value in preset.options.items():
