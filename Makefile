@@ -33,6 +33,7 @@ lint: .venv/installed-test
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy
+	.venv/bin/mypy --strict --config-file= --follow-imports=silent tests/typed.py
 
 # Patterns that are known to be unsafe in the code, and known vulnerabilities of the packages in the list.
 audit: .venv/installed-test

@@ -15,7 +15,7 @@ from dossr_video.errors import DossrError
 from dossr_video.settings import Settings
 
 if TYPE_CHECKING:
-    from dossr_video.api import Progress, load_model, upscale, upscale_frames, upscale_stream
+    from dossr_video.api import OnProgress, Progress, load_model, upscale, upscale_frames, upscale_stream
     from dossr_video.diffusers import DossrPipeline
     from dossr_video.jobs.report import Report
     from dossr_video.models.dossr.scheduler import DossrScheduler
@@ -24,6 +24,7 @@ __all__ = [
     "DossrError",
     "DossrPipeline",
     "DossrScheduler",
+    "OnProgress",
     "Progress",
     "Report",
     "Settings",

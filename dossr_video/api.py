@@ -26,7 +26,7 @@ from dossr_video.settings import Settings
 from dossr_video.streaming import Recipe, streamed
 from dossr_video.temporal.flow import FlowEstimator
 
-__all__ = ["Progress", "load_model", "upscale", "upscale_frames", "upscale_stream"]
+__all__ = ["OnProgress", "Progress", "load_model", "upscale", "upscale_frames", "upscale_stream"]
 
 GivenModel = PictureModel | str | PathLike[str] | None  # None: the one that the settings name
 LOADING = frozenset({"device", "dtype", "engine", "offload", "prompt", "negative_prompt", "cfg_scale"})

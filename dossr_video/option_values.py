@@ -86,8 +86,9 @@ def _files(value: object) -> object:
 
 DeviceName = Annotated[str, AfterValidator(_device_name)]
 Seconds = Annotated[float, BeforeValidator(_seconds)]
-FrameRate = Annotated[str | None, BeforeValidator(_rate)]
-DustAmount = Annotated[str, BeforeValidator(str), _share("auto", "off", least=0)]
-GrainAmount = Annotated[str, BeforeValidator(str), _share("keep", "remove", least=0)]
-NativeRatio = Annotated[str, BeforeValidator(str), _share("auto", "off", least=0.5)]
+# Text, whatever it was given as.
+FrameRate = Annotated[str | float | None, BeforeValidator(_rate)]
+DustAmount = Annotated[str | float, BeforeValidator(str), _share("auto", "off", least=0)]
+GrainAmount = Annotated[str | float, BeforeValidator(str), _share("keep", "remove", least=0)]
+NativeRatio = Annotated[str | float, BeforeValidator(str), _share("auto", "off", least=0.5)]
 Files = Annotated[tuple[str, ...], BeforeValidator(_files)]

@@ -39,26 +39,31 @@ class ModelSettings(BaseModel):
     """Model and sampler"""
 
     model: str = Field(
-        "auto",
+        default="auto",
         description="auto (large on an accelerator, compact on a CPU), compact, large, bicubic, or a file: a DoSSR "
         "checkpoint, a folder made by `convert`, or another super-resolution network "
         "(.pth, .safetensors, .onnx); a.pth+b.pth: one after the other",
     )
-    steps: int | None = Field(None, ge=1, le=499, description="network calls; default: the model's own")
-    order: Literal[1, 2, 3] | None = Field(None, description="order of the solver; default: the model's own")
-    corrected_third_order: bool = Field(False, description="a corrected third order in place of the published one")
-    final: Literal["landing", "x0"] | None = Field(
-        None, description="return the solver's last point, as published, or the last estimate of the clean latents"
+    steps: int | None = Field(default=None, ge=1, le=499, description="network calls; default: the model's own")
+    order: Literal[1, 2, 3] | None = Field(default=None, description="order of the solver; default: the model's own")
+    corrected_third_order: bool = Field(
+        default=False, description="a corrected third order in place of the published one"
     )
-    posterior: Literal["mean", "sample"] = Field("mean", description="mean or a sample of the encoder's posterior")
-    cfg_scale: float = Field(1.0, ge=0.0, le=20.0, description="guidance by the prompts; 1: none")
-    prompt: str | None = Field(None, description="text prompt; default: the one DoSSR was trained with")
-    negative_prompt: str | None = Field(None, description="text prompt to move away from; default: empty")
+    final: Literal["landing", "x0"] | None = Field(
+        default=None,
+        description="return the solver's last point, as published, or the last estimate of the clean latents",
+    )
+    posterior: Literal["mean", "sample"] = Field(
+        default="mean", description="mean or a sample of the encoder's posterior"
+    )
+    cfg_scale: float = Field(default=1.0, ge=0.0, le=20.0, description="guidance by the prompts; 1: none")
+    prompt: str | None = Field(default=None, description="text prompt; default: the one DoSSR was trained with")
+    negative_prompt: str | None = Field(default=None, description="text prompt to move away from; default: empty")
     seed: int = Field(
-        0, ge=0, lt=2**63, description="start value of the random noise; the same seed gives the same result"
+        default=0, ge=0, lt=2**63, description="start value of the random noise; the same seed gives the same result"
     )
     color_fix: Literal["none", "adain", "wavelet"] | None = Field(
-        None, description="how the colours of the restorer output are kept; default: the model's own"
+        default=None, description="how the colours of the restorer output are kept; default: the model's own"
     )
 
 
@@ -66,48 +71,54 @@ class TimeSettings(BaseModel):
     """Consistency in time"""
 
     noise: Literal["shared", "warped", "independent"] = Field(
-        "shared", description="one draw per shot, one warped along the motion, or one per frame"
+        default="shared", description="one draw per shot, one warped along the motion, or one per frame"
     )
-    blend: Literal["latent", "pixel", "off"] = Field("pixel", description="blend each frame with the one before it")
-    blend_calls: Literal["first", "last", "all"] = Field("first", description="network calls whose latents are blended")
+    blend: Literal["latent", "pixel", "off"] = Field(
+        default="pixel", description="blend each frame with the one before it"
+    )
+    blend_calls: Literal["first", "last", "all"] = Field(
+        default="first", description="network calls whose latents are blended"
+    )
     blend_strength: float = Field(
-        0.7, ge=0.0, le=1.0, description="weight of the frame before, where the flow is reliable"
+        default=0.7, ge=0.0, le=1.0, description="weight of the frame before, where the flow is reliable"
     )
     warm_start: int | None = Field(
-        None,
+        default=None,
         ge=1,
         le=498,
         description="network calls for each frame but the first of a shot. What the other calls add is taken from the "
         "frame before, moved along the motion. 3 of 5 calls look like 5; default: as many as --steps",
     )
-    deflicker: bool = Field(False, description="even out flickering exposure; fades and changes of light stay")
+    deflicker: bool = Field(default=False, description="even out flickering exposure; fades and changes of light stay")
     flow: str = Field(
-        "fine",
+        default="fine",
         description="optical flow: ultrafast, fast, medium or fine, or a file with weights of torchvision's RAFT",
     )
-    dedupe: bool = Field(False, description="also skip frames that differ from the one before by codec noise only")
+    dedupe: bool = Field(
+        default=False, description="also skip frames that differ from the one before by codec noise only"
+    )
 
 
 class RestorationSettings(BaseModel):
     """Restoration"""
 
     dust: DustAmount = Field(
-        "auto",
+        default="auto",
         description="mend dust of single frames and scratches that stand over many: auto measures how dirty a file is "
         "and mends it where that is worth it, a number is the sensitivity; 0.5: a good start",
     )
     native: NativeRatio = Field(
-        "auto",
+        default="auto",
         description="restore a soft source at the size that its detail fills: auto measures it, a number is the share "
         "of its width and height; the size of the result stays",
     )
     grain: GrainAmount = Field(
-        "remove",
+        default="remove",
         description="keep: put the source's grain back after the model, with its level, size and dependence on "
         "brightness; a number: so much of it; remove: as the model leaves it",
     )
     strength: float = Field(
-        1.0,
+        default=1.0,
         ge=0.0,
         le=1.0,
         description="how much of the model's invented detail is used; 0: the restorer's output, or plain enlargement",
@@ -117,65 +128,74 @@ class RestorationSettings(BaseModel):
 class MachineSettings(BaseModel):
     """The machine"""
 
-    device: DeviceName = Field("auto", description="auto, cuda, cuda:N, mps, xpu or cpu")
-    dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field("auto", description="what the networks compute in")
+    device: DeviceName = Field(default="auto", description="auto, cuda, cuda:N, mps, xpu or cpu")
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field(
+        default="auto", description="what the networks compute in"
+    )
     engine: Literal["auto", "torch", "ncnn"] = Field(
-        "auto", description="what runs the networks: auto takes ncnn for compact and large on a CPU"
+        default="auto", description="what runs the networks: auto takes ncnn for compact and large on a CPU"
     )
     chunk: int | None = Field(
-        None,
+        default=None,
         ge=1,
         le=4096,
         description="frames sampled at once; default: by their size; on a CPU the result stays the same",
     )
-    tile: int | None = Field(None, ge=64, description="input pixels a side; default: whole frames")
+    tile: int | None = Field(default=None, ge=64, description="input pixels a side; default: whole frames")
     offload: Literal["auto", "on", "off"] = Field(
-        "auto",
+        default="auto",
         description="DoSSR on a GPU: keep idle parts of the model in main memory; auto: where not all of them fit; the "
         "result stays the same",
     )
-    threads: int | None = Field(None, ge=1, le=1024, description="CPU threads of the model; default: all cores")
+    threads: int | None = Field(default=None, ge=1, le=1024, description="CPU threads of the model; default: all cores")
 
 
 class SourceSettings(BaseModel):
     """What is read"""
 
-    start: Seconds = Field(0.0, ge=0.0, lt=math.inf, description="where to begin, seconds or h:mm:ss")
-    end: Seconds | None = Field(None, gt=0.0, lt=math.inf, description="where to end, seconds or h:mm:ss")
-    duration: Seconds | None = Field(None, gt=0.0, lt=math.inf, description="how much to process, in place of --end")
-    fps: FrameRate = Field(
-        None, description="frame rate of a picture sequence: 24, 23.976 or 24000/1001; default: as its DPX headers say"
+    start: Seconds = Field(default=0.0, ge=0.0, lt=math.inf, description="where to begin, seconds or h:mm:ss")
+    end: Seconds | None = Field(default=None, gt=0.0, lt=math.inf, description="where to end, seconds or h:mm:ss")
+    duration: Seconds | None = Field(
+        default=None, gt=0.0, lt=math.inf, description="how much to process, in place of --end"
     )
-    audio: Files = Field((), description="a file whose sound is added as tracks; may be given several times")
-    subtitles: Files = Field((), description="a file whose subtitles are added as tracks; may be given several times")
+    fps: FrameRate = Field(
+        default=None,
+        description="frame rate of a picture sequence: 24, 23.976 or 24000/1001; default: as its DPX headers say",
+    )
+    audio: Files = Field(default=(), description="a file whose sound is added as tracks; may be given several times")
+    subtitles: Files = Field(
+        default=(), description="a file whose subtitles are added as tracks; may be given several times"
+    )
     light: Literal["srgb", "pq"] = Field(
-        "srgb",
+        default="srgb",
         description="how scene-linear light of OpenEXR is coded for the model: srgb clips what is brighter than white, "
         "pq keeps up to 49 times white",
     )
     video: int | None = Field(
-        None, ge=0, description="number of the video stream, as `probe` tells it; default: the first that moves"
+        default=None, ge=0, description="number of the video stream, as `probe` tells it; default: the first that moves"
     )
     program: int | None = Field(
-        None, ge=1, description="number of the program of a transport stream; default: the one of that video stream"
+        default=None,
+        ge=1,
+        description="number of the program of a transport stream; default: the one of that video stream",
     )
-    max_pixels: int = Field(8192 * 8192, ge=1, le=1 << 40, description="larger input frames are refused")
+    max_pixels: int = Field(default=8192 * 8192, ge=1, le=1 << 40, description="larger input frames are refused")
     reader: Literal["pyav", "decord", "torchcodec"] = Field(
-        "pyav",
+        default="pyav",
         description="decord: random access, with coarser chroma; torchcodec: the same, on an NVIDIA GPU where there is "
         "one; both are refused where they lose frames or timestamps",
     )
     hwaccel: Literal["off", "auto", "cuda", "videotoolbox", "d3d11va", "qsv", "vaapi"] = Field(
-        "off",
+        default="off",
         description="decode by hardware, as ffmpeg's -hwaccel; auto takes the first that is there; where none is, "
         "the CPU decodes and a notice says so",
     )
     deinterlace: Literal["auto", "off", "frame", "field"] = Field(
-        "auto",
+        default="auto",
         description="auto analyses the content; one frame per frame, or per field, which keeps all motion",
     )
     cadence: Literal["auto", "off", "film"] = Field(
-        "auto", description="inverse telecine (3:2 pulldown): 24 frames per second"
+        default="auto", description="inverse telecine (3:2 pulldown): 24 frames per second"
     )
 
     @property
@@ -212,43 +232,58 @@ class TargetSettings(BaseModel):
     """What is written"""
 
     scale: int | None = Field(
-        None, ge=1, le=16, description="output side / input side; default: the model's own, of those in the package 4"
+        default=None,
+        ge=1,
+        le=16,
+        description="output side / input side; default: the model's own, of those in the package 4",
     )
     size: Literal["720p", "1080p", "1440p", "4k", "8k"] | None = Field(
-        None, description="as large as fits into such a frame, in place of --scale"
+        default=None, description="as large as fits into such a frame, in place of --scale"
     )
-    width: int | None = Field(None, ge=16, le=32768, description="pixels; with one side alone the aspect is kept")
-    height: int | None = Field(None, ge=16, le=32768, description="pixels")
+    width: int | None = Field(
+        default=None, ge=16, le=32768, description="pixels; with one side alone the aspect is kept"
+    )
+    height: int | None = Field(default=None, ge=16, le=32768, description="pixels")
     encoder: str | None = Field(
-        None, description="any that `dossr-video encoders` lists; default: libx264, of pictures by their extension"
+        default=None,
+        description="any that `dossr-video encoders` lists; default: libx264, of pictures by their extension",
     )
     encoder_options: str | None = Field(
-        None, description="the encoder's own options, such as profile=lt,bits_per_mb=400; they overrule all others"
+        default=None,
+        description="the encoder's own options, such as profile=lt,bits_per_mb=400; they overrule all others",
     )
-    crf: float | None = Field(None, ge=0.0, le=63.0, description="constant quality; default: 16, of libsvtav1 20")
-    speed: str | None = Field(None, description="the encoder's own preset; default: medium, of libsvtav1 6")
-    colorspace: Literal["source", "bt709"] = Field("source", description="matrix of the result; bt709 for HD players")
+    crf: float | None = Field(
+        default=None, ge=0.0, le=63.0, description="constant quality; default: 16, of libsvtav1 20"
+    )
+    speed: str | None = Field(default=None, description="the encoder's own preset; default: medium, of libsvtav1 6")
+    colorspace: Literal["source", "bt709"] = Field(
+        default="source", description="matrix of the result; bt709 for HD players"
+    )
     square_pixels: bool = Field(
-        False, description="resample to square pixels; default: the aspect is signalled in metadata"
+        default=False, description="resample to square pixels; default: the aspect is signalled in metadata"
     )
-    strict: bool = Field(False, description="refuse to begin when the target cannot keep everything of the source")
-    proof: Literal["refuse", "warn"] = Field("refuse", description="what becomes of a result that fails its proof")
+    strict: bool = Field(
+        default=False, description="refuse to begin when the target cannot keep everything of the source"
+    )
+    proof: Literal["refuse", "warn"] = Field(
+        default="refuse", description="what becomes of a result that fails its proof"
+    )
     qc: bool = Field(
-        False,
+        default=False,
         description="measure every shot against its source; one that flickers, stands still, is black or another in "
         "colour, light or content is done again with more consistency or less strength, at most twice",
     )
-    provenance: bool = Field(True, description="note in the metadata which program and model made the picture")
-    pix_fmt: str | None = Field(None, description="default: the source's as far as the encoder supports it")
+    provenance: bool = Field(default=True, description="note in the metadata which program and model made the picture")
+    pix_fmt: str | None = Field(default=None, description="default: the source's as far as the encoder supports it")
     start_number: int | None = Field(
-        None,
+        default=None,
         ge=0,
         lt=10**9,
         description="number of the first picture of a result such as out_%06d.png; default: as the source's pictures "
         "are numbered, else 1",
     )
     compatible: bool = Field(
-        False,
+        default=False,
         description="8-bit 4:2:0, as most players show: H.264 within level 5.2, or HEVC where that is too small",
     )
 

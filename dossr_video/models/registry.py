@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from os import PathLike, fsdecode
 from pathlib import Path
 from pkgutil import resolve_name
 
@@ -27,7 +28,7 @@ DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch
 
 
 def load_model(
-    name: str,
+    name: str | PathLike[str],
     *,
     device: str = "auto",
     dtype: str = "auto",
@@ -47,13 +48,13 @@ def load_model(
     work, from the beginning ("on") or where they do not fit ("auto"). Raises ModelError for weights that cannot be read
     or do not fit, SettingsError for a device that is not there or a prompt for a model without text.
     """
-    if not isinstance(name, (str, Path)) or not str(name):
+    if not isinstance(name, (str, PathLike)) or not (name := fsdecode(name)):
         raise SettingsError(f"model {name!r} is no name and no path", hint="for example compact")
     place = resolve_device(device)
-    if JOINED in str(name) and not Path(name).exists():
+    if JOINED in name and not Path(name).exists():
         if prompt is not None or negative_prompt is not None or cfg_scale != 1.0:
             raise _no_text(name)
-        return Chain([load_model(part, device=device, dtype=dtype, engine=engine) for part in str(name).split(JOINED)])
+        return Chain([load_model(part, device=device, dtype=dtype, engine=engine) for part in name.split(JOINED)])
     if name == "auto":
         name = auto_model(place)
     runner = resolve_engine(engine, name, device=place, dtype=dtype)
@@ -61,9 +62,9 @@ def load_model(
     if name not in BUILT_IN:
         path = possible(Path(name))
         if not path.exists():
-            near = meant(str(name), [*BUILT_IN, "auto"])
+            near = meant(name, [*BUILT_IN, "auto"])
             raise ModelError(
-                f"there is no model {str(name)!r}: neither a file nor one of {', '.join(BUILT_IN)}",
+                f"there is no model {name!r}: neither a file nor one of {', '.join(BUILT_IN)}",
                 hint=f"{near}use --model compact, or give the path of a DoSSR checkpoint (from the release page of the "
                 "authors' GitHub project DoSSR, arXiv 2409.17778) or of another super-resolution network",
             )

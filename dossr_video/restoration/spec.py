@@ -48,7 +48,7 @@ def resolve_restoration(
         native = max(native_ratio(detail), 1 / model_scale)
     else:
         native = 1.0 if settings.native == "off" else float(settings.native)
-    amount = {"keep": 1.0, "remove": 0.0}.get(settings.grain)
+    amount = {"keep": 1.0, "remove": 0.0}.get(str(settings.grain))
     amount = float(settings.grain) if amount is None else amount
     return RestorationSpec(
         dust=sensitivity,
