@@ -193,7 +193,7 @@ def parts(sizes: Sizes, folder: Path) -> Section:
         "to RGB": lambda: to_rgb(yuv),
         "optical flow, both ways, and its confidence": lambda: motion(frames[0], frames[1:], DisFlow()),
         "restore": restore,
-        "blend with the frame before": lambda: blend_pictures(picture.clone(), picture, one, strength=0.7),
+        "blend with the frame before": lambda: blend_pictures(picture.clone(), picture, one, frames[1:], strength=0.7),
         "to YUV": lambda: pixels.from_rgb(picture[0], "yuv420p", COLOR),
     }
     seconds = turns(methods, sizes.rounds)

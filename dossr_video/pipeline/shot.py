@@ -103,7 +103,8 @@ def steady_chunk(
     if model.blended and temporal.blend == "pixel":
         # Of what is seen: a lossy codec is passed once, and its landing noise is blended too.
         motion = _padded(motion, model)
-        pictures = blend_pictures(pictures, state.blend.picture, motion, strength=temporal.blend_strength)
+        source = pad(to_device(chunk.frames, model.device), model.multiple)
+        pictures = blend_pictures(pictures, state.blend.picture, motion, source, strength=temporal.blend_strength)
         picture = pictures[-1:].clone()  # not a view that keeps the whole chunk
         pictures, state = pictures.clamp_(0, 1), replace(state, blend=replace(state.blend, picture=picture))
     pictures = pictures[..., : height * model.scale, : width * model.scale]

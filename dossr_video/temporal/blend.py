@@ -29,7 +29,7 @@ CONTRAST = 0.01  # deviation of cells below which a channel has no contrast to m
 STRIP = 2**18  # pixels that are blended at a time: all that is worked out on the way takes ten times as much memory
 QUARTER = 4  # cells a side, over which energies are averaged
 REACH = 12  # rows on either side that a blended row depends on
-LEVEL = 4.0  # input pixels; over 5 x 5 of such cells two frames are brought to one level
+LEVEL = 4  # input pixels; over 5 x 5 of such cells two frames are brought to one level
 GHOST = 2 / 255  # difference of a cell from the moved one, both at one level, from which on it shows something else
 EDGE = 0.06  # of the contrast between cells, how far they may differ for flow that is off by a fraction of a pixel
 GRAIN = 2 / 255  # the largest median of these differences that grain explains
@@ -69,17 +69,20 @@ class Guide:
         return blended
 
 
-def blend_pictures(pictures: Tensor, previous: Tensor | None, motion: Motion, *, strength: float) -> Tensor:
+def blend_pictures(
+    pictures: Tensor, previous: Tensor | None, motion: Motion, source: Tensor, *, strength: float
+) -> Tensor:
     """Blend frames (T, 3, sH, sW) with the blended frame before each, keeping sharpness and exposure.
 
     y[i] = x[i] + m b (warp(y[i-1]) - x[i]), m the motion's confidence, b the strength in [0, 1], and the warped frame
     with the contrast of this one and its level around each place, so that blending changes detail only. `previous`
-    (1, 3, sH, sW) is y of the frame before the first: the last of the chunk before, or None at a shot's start. Only
-    earlier frames are used, so the chunk length does not change the result.
+    (1, 3, sH, sW) is y of the frame before the first: the last of the chunk before, or None at a shot's start. `source`
+    (T, 3, H, W) is what the frames were made of. Only earlier frames are used, so the chunk length does not change the
+    result.
 
     A frame is blended where it lies in memory, for of large ones a copy is a lot.
     """
-    return _blend(pictures, previous, motion, strength, warp, per_channel=False)
+    return _blend(pictures, previous, motion, source, strength, warp)
 
 
 def blend_latents(latents: Tensor, previous: Tensor | None, motion: Motion, *, strength: float, move: Warp) -> Tensor:
@@ -87,29 +90,34 @@ def blend_latents(latents: Tensor, previous: Tensor | None, motion: Motion, *, s
 
     Only the level is matched: most channels are detail and have no coarse contrast.
     """
-    return _blend(latents.clone(), previous, motion, strength, move, per_channel=True)
+    return _blend(latents.clone(), previous, motion, None, strength, move)
 
 
 def _blend(
-    frames: Tensor, previous: Tensor | None, motion: Motion, strength: float, move: Warp, *, per_channel: bool
+    frames: Tensor, previous: Tensor | None, motion: Motion, source: Tensor | None, strength: float, move: Warp
 ) -> Tensor:
+    """Without a source: of latents."""
     cell = max(round(LEVEL * frames.shape[-1] / motion.flow.shape[-1]), 1)
     for i in range(len(frames)):
         frame = frames[i : i + 1]
         if previous is not None:
             flow, confidence = motion.flow[i : i + 1].to(frame.device), motion.confidence[i : i + 1].to(frame.device)
             weight = strength * trust(confidence, frame.shape[-2:])
-            _blend_frame(frame, move(previous, flow), weight, cell, per_channel=per_channel)
+            given = None if source is None else _means(source[i : i + 1].to(frame.device).float(), LEVEL)
+            _blend_frame(frame, move(previous, flow), weight, cell, given)
         previous = frame
     return frames
 
 
-def _blend_frame(frame: Tensor, moved: Tensor, weight: Tensor, cell: int, *, per_channel: bool) -> None:
-    """Blend one frame (1, C, h, w), in place, with the warped one before it, strip by strip."""
+def _blend_frame(frame: Tensor, moved: Tensor, weight: Tensor, cell: int, given: Tensor | None) -> None:
+    """Blend one frame (1, C, h, w), in place, with the warped one before it, strip by strip.
+
+    `given`: means of its source over cells (1, C, h / cell, w / cell); None: these are latents.
+    """
     step = lcm(cell, QUARTER)
     rows, margin = step * max(STRIP // (frame.shape[-1] * step), 1), step * -(-REACH // step)
     height = frame.shape[-2]
-    gain, level, alike = _exposure(frame, moved, weight, cell, rows, contrast=not per_channel)
+    gain, level, alike = _exposure(frame, moved, weight, cell, rows, given)
     above = frame[..., :0, :]  # the last rows before the strip, as they were
     for top in range(0, height, rows):
         first, last = max(top - margin, 0), min(top + rows + margin, height)
@@ -118,11 +126,11 @@ def _blend_frame(frame: Tensor, moved: Tensor, weight: Tensor, cell: int, *, per
         then = moved[..., first:last, :].float() * gain
         then += _rows(level, cell, first, now.shape[-2:])
         above = now[..., max(top + rows - margin, 0) - first : top + rows - first, :].to(frame, copy=True)
-        if per_channel:
+        if given is None:
             now, then = now.transpose(0, 1), then.transpose(0, 1)
         blended = weight[..., first:last, :] * _rows(alike, cell, first, now.shape[-2:])
         part = _towards(now, then, blended, slice(top - first, top - first + rows))
-        frame[..., top : top + rows, :] = part.transpose(0, 1) if per_channel else part
+        frame[..., top : top + rows, :] = part.transpose(0, 1) if given is None else part
 
 
 def trust(confidence: Tensor, size: torch.Size) -> Tensor:
@@ -137,7 +145,7 @@ def trust(confidence: Tensor, size: torch.Size) -> Tensor:
 
 
 def _exposure(
-    frame: Tensor, moved: Tensor, weight: Tensor, cell: int, rows: int, *, contrast: bool
+    frame: Tensor, moved: Tensor, weight: Tensor, cell: int, rows: int, given: Tensor | None
 ) -> tuple[Tensor, Tensor, Tensor]:
     """What brings the moved frame to the exposure of this one, where it is blended, and where the two then are alike.
 
@@ -149,24 +157,30 @@ def _exposure(
     cells = [_cells(frame[..., cut, :], moved[..., cut, :], weight[..., cut, :], cell) for cut in _cuts(frame, rows)]
     share, now, then, weighted_now, weighted_then = (torch.cat(parts, 2) for parts in zip(*cells, strict=True))
     gain = torch.ones_like(now[..., :1, :1])
-    if contrast:
+    if given is not None:
         wanted, found = (_mean((part - _mean(part, share)).square(), share) for part in (now, then))
         gain = ((wanted + CONTRAST**2) / (found + CONTRAST**2)).sqrt().clamp(1 / RANGE, RANGE)
     level = box_mean(weighted_now - gain * weighted_then) / (box_mean(share) + TINY)
-    return gain, level, _alike(now, gain * then + level) if contrast else torch.ones_like(share)
+    return gain, level, torch.ones_like(share) if given is None else _alike(now, gain * then + level, given)
 
 
-def _alike(now: Tensor, then: Tensor) -> Tensor:
+def _alike(now: Tensor, then: Tensor, given: Tensor) -> Tensor:
     """1 where cells (1, C, h, w) of two frames show the same, 0 where they do not: (1, 1, h, w).
 
     A dissolve changes little from one frame to the next, but what is left of the scene before adds up, from blended
-    frame to blended frame. Beside an edge a part of the contrast is allowed for, which flow that is not quite right
-    makes.
+    frame to blended frame. Allowed for is what a model makes of its own: how far its picture is from the `given` cells
+    of its source; and beside an edge a part of the contrast, which flow that is not quite right makes.
     """
-    difference = (now - then).abs().mean(1, keepdim=True)
     contrast = (F.max_pool2d(now, 3, 1, 1) + F.max_pool2d(-now, 3, 1, 1)).mean(1, keepdim=True)
-    grain = difference.flatten(1).median(1).values.clamp(max=GRAIN)
-    return trust((2 - difference / (GHOST + 1.5 * grain + EDGE * contrast)).clamp(0, 1), now.shape[-2:])
+    difference, drawn = (now - then).abs().mean(1, keepdim=True), now - given
+    allowed = GHOST + 1.5 * _middle(difference).clamp(max=GRAIN) + EDGE * contrast
+    allowed += _middle((drawn - box_mean(drawn)).abs().mean(1, keepdim=True))
+    return trust((2 - difference / allowed).clamp(0, 1), now.shape[-2:])
+
+
+def _middle(cells: Tensor) -> Tensor:
+    """The median of (1, 1, h, w)."""
+    return cells.flatten().median()
 
 
 def _cuts(frame: Tensor, rows: int) -> list[slice]:
