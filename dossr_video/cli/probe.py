@@ -26,30 +26,38 @@ if TYPE_CHECKING:
 
 @click.command(cls=GroupedCommand)
 @click.argument("source", type=PATH)
-@click.argument("target", type=click.Path(path_type=Path), required=False)  # only its name is looked at
+@click.argument("target", required=False)  # a path or URL
 @with_settings
 @click.option("--shots", "count", is_flag=True, help="decode the whole file, to count frames and shots")
 @click.option("--json", "as_json", is_flag=True, help="print JSON, with TARGET every setting too")
 @debug_option
-def probe(source: Path, target: Path | None, *, settings: Settings, count: bool, as_json: bool) -> None:
+def probe(source: Path, target: str | None, *, settings: Settings, count: bool, as_json: bool) -> None:
     """Explain what SOURCE is, what a run with these options would do and why, and which preset suits it.
 
     With TARGET also what it could not keep, about how long the run would take and how large the result would be: the
     model is loaded and its speed measured. With --json also every setting that is decided.
     """
     from dossr_video.jobs.source import source_of
+    from dossr_video.jobs.urls import local
+    from dossr_video.models.known import require_known
     from dossr_video.video.inspect.content import sample_content
     from dossr_video.video.inspect.processing import analyse
     from dossr_video.video.inspect.suggestion import suggest
     from dossr_video.video.read.reader import expected_frames
+    from dossr_video.video.write.spec import check_target
 
+    require_known(settings.model)
+    here = None if target is None else local(target)
+    if here is not None:  # as the run itself, but that it asks for --force
+        check_target(here, settings, inputs=[source, *map(Path, settings.track_files)], force=True)
     info = source_of(source, settings)
-    executor = None if target is None else _executor(settings)
+    there = here or (None if target is None else Path(target))
+    executor = None if there is None else _executor(settings)
     with progress_display(quiet=as_json) as show:
         processing = analyse(
             info,
             settings,
-            target=target,
+            target=there,
             model_scale=4 if executor is None else executor.info.scale,
             on_frame=lambda frames: show(Progress("probing", frames)),
         )
@@ -57,8 +65,8 @@ def probe(source: Path, target: Path | None, *, settings: Settings, count: bool,
             _counted(info, processing.read, show) if count else (expected_frames(info, processing.read), None)
         )
         spec, cost = None, None
-        if target is not None and executor is not None:
-            spec, cost = _planned(settings, info, processing, target, executor, frames, show)
+        if there is not None and executor is not None:
+            spec, cost = _planned(settings, info, processing, there, executor, frames, show)
     found = suggest(info, sample_content(info, max_pixels=settings.max_pixels), processing.fields)
     if as_json:
         data = {

@@ -11,8 +11,8 @@ from dossr_video.jobs.fingerprint import added_file
 from dossr_video.jobs.memory import available
 from dossr_video.jobs.resources import readable
 from dossr_video.models.base import DEFAULT_PROMPT, EMPTY_PROMPT, SamplerDefaults
-from dossr_video.models.chain import JOINED
 from dossr_video.models.footprint import REST, Footprint
+from dossr_video.models.known import JOINED
 from dossr_video.models.registry import BUILT_IN
 from dossr_video.pipeline.memory import CHUNK, SMALLEST_TILE, Tiles, tiles_that_fit
 from dossr_video.pipeline.segment import chunk_length

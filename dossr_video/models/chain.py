@@ -11,9 +11,8 @@ from torch import Tensor
 from dossr_video.errors import ModelError
 from dossr_video.frames import Motion
 from dossr_video.models.base import DomainShiftModel, HiddenState, PictureModel, Restored
+from dossr_video.models.known import JOINED
 from dossr_video.models.limits import require_scale
-
-JOINED = "+"  # between the names of the models
 
 
 class Chain(PictureModel):

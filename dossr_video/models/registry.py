@@ -9,12 +9,12 @@ from pkgutil import resolve_name
 
 import torch
 
-from dossr_video.errors import ModelError, SettingsError
+from dossr_video.errors import SettingsError
 from dossr_video.models.base import Engine, Offload, PictureModel
-from dossr_video.models.chain import JOINED, Chain
+from dossr_video.models.chain import Chain
 from dossr_video.models.checkpoint import is_dossr
+from dossr_video.models.known import parts_of, require_known
 from dossr_video.models.limits import require_scale
-from dossr_video.names import meant, possible
 
 # What makes each model of the package, given a device and a dtype; imported when it is asked for.
 BUILT_IN = {
@@ -48,26 +48,22 @@ def load_model(
     work, from the beginning ("on") or where they do not fit ("auto"). Raises ModelError for weights that cannot be read
     or do not fit, SettingsError for a device that is not there or a prompt for a model without text.
     """
-    if not isinstance(name, (str, PathLike)) or not (name := fsdecode(name)):
+    if not isinstance(name, (str, PathLike)):
         raise SettingsError(f"model {name!r} is no name and no path", hint="for example compact")
+    name = fsdecode(name)
+    require_known(name)
     place = resolve_device(device)
-    if JOINED in name and not Path(name).exists():
+    parts = parts_of(name)
+    if len(parts) > 1:
         if prompt is not None or negative_prompt is not None or cfg_scale != 1.0:
             raise _no_text(name)
-        return Chain([load_model(part, device=device, dtype=dtype, engine=engine) for part in name.split(JOINED)])
+        return Chain([load_model(part, device=device, dtype=dtype, engine=engine) for part in parts])
     if name == "auto":
         name = auto_model(place)
     runner = resolve_engine(engine, name, device=place, dtype=dtype)
     kind = torch.float32 if runner == "ncnn" else resolve_dtype(dtype, place)
     if name not in BUILT_IN:
-        path = possible(Path(name))
-        if not path.exists():
-            near = meant(name, [*BUILT_IN, "auto"])
-            raise ModelError(
-                f"there is no model {name!r}: neither a file nor one of {', '.join(BUILT_IN)}",
-                hint=f"{near}use --model compact, or give the path of a DoSSR checkpoint (from the release page of the "
-                "authors' GitHub project DoSSR, arXiv 2409.17778) or of another super-resolution network",
-            )
+        path = Path(name)
         if path.suffix.lower() != ONNX and (path.is_dir() or is_dossr(path)):
             from dossr_video.models.dossr.model import load_dossr  # diffusers takes seconds to import
 

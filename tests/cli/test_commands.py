@@ -234,6 +234,31 @@ def test_probe_with_a_target_prints_what_a_run_would_do(run: Run, tmp_path: Path
     assert json.loads(report.read_text())["settings"] == _without_none(settings)
 
 
+@pytest.mark.parametrize(
+    ("arguments", "status", "message"),
+    [
+        (["IN", "--model", "compactt"], 1, "there is no model 'compactt'"),
+        (["IN", "--model", "compact+"], 2, "model 'compact+' is no name and no path"),
+        (["IN", "TMP/none/out.mp4"], 1, "TMP/none does not exist"),
+        (["IN", "TMP/out.xyz"], 2, "out.xyz"),
+        (["IN", "IN"], 1, "is an input itself"),
+    ],
+)
+def test_probe_refuses_what_a_run_refuses(
+    run: Run, tmp_path: Path, sample: Path, arguments: list[str], status: int, message: str
+) -> None:
+    given = [argument.replace("IN", str(sample)).replace("TMP", str(tmp_path)) for argument in arguments]
+    assert_refused(run("probe", *given), status, message.replace("TMP", str(tmp_path)))
+    whole = given if len(arguments) == 2 else [given[0], str(tmp_path / "o.mp4"), *given[1:]]
+    assert_refused(run(*whole), status, message.replace("TMP", str(tmp_path)))
+
+
+def test_probe_takes_a_target_that_is_there_or_behind_a_url(run: Run, tmp_path: Path, sample: Path) -> None:
+    (tmp_path / "o.mp4").touch()
+    for target in (tmp_path / "o.mp4", "s3://bucket/o.mp4"):
+        assert "result: mp4" in run("probe", sample, target, "--model", "bicubic", "--duration", "0.2").stdout
+
+
 def _without_none(data: Any) -> Any:
     """As a report leaves it out."""
     return {k: _without_none(v) for k, v in data.items() if v is not None} if isinstance(data, dict) else data
