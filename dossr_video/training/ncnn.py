@@ -19,7 +19,7 @@ from dossr_video.errors import ModelError
 
 _FLOAT16_TAG = 0x01306B47
 _MAGIC = "7767517"
-_HINT = "only SRVGG and RRDB networks run here"
+KINDS = "give an SRVGG or RRDB network: realesr-animevideov3-x4 (not -x2 or -x3), realesr-general or realesrgan-x4plus"
 
 
 @dataclass(frozen=True)
@@ -93,12 +93,15 @@ class NcnnNetwork(nn.Module):
         for file in files:
             if not file.is_file():
                 raise ModelError(f"{file} does not exist", hint="name a .param/.bin pair without the suffix")
-        self.layers = read_layers(files[0].read_text())
         self.weights = nn.ParameterDict()
-        source = _Weights(files[1].read_bytes())
-        for layer in self.layers:
-            for role, value in _read_weights(layer, source).items():
-                self.weights[f"{layer.name}_{role}"] = nn.Parameter(value, requires_grad=False)
+        try:
+            self.layers = read_layers(files[0].read_text())
+            source = _Weights(files[1].read_bytes())
+            for layer in self.layers:
+                for role, value in _read_weights(layer, source).items():
+                    self.weights[f"{layer.name}_{role}"] = nn.Parameter(value, requires_grad=False)
+        except (OSError, ValueError, IndexError, KeyError, RuntimeError, struct.error) as error:  # words and numbers
+            raise ModelError(f"{files[0]} or {files[1].name} is damaged: {error}", hint="fetch both again") from error
         if source.position != len(source.data):
             raise ModelError(
                 f"{files[1]} holds {len(source.data)} bytes, the layers need {source.position}",
@@ -150,7 +153,7 @@ def _read_weights(layer: Layer, source: _Weights) -> dict[str, Tensor]:
             if number(9) not in (0, 2) or not number(5):
                 raise ModelError(
                     f"layer {layer.name}: activation {number(9):g} or no bias is unknown",
-                    hint=_HINT,
+                    hint=KINDS,
                 )
             features, side, size = int(number(0)), int(number(1)), int(number(6))
             weight = source.tagged(size).reshape(features, -1, side, side)
@@ -166,6 +169,4 @@ def _read_weights(layer: Layer, source: _Weights) -> dict[str, Tensor]:
         case "BinaryOp" if number(0) == 0:
             return {}
         case _:
-            raise ModelError(
-                f"layer {layer.name} is of kind {layer.kind}", hint="only SRVGG and RRDB networks run here"
-            )
+            raise ModelError(f"layer {layer.name} is of kind {layer.kind}", hint=KINDS)

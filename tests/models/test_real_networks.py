@@ -5,12 +5,12 @@ from __future__ import annotations
 import importlib.util
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import save_file
 from torch import Tensor
 
 import dossr_video
@@ -40,16 +40,57 @@ def frames(sample: Path) -> Tensor:
     return torch.from_numpy(np.stack(pictures).transpose(0, 3, 1, 2).copy()).float() / 255
 
 
-def converted(stem: Path, folder: Path) -> str:
-    """As scripts/convert_ncnn.py writes it."""
+def script() -> Any:
+    """scripts/convert_ncnn.py"""
     spec = importlib.util.spec_from_file_location("convert_ncnn", ROOT / "scripts" / "convert_ncnn.py")
     assert spec is not None
     assert spec.loader is not None
-    script = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(script)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def converted(stem: Path, folder: Path) -> str:
     out = folder / f"{stem.name}.safetensors"
-    save_file(script.weights_of(stem), out)
+    script().convert(stem.with_suffix(".param"), out)
     return str(out)
+
+
+LINE = "Convolution c 1 1 in out 0=3 1=3 5=1 6=81"
+
+
+@pytest.mark.parametrize(
+    ("param", "out", "message"),
+    [
+        (None, "o.safetensors", "net.param does not exist"),
+        ("film", "o.safetensors", "not an ncnn .param file"),
+        ("7767517\n1 1\nConvolution", "o.safetensors", "net.bin is damaged"),
+        (f"7767517\n1 1\n{LINE}", "o.safetensors", "net.bin is damaged"),
+        ("7767517\n0 0\n", "o.safetensors", "has 0 convolutions: neither SRVGG nor RRDB"),
+        ("7767517\n1 1\nInterp r 1 1 in out 0=3", "o.safetensors", "layer r is of kind Interp"),
+        ("7767517\n0 0\n", "o.pth", "o.pth must end in .safetensors"),
+        ("7767517\n0 0\n", "none/o.safetensors", "none does not exist"),
+    ],
+)
+def test_what_is_not_converted_is_told_in_one_line(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+    param: str | None,
+    out: str,
+    message: str,
+) -> None:
+    if param is not None:
+        (tmp_path / "net.param").write_text(param)
+        (tmp_path / "net.bin").write_bytes(b"")
+    monkeypatch.setattr("sys.argv", ["convert_ncnn.py", str(tmp_path / "net.param"), str(tmp_path / out)])
+    with pytest.raises(SystemExit) as stop:
+        script().main()
+    said = capfd.readouterr().err
+    assert stop.value.code in (1, 2)
+    assert message in said
+    assert "hint: " in said
+    assert "defect" not in said
 
 
 @pytest.mark.parametrize(
