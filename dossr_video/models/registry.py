@@ -114,7 +114,7 @@ def auto_model(device: torch.device) -> str:
 
 
 def resolve_device(name: str) -> torch.device:
-    """`auto` takes the first of CUDA, MPS and the CPU that is there. Raises SettingsError."""
+    """`auto` takes the first of CUDA, MPS, XPU and the CPU that is there. Raises SettingsError."""
     present = {
         "cuda": torch.cuda.device_count(),
         "mps": int(torch.backends.mps.is_available()),
@@ -122,7 +122,7 @@ def resolve_device(name: str) -> torch.device:
         "cpu": 1,
     }
     if name == "auto":
-        return torch.device(next(kind for kind in ("cuda", "mps", "cpu") if present[kind]))
+        return torch.device(next(kind for kind in present if present[kind]))
     try:
         device = torch.device(name)
     except RuntimeError as error:

@@ -60,6 +60,18 @@ def test_auto_device_computes():
     torch.ones(2, device=resolve_device("auto")).sum().item()
 
 
+@pytest.mark.parametrize(
+    ("present", "expected"),
+    [((2, True, 1), "cuda"), ((0, True, 1), "mps"), ((0, False, 1), "xpu"), ((0, False, 0), "cpu")],
+)
+def test_auto_device_is_the_first_accelerator_that_is_there(monkeypatch, present, expected):
+    cuda, mps, xpu = present
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: cuda)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: mps)
+    monkeypatch.setattr(torch.xpu, "device_count", lambda: xpu)
+    assert resolve_device("auto").type == expected
+
+
 def test_auto_dtype_suits_the_device():
     assert resolve_dtype("auto", torch.device("cuda")) == torch.float16
     assert resolve_dtype("auto", torch.device("mps")) == torch.float32
