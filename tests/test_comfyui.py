@@ -101,3 +101,8 @@ def test_models_in_the_folder_of_comfyui_are_offered(
 def test_an_error_has_its_remedy(package: ModuleType) -> None:
     with pytest.raises(RuntimeError, match=r"there is no model 'x\.pth'.*\(use --model compact"):
         called(package, "DossrLoadVideoModel", file="x.pth")
+
+
+def test_a_file_that_is_in_no_folder_of_comfyui_is_told(package: ModuleType) -> None:
+    with pytest.raises(RuntimeError, match="there is no model 'gone.pth'"):
+        called(package, "DossrLoadVideoModel", model="gone.pth", device="cpu")

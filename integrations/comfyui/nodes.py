@@ -47,7 +47,7 @@ class LoadVideoModel:
         }
 
     def load(self, model: str, device: str, dtype: str, file: str = "") -> tuple[Any]:
-        name = file.strip() or (model if model in MODELS else _path(model))
+        name = file.strip() or (_path(model) if model in _files() else model)
         with _hints():
             return (dossr_video.load_model(name, device=device, dtype=dtype),)
 
