@@ -7,6 +7,7 @@ import re
 import stat
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -15,11 +16,12 @@ from dossr_video.errors import Interrupted, SettingsError
 from dossr_video.settings import Settings, SourceSettings, TargetSettings
 from dossr_video.streaming import target_size
 from dossr_video.video import pixels
+from dossr_video.video.inspect.processing import enlarged_size
 from dossr_video.video.pipe import Kind, PipeReader, PipeWriter, Shape
 from dossr_video.video.tags import ColorInfo
 
 STANDARD = "-"  # the name of standard input and output
-USED = frozenset({"max_pixels", "scale", "size", "width", "height", "pix_fmt"})
+USED = frozenset({"max_pixels", "scale", "size", "width", "height", "pix_fmt", "square_pixels"})
 """Of the options of files, those that a pipe has as well."""
 
 
@@ -106,6 +108,11 @@ def upscale_pipe(
         reader = PipeReader(given, max_pixels=settings.max_pixels, raw=raw)
         shape, kind = reader.shape, kind or ("y4m" if raw is None else "rawvideo")
         model = model_of(settings)
+        if settings.square_pixels and shape.aspect is not None and shape.aspect != 1:
+            width, height = enlarged_size(shape.width, shape.height, shape.aspect, settings, model.scale)
+            settings = settings.model_copy(update={"scale": None, "size": None, "width": width, "height": height})
+            # The sides are rounded: so the result's pixels are square to the last digit.
+            shape = replace(shape, aspect=Fraction(width * shape.height, shape.width * height))
         height, width = target_size(shape.width, shape.height, settings, model.scale)
         with PipeWriter(made, shape, kind=kind, width=width, height=height, pix_fmt=settings.pix_fmt) as writer:
             for picture in upscale_stream(reader.frames(), layout="CHW", model=model, settings=settings):

@@ -102,7 +102,7 @@ ALLOWED = {
     "diffusers": {"api", "models", "models.dossr"},
     "__init__": {"api", "diffusers", "jobs", "models.dossr"},
     "__main__": {"cli"},
-    "pipe": {"api", "streaming", "video"},
+    "pipe": {"api", "streaming", "video", "video.inspect"},
     "doctor": {"api", "jobs", "system", "video.read", "video.write"},
 }
 HOMES = {

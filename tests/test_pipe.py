@@ -96,6 +96,25 @@ def test_the_frames_are_those_of_the_python_api(tiny: Settings, tmp_path: Path) 
     assert np.abs(np.stack(found).astype(int) - np.stack(wanted)).max() <= 3  # two conversions to 8 bits
 
 
+@pytest.mark.parametrize(
+    ("aspect", "options", "size", "told"),
+    [
+        ("30/17", {}, (96, 64), b" A30:17 "),
+        ("30/17", {"width": 60, "height": 64}, (60, 64), b" A48:17 "),
+        ("30/17", {"square_pixels": True}, (170, 64), b" A1:1 "),
+        ("16/33", {"square_pixels": True, "height": 100}, (72, 100), b" A1:1 "),
+        ("0", {"square_pixels": True}, (96, 64), b" A0:0 "),
+    ],
+)
+def test_the_pixel_aspect_goes_through(
+    aspect: str, options: dict[str, Any], size: tuple[int, int], told: bytes, tiny: Settings, tmp_path: Path
+) -> None:
+    made = through(y4m("-vf", f"setsar={aspect}"), tiny.model_copy(update={"scale": 2, **options}), tmp_path)
+    assert told in made.partition(b"\n")[0]
+    _, frames = read(made, tmp_path / "made.y4m")
+    assert [(frame.width, frame.height) for frame in frames] == [size] * 6
+
+
 def test_what_is_no_y4m_or_breaks_off_is_said(tiny: Settings, tmp_path: Path) -> None:
     for name, content, said in (
         ("a", b"RIFF" + bytes(100), "is not y4m"),

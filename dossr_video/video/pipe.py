@@ -38,7 +38,7 @@ class Shape:
     height: int
     pix_fmt: str
     rate: Fraction = Fraction(25)  # frames per second
-    aspect: Fraction = Fraction(1)  # width / height of a pixel
+    aspect: Fraction | None = None  # width / height of a pixel; None: unknown
     color: ColorInfo = field(default_factory=lambda: ColorInfo(range="tv", chroma_location="left"))
 
 
@@ -113,7 +113,7 @@ def _header(file: BinaryIO) -> Shape:
         if words[0] != "YUV4MPEG2" or space is None:
             raise ValueError
         width, height = int(tags["W"]), int(tags["H"])
-        rate, aspect = Fraction(tags.get("F", "25:1").replace(":", "/")), _ratio(tags.get("A", "0:0"))
+        rate, aspect = Fraction(tags.get("F", "25:1").replace(":", "/")), _aspect(tags.get("A", "0:0"))
         if min(width, height) < 1 or rate <= 0:
             raise ValueError
     except (ValueError, LookupError, ZeroDivisionError) as error:
@@ -145,13 +145,16 @@ class PipeWriter:
                 f"{self._pix_fmt} needs even sides; the result is {width}x{height}", hint="choose --pix-fmt yuv444p"
             )
         self._color = source.color.resolved(width=width, height=height)
+        aspect = source.aspect and source.aspect * Fraction(source.width * height, width * source.height)
         self._container: Any = av.open(
-            file, "w", format=MUXERS[kind], options={"strict": "-1"} if kind == "y4m" else {}
+            _WithAspect(file, aspect) if kind == "y4m" else file,
+            "w",
+            format=MUXERS[kind],
+            options={"strict": "-1"} if kind == "y4m" else {},
         )
         self._stream: Any = self._container.add_stream("rawvideo", rate=source.rate)
         self._stream.width, self._stream.height, self._stream.pix_fmt = width, height, self._pix_fmt
         context = self._stream.codec_context
-        context.sample_aspect_ratio = source.aspect * Fraction(source.width * height, width * source.height)
         context.color_range = code_point(RANGES, source.color.range)
         context.options = {"chroma_sample_location": self._color.chroma_location or "left"}
         self._count = 0
@@ -182,6 +185,20 @@ class PipeWriter:
             raise TargetError(f"the output cannot be written: {error.strerror}", hint="check the disk") from error
 
 
+class _WithAspect:
+    """A file for FFmpeg's muxer of y4m, which takes the pixel aspect from where PyAV cannot set it."""
+
+    def __init__(self, file: BinaryIO, aspect: Fraction | None) -> None:
+        self._file = file
+        nearest = aspect and aspect.limit_denominator(1 << 15)
+        self._tag = nearest and f" A{nearest.numerator}:{nearest.denominator}".encode()
+
+    def write(self, content: bytes) -> int:
+        if self._tag:  # the header comes first, at once
+            content, self._tag = re.sub(rb" A\d+:\d+", self._tag, bytes(content), count=1), None
+        return self._file.write(content)
+
+
 def _is_made(pix_fmt: str) -> bool:
     """Whether frames are made in a pixel format."""
     try:
@@ -190,7 +207,7 @@ def _is_made(pix_fmt: str) -> bool:
         return False
 
 
-def _ratio(text: str) -> Fraction:
-    """A pixel aspect; 0:0 is unknown, taken as square."""
+def _aspect(text: str) -> Fraction | None:
+    """A pixel aspect; 0:0 is unknown."""
     above, below = (int(part) for part in text.split(":"))
-    return Fraction(above, below) if above and below else Fraction(1)
+    return Fraction(above, below) if above and below else None

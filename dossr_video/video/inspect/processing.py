@@ -140,25 +140,31 @@ def analyse(
 
 def output_size(video: VideoInfo, settings: TargetSettings, target: Path, model_scale: int) -> tuple[int, int]:
     """Width and height of the result: scaled or as requested; in square pixels where they are resampled."""
-    scale = settings.scale or model_scale
     square, _ = _shape(video, settings, container_of(target))
     aspect = video.sample_aspect_ratio if square and video.sample_aspect_ratio else Fraction(1)
-    shown = video.width * aspect if aspect > 1 else Fraction(video.width)
-    tall = Fraction(video.height) if aspect >= 1 else video.height / aspect
-    width, height = settings.width, settings.height
+    return enlarged_size(video.width, video.height, aspect, settings, model_scale)
+
+
+def enlarged_size(
+    width: int, height: int, aspect: Fraction, settings: TargetSettings, model_scale: int
+) -> tuple[int, int]:
+    """Width and height of the result in square pixels, of frames whose pixels have that aspect."""
+    scale = settings.scale or model_scale
+    shown = width * aspect if aspect > 1 else Fraction(width)
+    tall = Fraction(height) if aspect >= 1 else height / aspect
     if settings.size is not None:
         widest, tallest = SIZES[settings.size]
         factor = min(widest / shown, tallest / tall)
         return _sides(shown * factor, tall * factor, even=True)
-    if width is None and height is None:
+    if settings.width is None and settings.height is None:
         return _sides(shown * scale, tall * scale, even=aspect != 1 or settings.compatible)
-    if width is not None and height is not None:
-        return width, height
+    if settings.width is not None and settings.height is not None:
+        return settings.width, settings.height
     # What was asked for is kept, odd or not; the other side follows.
-    if width is not None:
-        return width, _even(tall * width / shown)
-    assert height is not None
-    return _even(shown * height / tall), height
+    if settings.width is not None:
+        return settings.width, _even(tall * settings.width / shown)
+    assert settings.height is not None
+    return _even(shown * settings.height / tall), settings.height
 
 
 def _sides(width: Fraction, height: Fraction, *, even: bool) -> tuple[int, int]:
