@@ -115,6 +115,13 @@ def test_the_pixel_aspect_goes_through(
     assert [(frame.width, frame.height) for frame in frames] == [size] * 6
 
 
+def test_grey_without_a_range_is_full(tiny: Settings, tmp_path: Path) -> None:
+    ramp = np.tile(np.arange(0, 256, 4, dtype=np.uint8), (32, 1))
+    made = through(b"YUV4MPEG2 W64 H32 F25:1 Ip Cmono\nFRAME\n" + ramp.tobytes(), tiny, tmp_path)
+    _, frames = read(made, tmp_path / "made.y4m")
+    assert np.abs(frames[0].to_ndarray()[::2, ::2].astype(int) - ramp).max() <= 2
+
+
 def test_what_is_no_y4m_or_breaks_off_is_said(tiny: Settings, tmp_path: Path) -> None:
     for name, content, said in (
         ("a", b"RIFF" + bytes(100), "is not y4m"),

@@ -121,7 +121,8 @@ def _header(file: BinaryIO) -> Shape:
     if tags.get("I", "p") not in ("p", "?"):
         raise SourceError("the input is interlaced", hint="let ffmpeg deinterlace it: -vf bwdif")
     name = "gray" if space[1] == "mono" else f"yuv{space[1]}p"
-    span = "pc" if extra.get("COLORRANGE") == "FULL" else "tv"
+    untold = "FULL" if space[1] == "mono" else "LIMITED"  # as FFmpeg takes them
+    span = "pc" if extra.get("COLORRANGE", untold) == "FULL" else "tv"
     color = ColorInfo(range=span, chroma_location=_LOCATIONS[space[3]] if not space[2] else "left")
     return Shape(width, height, f"{name}{space[2]}le" if space[2] else name, rate, aspect, color)
 

@@ -191,12 +191,13 @@ def _color(stream: VideoStream, frame: av.VideoFrame, choice: Choice) -> ColorIn
     if stream.codec_context.name == "dpx" and transfer == "linear":  # written by FFmpeg where nothing is known
         transfer = None
     light, picture = is_light(frame.format.name), stream.codec_context.name in PICTURE_CODECS
-    full = pix_fmt.startswith("yuvj") or pixels.is_rgb(pix_fmt) or (pixels.is_grey(pix_fmt) and picture)
+    grey = pixels.is_grey(pix_fmt)
+    full = pix_fmt.startswith("yuvj") or pixels.is_rgb(pix_fmt) or (grey and picture)
     return ColorInfo(
         primaries=tag(PRIMARIES, "color_primaries"),
         transfer=choice.light if light else transfer,
         matrix="gbr" if pixels.is_rgb(pix_fmt) else tag(MATRICES, "colorspace"),
-        range="pc" if full else tag(RANGES, "color_range"),
+        range="pc" if full else tag(RANGES, "color_range") or ("pc" if grey else None),  # as FFmpeg takes grey
         chroma_location=_chroma_location(stream.codec_context.name) if any(pixels.chroma_shift(pix_fmt)) else None,
     )
 

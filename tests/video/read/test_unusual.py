@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from dossr_video.errors import SourceError
@@ -39,6 +40,34 @@ def test_pictures_of_few_or_many_bits_are_done(media, tmp_path, tiny, pix_fmt):
     with PyavReader(source) as before, PyavReader(tmp_path / "result.mkv") as after:
         first, last = (next(reader.frames()).small((8, 6)).astype(int) for reader in (before, after))
     assert abs(first - last).max() < 12
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "range_"),
+    [
+        ("grey.avi", "-c:v rawvideo -pix_fmt gray", "pc"),
+        ("ffv1.avi", "-c:v ffv1 -pix_fmt gray", "pc"),  # AVI tells no range
+        ("deep.avi", "-c:v ffv1 -pix_fmt gray16le", "pc"),
+        ("grey.y4m", "-pix_fmt gray", "pc"),
+        ("told.mkv", "-c:v libx265 -x265-params lossless=1 -bsf:v hevc_metadata=video_full_range_flag=0", "tv"),
+    ],
+)
+def test_grey_without_a_range_is_full(media, tmp_path, tiny, name, options, range_):
+    """A ramp from 0 to 254, which limited range would clip at both ends."""
+    source = tmp_path / name
+    ramp = "color=black:s=128x32,format=gray,geq=lum=2*X"
+    media.ffmpeg("-f", "lavfi", "-i", ramp, "-frames:v", 2, *options.split(), source)
+    assert probe(source).video.resolved_color.range == range_
+    with PyavReader(source) as reader:
+        shown = 255 * next(reader.frames()).rgb()[1, 16].numpy()
+    wanted = np.arange(128) * 2.0
+    if range_ == "tv":
+        wanted = ((wanted - 16) * 255 / 219).clip(0, 255)
+    assert shown == pytest.approx(wanted, abs=0.6)
+    run_job(source, tmp_path / "result.mkv", tiny)
+    with PyavReader(tmp_path / "result.mkv") as reader:
+        result = 255 * next(reader.frames()).rgb()[1, 32, ::2].numpy()
+    assert result == pytest.approx(wanted, abs=8)
 
 
 def test_floating_point_is_refused_before_the_work_where_it_is_not_read(media, tmp_path):
