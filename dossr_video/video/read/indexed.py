@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from abc import abstractmethod
 from bisect import bisect_left
 from collections.abc import Iterator
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import av
+from av.codec.context import Flags
 
 from dossr_video.errors import SourceError
 from dossr_video.video import pixels
@@ -40,6 +42,8 @@ class IndexedReader(VideoReader):
         self.side_data: set[str] = set()  # none is given
         self._pts, hidden = _packet_times(self.info)
         reason = refusal(self.info) or ("an edit list hides part of it" if hidden else None)
+        if reason is None and not _crops_alike(self.info):
+            reason = "it shows columns that the codec crops at the left"
         if reason is not None:
             raise self.refused(path, reason)
         self._frames: Any = self._open(path)
@@ -114,3 +118,14 @@ def _packet_times(info: SourceInfo) -> tuple[list[int], bool]:
         packets = [packet for packet in container.demux(stream) if packet.size]
     hidden = any(packet.is_discard for packet in packets)
     return sorted(packet.pts for packet in packets if packet.pts is not None), hidden
+
+
+def _crops_alike(info: SourceInfo) -> bool:
+    """Whether the codec's own cropping is exact in a decoder that is not told to care for it, as libraries open it."""
+    with open_source(info.path) as container:
+        stream = picture_stream(container, info.path, info.video.stream.index, max_pixels=MAX_PIXELS)
+        stream.codec_context.flags &= ~Flags.unaligned
+        with contextlib.suppress(av.FFmpegError):
+            for frame in container.decode(stream):
+                return (frame.width, frame.height) == (info.video.width, info.video.height)
+    return True

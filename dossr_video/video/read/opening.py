@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import av
+from av.codec.context import Flags
 
 from dossr_video.errors import SourceError
 from dossr_video.heap import give_back_memory
@@ -84,6 +85,7 @@ def picture_stream(container: InputContainer, path: Path, index: int, *, max_pix
         raise SourceError(f"{path}: nothing here decodes its video codec", hint="convert it with another tool first")
     check_size(stream.codec_context.width, stream.codec_context.height, path, max_pixels=max_pixels)
     stream.codec_context.options = _decoder_limit(max_pixels)
+    stream.codec_context.flags |= Flags.unaligned  # else columns that are cropped at the left are partly shown
     if has_free_clock(container):  # tags are in the frames, and opening may have taken them from later ones
         context: Any = stream.codec_context
         context.color_range, context.colorspace = 0, UNSPECIFIED

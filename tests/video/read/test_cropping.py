@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from dossr_video.errors import SourceError
 from dossr_video.jobs.run import run_job
 from dossr_video.settings import Settings
 from dossr_video.video.info import Cropping
@@ -16,6 +17,7 @@ from dossr_video.video.inspect.processing import analyse
 from dossr_video.video.read.cropping import declared_cropping
 from dossr_video.video.read.probe import probe
 from dossr_video.video.read.pyav import PyavReader
+from dossr_video.video.read.reader import ReadSpec, open_reader
 
 CROP = Cropping(left=8, top=4, right=16, bottom=12)
 WIDTH, HEIGHT = 96, 64
@@ -121,3 +123,43 @@ def test_damaged_tables_end_the_search(cropped: Path, coded: Path, tmp_path: Pat
         (tmp_path / "damaged").write_bytes(damaged[: rng.integers(1, len(damaged))])
         found = declared_cropping(tmp_path / "damaged", name, 0, WIDTH, HEIGHT)
         assert found is None or (found.left + found.right < WIDTH and found.top + found.bottom < HEIGHT)
+
+
+@pytest.mark.parametrize(
+    ("encoder", "pix_fmt", "crop"),
+    [
+        ("libx264", "yuv420p", (6, 2, 4, 0)),
+        ("libx264", "yuv420p", (2, 6, 0, 2)),
+        ("libx264", "yuv444p", (5, 3, 2, 1)),
+        ("libx265", "yuv420p", (6, 2, 4, 0)),
+        ("libx265", "yuv422p10le", (10, 3, 2, 0)),
+    ],
+)
+def test_cropping_of_the_codec_is_exact_in_every_reader(media, tmp_path, tiny, encoder, pix_fmt, crop):
+    left, top, right, bottom = crop
+    whole, source = tmp_path / "whole.mkv", tmp_path / "cropped.mkv"
+    media.ffmpeg(
+        *["-f", "lavfi", "-i", f"testsrc2=size={WIDTH}x{HEIGHT}:rate=25:duration=0.2", "-c:v", encoder],
+        *["-preset", "ultrafast", "-pix_fmt", pix_fmt, whole],
+    )
+    metadata = "hevc_metadata" if encoder == "libx265" else "h264_metadata"
+    sides = f"crop_left={left}:crop_top={top}:crop_right={right}:crop_bottom={bottom}"
+    media.ffmpeg("-i", whole, "-c", "copy", "-bsf:v", f"{metadata}={sides}", source)
+    with PyavReader(whole) as reader:
+        frames = [frame.rgb()[:, top : HEIGHT - bottom, left : WIDTH - right] for frame in reader.frames()]
+    video = probe(source).video
+    assert (video.width, video.height) == (WIDTH - left - right, HEIGHT - top - bottom)
+    for name in ("pyav", "decord", "torchcodec"):
+        try:
+            with open_reader(source, ReadSpec(reader=name)) as reader:
+                shown = [frame.rgb() for frame in reader.frames()]
+        except SourceError as error:
+            assert name != "pyav"
+            assert "exactly" in error.message or "not installed" in error.message  # noqa: PT017
+            continue
+        assert len(shown) == 5
+        for was, now in zip(frames, shown, strict=True):
+            # Chroma at the new edges is widened from what is left.
+            assert was[:, 4:-4, 4:-4] == pytest.approx(now[:, 4:-4, 4:-4], abs=0.06)
+    report = run_job(source, tmp_path / "result.mkv", tiny)
+    assert (report.damage, probe(tmp_path / "result.mkv").video.width) == ((), 2 * video.width)
