@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from fractions import Fraction
-from typing import Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import av
 
@@ -12,7 +12,11 @@ from dossr_video.video import pixels
 from dossr_video.video.read.graphs import graph_of
 from dossr_video.video.tags import LUMA_WEIGHTS, MATRICES, PRIMARIES, RANGES, TRANSFERS, ColorInfo
 
+if TYPE_CHECKING:
+    from av.packet import Packet
+
 T = TypeVar("T")
+TAGS = ("color_range", "colorspace", "color_primaries", "color_trc")
 
 
 def color_of(frame: av.VideoFrame, default: ColorInfo) -> ColorInfo:
@@ -27,6 +31,36 @@ def color_of(frame: av.VideoFrame, default: ColorInfo) -> ColorInfo:
         matrix=matrix if matrix in LUMA_WEIGHTS else default.matrix,
         range="pc" if full else RANGES.get(frame.color_range) or default.range,
     )
+
+
+class OwnTags:
+    """A decoder whose frames have the colour tags that their own packets tell.
+
+    FFmpeg's decoders read the tags with a packet, and give those of the moment to a frame that has none when they
+    return it, which is packets later where frames are reordered.
+    """
+
+    def __init__(self, decoder: Any) -> None:
+        self._decoder = decoder
+        self._knows = not decoder.name.startswith("lib")  # libraries tell the tags with the frame, not with the packet
+        decoder.copy_opaque = True
+
+    @property
+    def sample_aspect_ratio(self) -> Fraction | None:
+        aspect: Fraction | None = self._decoder.sample_aspect_ratio
+        return aspect
+
+    def decode(self, packet: Packet[Any]) -> list[av.VideoFrame]:
+        """The frames that the decoder returns for a packet. Raises FFmpegError as it does."""
+        own: dict[str, int] = {}
+        packet.opaque = own
+        frames: list[av.VideoFrame] = self._decoder.decode(packet)
+        own.update({name: getattr(self._decoder, name) for name in TAGS})
+        for frame in frames:
+            if self._knows and isinstance(frame.opaque, dict) and frame.opaque is not own:
+                for name, value in frame.opaque.items():
+                    setattr(frame, name, value)
+        return frames
 
 
 class ColorWatch:
@@ -51,10 +85,7 @@ class ColorWatch:
 
 
 class Watch(Generic[T]):
-    """A property of the decoder, by the time of the packet that it was noted at.
-
-    Decoders return frames later than they decode them, and frames without tags have those of the moment.
-    """
+    """A property of the decoder, by the time of the packet that it was noted at: frames are returned later."""
 
     def __init__(self) -> None:
         self._changes: list[tuple[Fraction, T]] = []  # time in seconds, value from there on

@@ -11,7 +11,7 @@ from av.stream import Discard
 
 from dossr_video.video import pixels
 from dossr_video.video.files import close_input
-from dossr_video.video.read.changes import ColorWatch, Letterbox, Watch, color_of
+from dossr_video.video.read.changes import ColorWatch, Letterbox, OwnTags, Watch, color_of
 from dossr_video.video.read.cropping import CropFilter
 from dossr_video.video.read.damage import Steps, note
 from dossr_video.video.read.deinterlace import FieldFilter
@@ -33,11 +33,13 @@ JUMP = Fraction(1, 2)  # seconds; a timestamp that goes back farther is a discon
 CUT_OFF = 0.5  # seconds that may be missing from the declared duration, by an edit list or a late start
 
 
-def decoder_of(stream: Any) -> Any:
-    """The codec context for a stream, alpha included."""
+def decoder_of(stream: Any) -> OwnTags:
+    """What decodes a stream, alpha included."""
+    decoder = stream.codec_context
     if hides_alpha(stream):
-        return av.CodecContext.create("libvpx-vp9" if stream.codec_context.name == "vp9" else "libvpx", "r")
-    return stream.codec_context
+        decoder = av.CodecContext.create("libvpx-vp9" if decoder.name == "vp9" else "libvpx", "r")
+    decoder.thread_type = "SLICE"
+    return OwnTags(decoder)
 
 
 class DecodingPass:
@@ -47,8 +49,7 @@ class DecodingPass:
         self._reader = reader
         self._container = container
         self._stream = stream
-        self._decoder = decoder_of(stream)
-        self._decoder.thread_type = "SLICE"
+        self._decoder: Any = decoder_of(stream)
         for other in container.streams:
             if other.index != stream.index:
                 other.discard = Discard.all
@@ -56,10 +57,9 @@ class DecodingPass:
             container.seek(seek_to, stream=stream)
         if is_pattern(reader.info.path):
             self._decoder = NumberedPictures(self._decoder, reader.info.path, self._note, from_first=seek_to is None)
-        # Elsewhere the container has one aspect and one range for all frames.
+        # Elsewhere the container has one aspect for all frames.
         self._watches = has_free_clock(container)
         self._aspects: Watch[Fraction | None] = Watch()
-        self._ranges: Watch[int] = Watch()
         self._letterbox = Letterbox(reader.info.video.sample_aspect_ratio or Fraction(1))
         self._rebase = Rebaser(reader.parts, stream.index)
         self._crop = CropFilter(reader.info.video.cropping)
@@ -149,8 +149,6 @@ class DecodingPass:
             elif last is not None and steps.gap(pts - last):
                 self._note(last, f"frames are missing for the next {float((pts - last) * video.time_base):.2f} s")
             raw.pts = last = pts
-            if (own_range := self._ranges.at(pts * video.time_base)) is not None:
-                raw.color_range = own_range
             if change := colors.change(raw):
                 self._note(pts, change)
             if (aspect := self._other_aspect(pts * video.time_base)) is not None:
@@ -194,7 +192,6 @@ class DecodingPass:
             if packet.pts is not None and self._watches:
                 time = packet.pts * self._reader.info.video.time_base
                 self._aspects.note(time, self._decoder.sample_aspect_ratio)
-                self._ranges.note(time, self._decoder.color_range)
             self._reader.side_data |= packet_side_data(packet).union(*map(frame_side_data, frames))
             for frame in frames:
                 last = frame.pts if frame.pts is not None else last

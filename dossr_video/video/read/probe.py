@@ -19,6 +19,7 @@ from dossr_video.video import pixels
 from dossr_video.video.files import status_of
 from dossr_video.video.info import ANY, Chapter, Choice, HdrInfo, SourceInfo, StreamInfo, VideoInfo
 from dossr_video.video.light import FLOAT, is_light
+from dossr_video.video.read.changes import OwnTags
 from dossr_video.video.read.choice import Chosen, choose
 from dossr_video.video.read.cropping import CropFilter, declared_cropping
 from dossr_video.video.read.opening import (
@@ -114,10 +115,11 @@ def _start(container: InputContainer, chosen: Chosen) -> int:
 def _first_frame(container: InputContainer, stream: VideoStream, path: Path, *, max_pixels: int) -> av.VideoFrame:
     # Display matrix, HDR metadata and interlacing are known only from a frame. Damage at the start is skipped.
     error: Exception | None = None
+    decoder = OwnTags(stream.codec_context)
     try:
         for count, packet in enumerate(container.demux(stream)):
             try:
-                frames = packet.decode()
+                frames = decoder.decode(packet)
             except av.FFmpegError as damage:
                 error = damage
                 continue
@@ -184,7 +186,7 @@ def hides_alpha(stream: Any) -> bool:
 
 def _color(stream: VideoStream, frame: av.VideoFrame, choice: Choice) -> ColorInfo:
     def tag(table: Mapping[int, str], name: str) -> str | None:
-        return table.get(getattr(frame, name)) or table.get(getattr(stream.codec_context, name))
+        return table.get(getattr(frame, name))  # the container's, where its codec tells none
 
     pix_fmt = pixels.decoded_format(frame)
     transfer = tag(TRANSFERS, "color_trc")

@@ -66,3 +66,39 @@ def test_every_frame_is_converted_by_its_own_range(media, tmp_path):
         assert mean == pytest.approx([64, 160, 224], abs=2)
     for mean in means[10:]:  # 219 codes of luma in place of 255
         assert mean == pytest.approx([71, 153, 208], abs=3)
+
+
+TAGS = "{}_metadata=video_full_range_flag=1:colour_primaries=1:transfer_characteristics=1:matrix_coefficients=1"
+
+
+@pytest.mark.parametrize("first", [1, 10])
+@pytest.mark.parametrize("suffix", [".ts", ".mkv", ""])
+@pytest.mark.parametrize("codec", ["h264", "hevc"])
+def test_frames_before_a_change_of_tags_keep_their_own(media, tmp_path, codec, suffix, first):
+    """The same samples without tags, then with tags; the decoder returns B-frames after the packet of the change."""
+    encoder = ["-c:v", {"h264": "libx264", "hevc": "libx265"}[codec], "-bf", 2, "-g", 50]
+    parts = [tmp_path / f"{n}{(suffix and '.ts') or '.' + codec}" for n in range(2)]
+    for part, frames, tags in zip(parts, (first, 10), ([], ["-bsf:v", TAGS.format(codec)]), strict=True):
+        picture = ["-f", "lavfi", "-i", "color=0x40a0e0:size=96x64:rate=25", "-vf", "format=yuv420p", "-frames:v"]
+        media.ffmpeg(*picture, frames, *encoder, *tags, part)
+    source = tmp_path / f"joined{suffix or '.' + codec}"
+    if suffix:
+        listed = tmp_path / "list.txt"
+        listed.write_text("".join(f"file '{part}'\n" for part in parts))
+        media.ffmpeg("-f", "concat", "-safe", 0, "-i", listed, "-c", "copy", source)
+    else:
+        source.write_bytes(b"".join(part.read_bytes() for part in parts))
+
+    def means(reader, *start):
+        return [(frame.pts, (frame.rgb().mean((1, 2)) * 255).tolist()) for frame in reader.frames(*start)]
+
+    with PyavReader(source) as reader:
+        frames = means(reader)
+        changes = [damage.seconds for damage in reader.damage if "colours change" in damage.what]
+    assert len(frames) == first + 10
+    assert len(changes) == 1
+    for n, (_, mean) in enumerate(frames):
+        assert mean == pytest.approx([64, 160, 224] if n < first else frames[-1][1], abs=2), n
+    assert np.abs(np.subtract(frames[-1][1], frames[0][1])).max() > 8
+    with PyavReader(source) as reader:
+        assert means(reader, frames[first + 2][0]) == frames[first + 2 :]
