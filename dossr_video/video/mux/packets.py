@@ -13,6 +13,7 @@ from av.stream import Disposition
 from dossr_video.video.files import path_of
 from dossr_video.video.info import SourceInfo, StreamInfo, TrackFile
 from dossr_video.video.mux.pcm import PcmTrack, PcmWindow
+from dossr_video.video.mux.samples import SampleCount
 from dossr_video.video.mux.stored import has_adts, without_adts
 from dossr_video.video.mux.streams import COVER_TYPES, StreamMapping, is_cover, is_muxed
 from dossr_video.video.mux.subtitles import SubtitleTranscoder
@@ -176,6 +177,7 @@ class _StreamCopier:
         self._broken: list[Damage] = []
         self._cover = bool(stream.disposition & Disposition.attached_pic)
         self._adts = has_adts(stream)
+        self._samples = SampleCount(stream)
         self._last: int | None = None  # dts in the result
         self._jumped = 0  # ticks of the result that are added after a discontinuity, as in the video
         # Matroska counts milliseconds, and packets of TrueHD are shorter: several may come at the same time there.
@@ -194,12 +196,13 @@ class _StreamCopier:
         stamp = packet.pts if packet.pts is not None else packet.dts
         if stamp is None:
             stamp = 0 if self._last is None else round((self._last + 1) * final / unit) + shift
-        pts = round((stamp - shift) * unit / final)
-        dts = pts if packet.dts is None else round((packet.dts - shift) * unit / final)
+        time, sounds = self._samples.time(packet, stamp, final)
+        pts = round((time - shift * unit) / final)
+        dts = pts if packet.dts in (None, packet.pts) else round((packet.dts - shift) * unit / final)
         if self._last is not None and (self._last - (dts + self._jumped)) * final > JUMP:
             self._jumped = self._last + max(1, round((packet.duration or 0) * unit / final)) - dts
         pts, dts = pts + self._jumped, dts + self._jumped
-        length = round((packet.duration or 0) * unit / final)
+        length = round(sounds / final)
         if self._stream.type in ("subtitle", "data") and pts < 0:  # an edit list would shift all that come after it
             length, pts, dts = max(0, length + pts), 0, 0
         if self._last is not None and dts < self._last + self._least:

@@ -242,3 +242,33 @@ def test_the_last_frame_is_shown_as_long_as_in_the_source(tiny, tmp_path, suffix
     run_job(tmp_path / "in.png", tmp_path / f"out{suffix}", settings)
     with av.open(str(tmp_path / f"out{suffix}")) as container:
         assert container.duration == 750_000
+
+
+@pytest.mark.parametrize(
+    ("codec", "options", "suffix", "length"),
+    [
+        ("libopus", "-ar 48000", ".mp4", 960),
+        ("libopus", "-ar 48000 -frame_duration 2.5", ".mp4", 120),
+        ("aac", "-ar 44100", ".mov", 1024),
+        ("aac", "-ar 44100", ".mp4", 1024),
+    ],
+)
+def test_sound_of_matroska_is_kept_to_the_sample(media, tmp_path, tiny, codec, options, suffix, length):
+    """Matroska rounds times to milliseconds: the priming of 312 samples to 7 ms."""
+    source, target = tmp_path / "source.mkv", tmp_path / f"target{suffix}"
+    picture, tone = "testsrc2=s=96x64:r=25:d=0.6", "sine=frequency=440:duration=0.613"
+    media.ffmpeg(
+        "-f", "lavfi", "-i", picture, "-f", "lavfi", "-i", tone, "-c:v", "ffv1", "-c:a", codec, *options.split(), source
+    )
+    assert not run_job(source, target, tiny).warnings
+    with av.open(str(source)) as given:
+        first = next(packet for packet in given.demux(audio=0) if packet.size)
+        skipped = int.from_bytes(bytes(first.get_sidedata("skip_samples"))[:4], "little")
+    with av.open(str(target)) as made:
+        stream = made.streams.audio[0]
+        packets = [packet for packet in made.demux(stream) if packet.size]
+        assert skipped > 0
+        assert [packet.pts for packet in packets] == [n * length - skipped for n in range(len(packets))]
+        if codec == "libopus":  # Matroska tells how much of the end is padding
+            assert packets[-1].pts + packets[-1].duration == round(0.613 * 48000)
+            assert (stream.start_time, stream.duration) == (0, round(0.613 * 48000))
