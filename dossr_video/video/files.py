@@ -6,6 +6,7 @@ It also takes a disk that cannot be read for the end of the file; so files are r
 
 from __future__ import annotations
 
+import errno
 import os
 import time
 from dataclasses import dataclass
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
 LISTS = frozenset({"concat", "hls", "dash", "imf", "sdp", "rtsp", "webm_dash_manifest"})  # they name other files
 _LOCAL = {"protocol_whitelist": "file"}
+DISK = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})  # errors of a disk, not of a container
 _PAUSES = 0.1, 0.5, 2.0  # seconds before reading again: a network drive or a loose cable comes back
 
 

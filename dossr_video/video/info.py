@@ -121,6 +121,7 @@ class VideoInfo:
     frames: int | None  # declared
     duration: Fraction | None  # seconds, declared
     stereo: str | None = None  # how frames hold two views, of side_data.STEREO; None: they hold one
+    told_rate: Fraction | None = None  # frames per second, as the file tells them; None: it does not
     cropping: Cropping | None = None  # applied to every frame that is read; None: the whole coded frame is shown
 
     @property

@@ -12,7 +12,7 @@ from dossr_video.restoration.detail import native_ratio
 from dossr_video.restoration.dirt import SCRATCHED, DustMeasure
 from dossr_video.restoration.spec import RestorationSpec, resolve_restoration
 from dossr_video.settings import SIZES, Settings, TargetSettings
-from dossr_video.video.info import Choice, SourceInfo, VideoInfo
+from dossr_video.video.info import Choice, SourceInfo, VideoInfo, fps
 from dossr_video.video.inspect.content import ContentAnalysis, sample_content
 from dossr_video.video.inspect.fields import field_spans
 from dossr_video.video.light import CODINGS, is_light, known
@@ -22,6 +22,7 @@ from dossr_video.video.mux.streams import describe, map_streams
 from dossr_video.video.mux.trial import trial
 from dossr_video.video.read.deinterlace import FieldSpan
 from dossr_video.video.read.hardware import decoding_device
+from dossr_video.video.read.opening import FASTEST, SLOWEST
 from dossr_video.video.read.reader import ReadSpec, open_reader
 from dossr_video.video.read.timeline import parts_of
 from dossr_video.video.tags import ColorInfo, in_words, matrix_in_words
@@ -300,7 +301,10 @@ def _linear(source: SourceInfo, video: VideoSpec | None) -> list[Finding]:
 
 
 def _time(source: SourceInfo) -> list[Finding]:
-    found = []
+    found, video = [], source.video
+    if video.told_rate is not None and not SLOWEST <= video.told_rate <= FASTEST:
+        told = f"the file tells {float(video.told_rate):g} frames per second"
+        found.append(Finding("time", told, f"{fps(video.frame_rate)} taken, as no film has that"))
     if (parts := len(parts_of(source))) > 1:
         jumps = f"timestamps jump {parts - 1} time{'s' if parts > 2 else ''}"
         found.append(Finding("time", jumps, "continued at the frame rate, in all streams"))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import heapq
 import math
 from collections import Counter
@@ -18,7 +17,7 @@ import av
 
 from dossr_video.errors import TargetError
 from dossr_video.heap import give_back_memory
-from dossr_video.video.files import open_input, open_output
+from dossr_video.video.files import DISK, open_input, open_output
 from dossr_video.video.info import Choice, SourceInfo, TrackFile
 from dossr_video.video.light import CODINGS
 from dossr_video.video.mux.chapters import fitted_to_mp4, moved_chapters
@@ -173,7 +172,7 @@ class _Join:
                 return self._write(given, beside, made, first)
         except av.FFmpegError as error:
             target.unlink(missing_ok=True)
-            failed = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO)
+            failed = error.errno in DISK
             raise TargetError(
                 f"{target} cannot be written: {error.strerror}",
                 hint="check the disk and its space, then give the same command again; finished segments are kept"

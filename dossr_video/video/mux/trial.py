@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 from collections.abc import Iterator
 from dataclasses import replace
 from fractions import Fraction
@@ -10,6 +9,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from dossr_video.errors import SettingsError, TargetError
+from dossr_video.video.files import DISK
 from dossr_video.video.info import SourceInfo, VideoInfo
 from dossr_video.video.mux.picture import SegmentFile
 from dossr_video.video.mux.remux import Cut, join
@@ -18,7 +18,6 @@ from dossr_video.video.write.containers import Container, extension_of
 from dossr_video.video.write.spec import VideoSpec
 from dossr_video.video.write.writer import VideoWriter
 
-DISK = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})  # the temporary folder, not the container
 PACKETS = 200  # of other streams that are written
 COLUMNS = Fraction(3, 2)  # of the frame, that rounding may change its shape by
 UNIT = 1 << 16  # of a display matrix
@@ -40,19 +39,20 @@ def trial(source: SourceInfo, spec: VideoSpec, container: Container, *, cut: boo
     begin = Fraction(round(source.start / spec.time_base)) * spec.time_base
     with TemporaryDirectory() as folder:
         part = Path(folder) / f"part{spec.segment_suffix}"
-        with VideoWriter(part, spec) as writer:
-            writer.write(torch.zeros(1, 1, 1).expand(3, spec.height, spec.width), 0)
         result = Path(folder) / f"result{extension_of(container)}"
         segments = [SegmentFile(part, round(begin / spec.time_base))]
         whole = Cut(begin, begin + PACKETS) if cut else None
         if container.sample_rate is not None:  # its sound is as long as the picture
             whole = Cut(begin, begin + 1 / spec.frame_rate)
         try:
+            with VideoWriter(part, spec) as writer:
+                writer.write(torch.zeros(1, 1, 1).expand(3, spec.height, spec.width), 0)
             joined = join(segments, source, result, spec=spec, container=container, cut=whole, packets=PACKETS)
         except (TargetError, ValueError) as error:
             if getattr(error.__cause__, "errno", None) in DISK:
                 raise
-            reason = error.message.removeprefix(str(result)) if isinstance(error, TargetError) else str(error)
+            reason = error.message if isinstance(error, TargetError) else str(error)
+            reason = reason.removeprefix(str(result)).removeprefix(str(part))
             raise SettingsError(
                 f"a trial of the result as {container.format} failed: {reason.strip()}",
                 hint="name the target .mkv, which supports most, or leave out --encoder and --pix-fmt",

@@ -136,7 +136,7 @@ class DecodingPass:
             pts = raw.dts if self._reader.info.container == "avi" else raw.pts
             pts = None if pts is None else pts + shift
             if pts is None:  # raw streams and some AVI files have no timestamps: use the nominal frame rate
-                pts = 0 if last is None else last + period
+                pts, raw.duration = 0 if last is None else last + period, period
             elif last is not None and last - pts > JUMP / video.time_base:
                 self._note(last, "timestamps jump back; continued at the frame rate")
                 shift += last + period - pts

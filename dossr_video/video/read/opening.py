@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 MAX_PIXELS = 8192 * 8192  # of one frame
 MAX_STREAMS = 256
+SLOWEST, FASTEST = Fraction(1, 3600), 100_000  # frames per second: slides, high-speed cameras
 FAR = {"probesize": "50000000", "analyzeduration": "30000000"}  # bytes; microseconds
 FIRST_PACKETS = 2000  # packets searched for the first decodable frame
 # Containers with an arbitrary start time: timestamps are rebased to zero, as players do.
@@ -91,6 +93,12 @@ def picture_stream(container: InputContainer, path: Path, index: int, *, max_pix
         context.color_range, context.colorspace = 0, UNSPECIFIED
         context.color_primaries = context.color_trc = UNSPECIFIED
     return stream
+
+
+def rate_of(stream: Any) -> Fraction:
+    """Frames per second, nominal: what the stream tells, or looks like where it tells what no film has."""
+    rates = (rate for rate in (stream.guessed_rate, stream.average_rate) if rate and SLOWEST <= rate <= FASTEST)
+    return next(rates, Fraction(25))
 
 
 def has_free_clock(container: InputContainer) -> bool:

@@ -29,6 +29,7 @@ from dossr_video.video.read.opening import (
     has_free_clock,
     open_source,
     picture_stream,
+    rate_of,
 )
 from dossr_video.video.read.pictures import described
 from dossr_video.video.read.side_data import frame_side_data, stereo_of
@@ -152,7 +153,8 @@ def _video_info(stream: VideoStream, frame: av.VideoFrame, choice: Choice) -> Vi
         width=frame.width,
         height=frame.height,
         time_base=stream.time_base,
-        frame_rate=stream.guessed_rate or stream.average_rate or Fraction(25),
+        frame_rate=rate_of(stream),
+        told_rate=stream.guessed_rate or None,
         pix_fmt=pix_fmt,
         color=_color(stream, frame, choice),
         hdr=_hdr(side_data),

@@ -19,7 +19,7 @@ import av
 
 from dossr_video.video.files import FileStatus, status_of
 from dossr_video.video.info import SourceInfo
-from dossr_video.video.read.opening import MAX_PIXELS, has_free_clock, open_source, picture_stream
+from dossr_video.video.read.opening import MAX_PIXELS, has_free_clock, open_source, picture_stream, rate_of
 
 if TYPE_CHECKING:
     from av.packet import Packet
@@ -99,7 +99,7 @@ def _scan(path: Path, status: FileStatus, index: int) -> tuple[Part, ...]:
         if not has_free_clock(container):
             return ()
         video = picture_stream(container, path, index, max_pixels=MAX_PIXELS)
-        scan = _Scan(Fraction(1) / Fraction(video.guessed_rate or video.average_rate or 25))
+        scan = _Scan(1 / rate_of(video))
         try:
             for packet in container.demux(video, *container.streams.audio):
                 if packet.size and not (packet.dts is None and packet.pts is None):

@@ -12,7 +12,7 @@ import av
 
 from dossr_video.errors import SettingsError, TargetError
 from dossr_video.video import pixels
-from dossr_video.video.files import open_output
+from dossr_video.video.files import DISK, open_output
 from dossr_video.video.light import round_to_half
 from dossr_video.video.tags import MATRICES, PRIMARIES, RANGES, TRANSFERS, code_point
 from dossr_video.video.write.encoders import (
@@ -138,7 +138,9 @@ class VideoWriter:
     def _failed(self, error: av.FFmpegError) -> TargetError:
         return TargetError(
             f"{self._path} cannot be written: {error.strerror}",
-            hint="check the disk and its space, then give the same command again; finished segments are kept",
+            hint="check the disk and its space, then give the same command again; finished segments are kept"
+            if error.errno in DISK
+            else "choose another --encoder or --pix-fmt, or report this",
         )
 
     def _discard(self) -> None:

@@ -7,6 +7,8 @@ import pytest
 
 from dossr_video.errors import SourceError
 from dossr_video.jobs.run import run_job
+from dossr_video.settings import Settings
+from dossr_video.video.inspect.processing import analyse
 from dossr_video.video.read.probe import probe
 from dossr_video.video.read.pyav import PyavReader
 
@@ -87,3 +89,15 @@ def test_the_film_is_taken_where_a_still_comes_first(media, tmp_path, tiny, stil
     assert report.frames == 5
     assert probe(tmp_path / "result.mkv").video.width == 192
     assert len(probe(tmp_path / "result.mkv").streams) + len(report.lost) == 1
+
+
+@pytest.mark.parametrize("tick", ["1/1000000", "1/20000000"])
+def test_a_frame_rate_that_no_film_has_is_not_believed(media, tmp_path, tiny, tick):
+    source = tmp_path / "odd.h264"
+    media.ffmpeg(*MOVING, "-c:v", "libx264", "-bsf:v", f"h264_metadata=tick_rate={tick}", source)
+    found = probe(source)
+    assert found.video.frame_rate == 25
+    assert " frames per second; 25 fps taken" in "\n".join(analyse(found, Settings.of({})).explain())
+    report = run_job(source, tmp_path / "result.mp4", tiny)
+    assert report.frames == 5
+    assert probe(tmp_path / "result.mp4").video.frame_rate == 25
