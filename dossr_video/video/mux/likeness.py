@@ -31,6 +31,7 @@ GAIN = 0.5  # of the source's light and dark areas in the result's; 0.92 ... 1.0
 FLAT = 0.25  # of the source's contrast
 TURNED = 0.6  # of the difference as it is, where the picture turned over fits the better; 1.3 and up is usual
 SHIFT = 1.0, 1.75  # pixels of the source: of all frames, of one; 0.3 and less is usual, 0.8 in slow soft pictures
+SLOPE = 0.5  # of 255, from one value of a small picture to the next: less is what rounding to whole codes leaves
 EXPLAINED = 0.1, 0.3  # of the difference, by a shift, by another frame
 MEAN = 6.0, 20.0  # of 255: warned and refused, mean colour of all frames; up to 2.3 is usual, 10 for neon signs
 SINGLE = 6.0, 14.0  # of 255: the same of one frame against those around it; up to 2 is usual
@@ -122,8 +123,10 @@ class Likeness:
         self._moved.take(self._shift(sums), self._count)
 
     def _shift(self, sums: NDArray[np.float64]) -> float:
-        """Pixels of the source; 0 where no shift explains the difference."""
-        shift = np.linalg.solve(sums[:2, :2] + 1e-3 * np.eye(2), -sums[:2, 2])
+        """Pixels of the source; 0 where no shift explains the difference, or none could be seen."""
+        slopes, ways = np.linalg.eigh(sums[:2, :2])
+        ways = ways[:, slopes > SLOPE**2]  # along the others a shift changes nothing but what rounding does
+        shift = ways @ (ways.T @ -sums[:2, 2] / slopes[slopes > SLOPE**2])
         explained = -float(shift @ sums[:2, 2]) / max(float(sums[2, 2]), 1e-6)
         return float(np.hypot(*(shift * self._pixels))) if explained > EXPLAINED[0] else 0.0
 

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from types import SimpleNamespace
 
 import av
+import cv2
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
 from dossr_video.jobs.run import run_job
+from dossr_video.video.mux.likeness import Likeness, small_size
 
 Pictures = list[Tensor]
 CLIP = ["-f", "lavfi", "-i", "testsrc2=size=192x112:rate=25:duration=1"]
@@ -98,6 +102,35 @@ def test_good_pictures_pass(media, tmp_path, tiny, name, model):
     media.ffmpeg("-f", "lavfi", "-i", GOOD[name], "-frames:v", 6 if model == "compact" else 20, *lossy, clip)
     report = run_job(clip, tmp_path / "result.mkv", tiny.model_copy(update={"model": model}))
     assert report.proof.passed
+
+
+@pytest.mark.parametrize("axis", [0, 1])
+def test_a_ramp_has_no_place_along_its_lines(axis):
+    """Only rounding differs from line to line: a step of one code, one line higher in the result."""
+    ramp = np.broadcast_to(np.linspace(0, 200, 40)[:, None, None], (40, 8, 3)).round().astype(np.uint8)
+    before, after = ramp.copy(), ramp.copy()
+    before[:, 4:] += 1
+    after[:, 3:] += 1
+    if axis:
+        before, after = before.transpose(1, 0, 2), after.transpose(1, 0, 2)
+    likeness = Likeness(SimpleNamespace(width=before.shape[1] * 4, height=before.shape[0] * 4))
+    for _ in range(4):
+        likeness.add(before, after)
+    assert next(iter(likeness.checks())).passed
+
+
+@pytest.mark.parametrize("axis", [0, 1])
+def test_a_shift_across_lines_is_found(axis):
+    lines = np.broadcast_to(np.float32(127) + 100 * np.sin(np.arange(320) / 40)[:, None, None], (320, 192, 3))
+    whole = lines if axis == 0 else lines.transpose(1, 0, 2)
+    video = SimpleNamespace(width=whole.shape[1], height=whole.shape[0])
+    for moved, passed in ((0, True), (6, False)):
+        likeness = Likeness(video)
+        for _ in range(4):
+            pictures = (np.roll(whole, shift, axis) for shift in (0, moved))
+            small = (cv2.resize(picture, small_size(video), interpolation=cv2.INTER_AREA) for picture in pictures)
+            likeness.add(*(picture.round().astype(np.uint8) for picture in small))
+        assert next(iter(likeness.checks())).passed == passed
 
 
 def rewritten(
