@@ -8,10 +8,12 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+from dossr_video.video import pixels
 from dossr_video.video.files import SourceFile
 from dossr_video.video.info import Cropping
 from dossr_video.video.read.graphs import graph_of
@@ -58,8 +60,16 @@ def declared_cropping(path: Path, container: str, number: int, width: int, heigh
     return found if fits and min(found.left, found.top, found.right, found.bottom) >= 0 else None
 
 
+def shared_cropping(cropping: Cropping | None, pix_fmt: str) -> Cropping | None:
+    """A cropping that begins with a whole chroma sample: so a column at the left, or a line at the top, may stay."""
+    if cropping is None:
+        return None
+    across, down = pixels.chroma_shift(pix_fmt)
+    return replace(cropping, left=cropping.left >> across << across, top=cropping.top >> down << down)
+
+
 class CropFilter:
-    """Takes away what is cropped. Where chroma is shared, the place is rounded to what two samples have in common."""
+    """Takes away what is cropped, see `shared_cropping`."""
 
     def __init__(self, cropping: Cropping | None) -> None:
         self._cropping = cropping
@@ -82,7 +92,7 @@ class CropFilter:
         crop = self._cropping
         assert crop is not None
         width, height = max(1, frame.width - crop.left - crop.right), max(1, frame.height - crop.top - crop.bottom)
-        cut = "crop", f"{width}:{height}:{crop.left}:{crop.top}"
+        cut = "crop", f"{width}:{height}:{crop.left}:{crop.top}:exact=1"
         return graph_of(frame, (cut,), time_base=Fraction(1, 1000))
 
 

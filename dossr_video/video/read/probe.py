@@ -21,7 +21,7 @@ from dossr_video.video.info import ANY, Chapter, Choice, HdrInfo, SourceInfo, St
 from dossr_video.video.light import FLOAT, is_light
 from dossr_video.video.read.changes import OwnTags
 from dossr_video.video.read.choice import Chosen, choose
-from dossr_video.video.read.cropping import CropFilter, declared_cropping
+from dossr_video.video.read.cropping import CropFilter, declared_cropping, shared_cropping
 from dossr_video.video.read.opening import (
     FIRST_PACKETS,
     MAX_PIXELS,
@@ -72,6 +72,7 @@ def _probe(path: Path, max_pixels: int, choice: Choice) -> SourceInfo:
         frame = _first_frame(container, stream, path, max_pixels=max_pixels)
         number = [other.index for other in container.streams.video].index(stream.index)
         cropping = declared_cropping(path, container.format.name, number, frame.width, frame.height)
+        cropping = shared_cropping(cropping, frame.format.name)
         frame = CropFilter(cropping)(frame)
         if is_light(frame.format.name) and frame.format.name not in FLOAT:
             raise SourceError(

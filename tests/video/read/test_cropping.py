@@ -163,3 +163,21 @@ def test_cropping_of_the_codec_is_exact_in_every_reader(media, tmp_path, tiny, e
             assert was[:, 4:-4, 4:-4] == pytest.approx(now[:, 4:-4, 4:-4], abs=0.06)
     report = run_job(source, tmp_path / "result.mkv", tiny)
     assert (report.damage, probe(tmp_path / "result.mkv").video.width) == ((), 2 * video.width)
+
+
+@pytest.mark.parametrize(
+    ("left", "top", "right", "bottom", "size"),
+    [(8, 4, 11, 12, (77, 48)), (9, 4, 16, 12, (72, 48)), (8, 5, 16, 7, (72, 53))],
+)
+def test_an_odd_cropping_loses_nothing_that_is_shown(coded, tmp_path, tiny, left, top, right, bottom, size):
+    source = tmp_path / "odd.mp4"
+    shown = WIDTH - left - right, HEIGHT - top - bottom
+    source.write_bytes(_with_clap(coded.read_bytes(), *shown, left - right, top - bottom))
+    video = probe(source).video
+    even = left // 2 * 2, top // 2 * 2
+    assert (video.cropping.left, video.cropping.top) == even
+    assert ((video.width, video.height), video.width + even[0]) == (size, WIDTH - right)
+    with PyavReader(coded) as whole, PyavReader(source) as reader:
+        before, after = (next(one.frames()).luma() for one in (whole, reader))
+    assert np.array_equal(after, before[even[1] : HEIGHT - bottom, even[0] : WIDTH - right])
+    assert run_job(source, tmp_path / "result.mkv", tiny).damage == ()
