@@ -153,7 +153,9 @@ class MachineSettings(BaseModel):
 class SourceSettings(BaseModel):
     """What is read"""
 
-    start: Seconds = Field(default=0.0, ge=0.0, lt=math.inf, description="where to begin, seconds or h:mm:ss")
+    start: Seconds = Field(
+        default=0.0, ge=0.0, lt=math.inf, description="where to begin, seconds or h:mm:ss from the first picture on"
+    )
     end: Seconds | None = Field(default=None, gt=0.0, lt=math.inf, description="where to end, seconds or h:mm:ss")
     duration: Seconds | None = Field(
         default=None, gt=0.0, lt=math.inf, description="how much to process, in place of --end"

@@ -165,8 +165,19 @@ def test_what_a_pipe_cannot_do_is_refused(arguments: list[str], said: str) -> No
     assert said in error.message
 
 
+def test_y4m_that_is_read_and_not_written_goes_out_as_another(tiny: Settings, tmp_path: Path) -> None:
+    given = y4m("-pix_fmt", "yuv411p")
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+    with pytest.raises(SettingsError, match="y4m of the pixel format yuv411p is not written") as caught:
+        through(given, tiny, tmp_path / "a")
+    assert "--pix-fmt yuv420p" in caught.value.hint
+    made = through(given, tiny.model_copy(update={"pix_fmt": "yuv422p"}), tmp_path / "b")
+    assert [frame.format.name for frame in read(made, tmp_path / "made.y4m")[1]] == ["yuv422p"] * 6
+
+
 def test_what_y4m_cannot_hold_is_refused_before_the_work(tiny: Settings, tmp_path: Path) -> None:
-    with pytest.raises(SettingsError, match="y4m has no pixel format gbrp"):
+    with pytest.raises(SettingsError, match="y4m of the pixel format gbrp is not written"):
         through(y4m(), tiny.model_copy(update={"pix_fmt": "gbrp"}), tmp_path)
 
 
@@ -268,7 +279,7 @@ def test_rawvideo_of_another_size_or_format_is_said(tiny: Settings, tmp_path: Pa
         with pytest.raises(SourceError, match=said):
             through(rawvideo("-pix_fmt", "yuv420p", frames=3), tiny, tmp_path / name, raw=Shape(48, 32, pix_fmt))
     (tmp_path / "d").mkdir()
-    with pytest.raises(SettingsError, match="rawvideo is not made of the pixel format yuyv422"):
+    with pytest.raises(SettingsError, match="rawvideo of the pixel format yuyv422 is not written"):
         through(rawvideo("-pix_fmt", "yuyv422"), tiny, tmp_path / "d", raw=Shape(48, 32, "yuyv422", Fraction(25)))
 
 

@@ -137,7 +137,7 @@ class PipeWriter:
         self._pix_fmt: str = pix_fmt or source.pix_fmt
         if not (_WRITABLE.fullmatch(self._pix_fmt) if kind == "y4m" else _is_made(self._pix_fmt)):
             raise SettingsError(
-                f"{'y4m has no' if kind == 'y4m' else 'rawvideo is not made of the'} pixel format {self._pix_fmt}",
+                f"{kind} of the pixel format {self._pix_fmt} is not written",
                 hint="choose --pix-fmt yuv420p, yuv444p or yuv444p16le"
                 + ("" if kind == "y4m" else ", rgb24 or gbrp16le; an order of bytes of its own needs another program"),
             )

@@ -35,9 +35,9 @@ _SWSCALE_MATRIX = {
 }
 STRIP = 256  # rows, even, that are converted at a time
 _PACKED = {
-    "bgr0": "gbrp", "bgra": "gbrap", "rgb24": "gbrp", "rgba": "gbrap", "rgb48le": "gbrp16le", "rgb48be": "gbrp16le",
-    "rgba64le": "gbrap16le", "rgba64be": "gbrap16le", "gbrp10be": "gbrp10le", "gbrp12be": "gbrp12le",
-    "gray16be": "gray16le", "nv12": "yuv420p", "p010le": "yuv420p10le",
+    "bgr0": "gbrp", "bgra": "gbrap", "argb": "gbrap", "abgr": "gbrap", "rgb24": "gbrp", "rgba": "gbrap",
+    "rgb48le": "gbrp16le", "rgb48be": "gbrp16le", "rgba64le": "gbrap16le", "rgba64be": "gbrap16le",
+    "gbrp10be": "gbrp10le", "gbrp12be": "gbrp12le", "gray16be": "gray16le", "nv12": "yuv420p", "p010le": "yuv420p10le",
 }  # fmt: skip
 """Formats that encoders of pictures, of hardware and FFV1 want, and the planar one that holds the same samples."""
 

@@ -155,6 +155,11 @@ def pattern_in(folder: Path) -> Path:
     patterns = patterns_in(folder)
     if len(patterns) == 1:
         return patterns[0]
+    if not patterns and (alone := next((path for path in sorted(folder.iterdir()) if _is_picture(path)), None)):
+        raise SourceError(
+            f"{folder} holds no two pictures that are numbered alike; a sequence has at least two",
+            hint=f"name the picture itself: {alone}",
+        )
     if not patterns:
         raise SourceError(
             f"{folder} is a folder without numbered pictures",
@@ -168,8 +173,8 @@ def patterns_in(folder: Path) -> list[Path]:
     """The patterns of a folder's picture sequences, of two pictures or more; in the order of their names."""
     groups: dict[tuple[str, str], list[str]] = defaultdict(list)
     for path in folder.iterdir():
-        parts = None if path.name.startswith(".") else _NUMBERED.fullmatch(path.name)
-        if parts is not None and parts["suffix"].lower() in PICTURES and path.is_file():
+        parts = _NUMBERED.fullmatch(path.name)
+        if parts is not None and _is_picture(path):
             groups[parts["prefix"], parts["suffix"]].append(parts["number"])
     patterns = []
     for (prefix, suffix), numbers in sorted(groups.items()):
@@ -178,6 +183,10 @@ def patterns_in(folder: Path) -> list[Path]:
             digits = f"0{longest}" if shortest == longest > 1 else ""
             patterns.append(folder / f"{prefix}%{digits}d{suffix}")
     return patterns
+
+
+def _is_picture(path: Path) -> bool:
+    return not path.name.startswith(".") and path.suffix.lower() in PICTURES and path.is_file()
 
 
 def _numbered(folder: Path, prefix: str, suffix: str) -> list[tuple[int, Path]]:

@@ -23,6 +23,7 @@ WHOLE = [
     "gbrp16le",
     "yuva444p10le",
     "bgr0",
+    "argb",
 ]
 
 
@@ -109,6 +110,7 @@ def test_colours_are_those_ffmpeg_wrote(media, tmp_path):
         ("libx264", "yuv422p10le", "yuv422p10le"),
         ("libx264", "bgr0", "yuv444p"),
         ("libx264", "gray", "gray"),
+        ("qtrle", "argb", "argb"),
         ("libsvtav1", "yuv420p12le", "yuv420p10le"),
         ("ffv1", "bgra", "bgra"),
         ("ffv1", "yuva444p12le", "yuva444p12le"),
@@ -133,3 +135,10 @@ def test_odd_sizes_get_a_format_the_encoder_takes(encoder):
     frame = pixels.from_rgb(torch.rand(3, 243, 321), chosen, ColorInfo(matrix="bt709", range="tv"))
     assert isinstance(frame, av.VideoFrame)
     assert (frame.width, frame.height) == (321, 243)
+
+
+def test_opacity_goes_through_a_packed_format(picture):
+    color, opacity = ColorInfo(matrix="gbr", range="pc"), picture[:1]
+    for pix_fmt in ("argb", "abgr", "bgra", "rgba"):
+        back = pixels.ToRgb(color).alpha(pixels.from_rgb(picture, pix_fmt, color, alpha=opacity))
+        assert (back - opacity).abs().max() < 1 / 255

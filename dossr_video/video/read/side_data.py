@@ -25,6 +25,9 @@ STEREO = {
     1: "side by side", 2: "top and bottom", 3: "frame sequence", 4: "checkerboard", 5: "side by side, quincunx",
     6: "lines", 7: "columns",
 }  # fmt: skip
+# Tags of every TIFF file, which tell how its samples lie; orientation, resolution and the program that wrote it too.
+LAYOUT = frozenset({254, 255, 256, 257, 258, 259, 262, 266, *range(273, 275), *range(277, 285), 292, 293, 296, 297, 305,
+                    317, 320, *range(322, 326), 338, 339, 340, 341, 347, *range(529, 533)})  # fmt: skip
 RIGHT_FIRST = ", right eye first"
 
 
@@ -82,5 +85,18 @@ def _says_something(name: str, content: bytes, frame: Any) -> bool:
             return any(head & 4 and (one & 127 or two & 127) for head, one, two in triplets)
         case Type.STEREO3D.name | Type.AFD.name:
             return content[0] not in ((0,) if name == Type.STEREO3D.name else (0, 8))  # flat; the whole frame
+        case "EXIF":
+            return not _exif_tags(content) <= LAYOUT
         case _:
             return True
+
+
+def _exif_tags(content: bytes) -> set[int]:
+    """The tags of the first directory of EXIF data, which is laid out as a TIFF file."""
+    order = "<" if content.startswith(b"II") else ">"
+    try:
+        (start,) = struct.unpack_from(order + "I", content, 4)
+        (count,) = struct.unpack_from(order + "H", content, start)
+        return {struct.unpack_from(order + "H", content, start + 2 + 12 * entry)[0] for entry in range(count)}
+    except struct.error:
+        return {-1}  # damaged: it may tell something

@@ -47,7 +47,9 @@ def picture_losses(source: VideoInfo, encoding: EncoderSettings) -> tuple[str, .
     """What an encoding cannot keep of the video stream, one line each."""
     lost = []
     if source.alpha and not pixels.has_alpha(encoding.pix_fmt):
-        lost.append(f"transparency: {encoding.pix_fmt} has none; ffv1 (.mkv) and prores_ks (.mov) keep it")
+        lost.append(
+            f"transparency: {encoding.pix_fmt} has none; ffv1 (.mkv), prores_ks (.mov) and libvpx-vp9 (.webm) keep it"
+        )
     if source.bit_depth > pixels.bit_depth(encoding.pix_fmt):
         lost.append(f"{source.bit_depth} bits: {encoding.encoder} writes {encoding.pix_fmt}")
     if (source.hdr.mastering or source.hdr.light_level) and not encoder_named(encoding.encoder).hdr:

@@ -146,7 +146,8 @@ def test_motion_jpeg_with_exif_is_read_and_named(media, tmp_path):
     """PyAV has no name for it."""
     media.ffmpeg(*["-f", "lavfi", "-i", "testsrc2=size=64x48", "-frames:v", "1"], tmp_path / "plain.jpg")
     plain = (tmp_path / "plain.jpg").read_bytes()
-    exif = b"Exif\0\0II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0\x06\0\0\0\0\0\0\0"
+    described = b"\x0e\x01\x02\0\x04\0\0\0abc\0"
+    exif = b"Exif\0\0II*\0\x08\0\0\0\x02\0" + described + b"\x12\x01\x03\0\x01\0\0\0\x06\0\0\0\0\0\0\0"
     (tmp_path / "exif.mjpeg").write_bytes(
         (plain[:2] + b"\xff\xe1" + (len(exif) + 2).to_bytes(2, "big") + exif + plain[2:]) * 3
     )
@@ -172,7 +173,9 @@ def test_colour_profiles_and_exif_of_pictures_are_named_and_their_orientation_ke
     profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     exif = Image.Exif()
     exif[0x0112] = 6  # to be turned by 90 degrees
-    for name, options in (("scan.png", {}), ("photo.jpg", {"exif": exif})):
+    turned = exif.tobytes()
+    exif[0x010F] = "the maker of the camera"
+    for name, options in (("scan.png", {}), ("turned.jpg", {"exif": turned}), ("photo.jpg", {"exif": exif})):
         picture = Image.fromarray(np.full((48, 64, 3), 90, np.uint8))
         picture.save(tmp_path / name, icc_profile=profile, **options)
         command = [sys.executable, "-m", "dossr_video", name, f"{name}.mp4", "--model", "bicubic"]
@@ -180,4 +183,14 @@ def test_colour_profiles_and_exif_of_pictures_are_named_and_their_orientation_ke
         assert made.returncode == 0, made.stderr
         assert "ICC colour profile: not written" in made.stderr
         assert ("EXIF data" in made.stderr) == (name == "photo.jpg")
-    assert probe(tmp_path / "photo.jpg.mp4").video.display_matrix is not None
+    for name in ("turned.jpg.mp4", "photo.jpg.mp4"):
+        assert probe(tmp_path / name).video.display_matrix is not None
+
+
+@pytest.mark.parametrize(("tags", "named"), [({}, False), ({0x010F: "the maker of the camera"}, True)])
+def test_a_tiff_of_nothing_but_its_layout_loses_nothing(tmp_path, tags, named):
+    exif = Image.Exif()
+    exif.update(tags)
+    Image.fromarray(np.full((48, 64, 3), 90, np.uint8)).save(tmp_path / "scan.tif", exif=exif, software="a scanner")
+    lost = analyse(probe(tmp_path / "scan.tif"), Settings.of({}), target=tmp_path / "result.mkv").lost
+    assert [line.split(" data")[0] for line in lost] == ["EXIF"] * named

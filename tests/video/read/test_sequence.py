@@ -186,6 +186,11 @@ def test_one_picture_of_a_sequence_says_so(dpx: Path, tmp_path: Path, tiny: Sett
 def test_a_folder_needs_one_sequence(dpx: Path, tmp_path: Path) -> None:
     with pytest.raises(SourceError, match="a folder without numbered pictures"):
         pattern_in(tmp_path)
+    (tmp_path / "alone").mkdir()
+    one = shutil.copy(next(dpx.parent.iterdir()), tmp_path / "alone")
+    with pytest.raises(SourceError, match="a sequence has at least two") as caught:
+        pattern_in(tmp_path / "alone")
+    assert caught.value.hint == f"name the picture itself: {one}"
     for file in list(dpx.parent.iterdir()):
         shutil.copy(file, file.with_name(file.name.replace("scan", "take")))
     with pytest.raises(SourceError, match=r"2 picture sequences: scan_%06d.dpx, take_%06d.dpx"):
