@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import os
-import shutil
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
-from dossr_video.errors import DossrError, Interrupted, TargetError
+from dossr_video.errors import Interrupted, TargetError
+from dossr_video.jobs.copies import held_copies
 from dossr_video.jobs.execute.executor import Executor
 from dossr_video.jobs.execute.local import LocalExecutor
 from dossr_video.jobs.folder import JobFolder
@@ -88,11 +87,13 @@ def run_job(
             raise Interrupted("stopped while the file was fetched", hint="nothing is left behind")
         on_progress(Progress("fetching", done, total, unit="bytes"))
 
-    here = local(source) or fetched(str(source), fetching)
-    there = local(target) or cached(str(target))
-    request = Request(here, there, settings, force, restart, on_progress, record, cancelled, source_url, target_url)
-    with _copies({url: path for url, path in ((source_url, here), (target_url, there)) if url}, there):
-        return _run(request, executor)
+    here, there = local(source), local(target) or cached(str(target))
+    given = (there, settings, force, restart, on_progress, record, cancelled, source_url, target_url)
+    if source_url is None and target_url is None:
+        assert here is not None
+        return _run(Request(here, *given), executor)
+    with held_copies(there, source_url, target_url) as folder:
+        return _run(Request(here or fetched(str(source), folder, fetching), *given), executor)
 
 
 def _run(request: Request, given: Executor | None) -> Report:
@@ -156,25 +157,3 @@ def _give_name(request: Request, joined: Path) -> None:
         uploaded(joined, request.target_url, force=request.force)
     else:
         give_name(joined, request.target, force=request.force)
-
-
-@contextmanager
-def _copies(copies: Mapping[str, Path], target: Path) -> Iterator[None]:
-    """Files behind URLs: those here go away with the job, also where it fails and there is nothing to go on with."""
-    try:
-        yield
-    except Interrupted:  # the next run goes on with them
-        raise
-    except DossrError as error:
-        if not os.path.lexists(JobFolder.beside(target, suffix="").path):
-            _remove(copies.values())
-        for url, path in copies.items():  # the user knows no other name
-            error.message = error.message.replace(str(path), shown_url(url))
-        error.args = (error.message,)
-        raise
-    _remove(copies.values())
-
-
-def _remove(copies: Iterable[Path]) -> None:
-    for path in copies:
-        shutil.rmtree(path.parent, ignore_errors=True)

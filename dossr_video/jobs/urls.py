@@ -84,8 +84,8 @@ class _Counting(fsspec.Callback):
         self._told(self.value, self.size)
 
 
-def fetched(url: str, told: Callable[[int, int | None], None] = lambda done, total: None) -> Path:
-    """A local copy of the file, fetched anew when it changed; SourceError when that is not possible.
+def fetched(url: str, folder: Path, told: Callable[[int, int | None], None] = lambda done, total: None) -> Path:
+    """A copy of the file in a folder, fetched anew when it changed; SourceError when that is not possible.
 
     `told` gets the bytes that have come and the bytes in all; what it raises ends the fetching.
     """
@@ -94,9 +94,10 @@ def fetched(url: str, told: Callable[[int, int | None], None] = lambda done, tot
             f"{shown_url(url)}: a folder or numbered pictures behind a URL are not read",
             hint="copy the pictures into a folder of this machine; `dossr-video batch` does the films of a bucket",
         )
-    copy = cached(url)
+    copy = copy_of(url, folder)
     mark = copy.with_name("mark")
     with url_errors(SourceError, url, "cannot be fetched"):
+        copy.parent.mkdir(parents=True, exist_ok=True)
         for left in copy.parent.glob("fetching.*"):  # by a run that was killed: what comes is written to
             if time.time() - left.stat().st_mtime > 2 * SILENCE:
                 left.unlink(missing_ok=True)
@@ -119,14 +120,28 @@ def fetched(url: str, told: Callable[[int, int | None], None] = lambda done, tot
     return copy
 
 
+def folder_for(name: str) -> Path:
+    """The folder of the user's cache for what is done for that result; it is there while somebody needs it."""
+    return platformdirs.user_cache_path("dossr-video", appauthor=False) / _short(name)
+
+
+def copy_of(url: str, folder: Path) -> Path:
+    """Where the copy of a file behind a URL lies in a folder, whatever else is fetched to it."""
+    return folder / _short(url) / _last(url)
+
+
 def cached(url: str) -> Path:
-    """Where a file behind a URL is kept here."""
-    folder = (
-        platformdirs.user_cache_path("dossr-video", appauthor=False) / hashlib.sha256(url.encode()).hexdigest()[:16]
-    )
-    folder.mkdir(parents=True, exist_ok=True)
+    """The name that a result behind a URL has here: its job lies beside it."""
+    return folder_for(url) / _last(url)
+
+
+def _short(name: str) -> str:
+    return hashlib.sha256(os.fsencode(name)).hexdigest()[:16]
+
+
+def _last(url: str) -> str:
     name = Path(urlsplit(url).path if url.startswith("http") else url)
-    return folder / (name.stem[:50] + name.suffix[:10])
+    return name.stem[:50] + name.suffix[:10]
 
 
 def store_of(url: str) -> tuple[Any, str]:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import os
+import re
 import threading
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -11,6 +13,7 @@ import pytest
 
 from dossr_video.errors import Interrupted, JobError, SourceError, TargetError
 from dossr_video.jobs import urls as remote
+from dossr_video.jobs.lock import HeldError
 from dossr_video.jobs.progress import Progress
 from dossr_video.jobs.run import run_job
 from dossr_video.settings import Settings
@@ -88,6 +91,59 @@ def test_a_source_that_was_edited_in_place_is_refused(
         run_job(*arguments)
 
 
+def test_each_result_has_a_copy_of_the_source_that_no_other_run_removes(
+    store: fsspec.AbstractFileSystem, tiny: Settings, cache: Path, tmp_path: Path
+) -> None:
+    source, target = "memory://films/clip.mp4", tmp_path / "out.mp4"
+    begun: list[str] = []
+    (tmp_path / "there.mp4").write_bytes(b"mine")
+
+    def others(event: Progress) -> None:
+        """While the job goes on, one of another result is complete, one is refused, and the same one is given again."""
+        if event.stage != "upscaling" or event.done < 20 or begun:
+            return
+        begun.append("other")
+        assert run_job(source, tmp_path / "other.mp4", tiny).frames == 54
+        with pytest.raises(TargetError, match="exists"):
+            run_job(source, tmp_path / "there.mp4", tiny)
+        with pytest.raises(HeldError, match=rf"^{re.escape(str(target))} is being worked on by process {os.getpid()}"):
+            run_job(source, target, tiny)
+        assert len([path for path in cache.rglob("*.mp4") if path.is_file()]) == 1
+
+    with pytest.raises(Interrupted):
+        run_job(source, target, tiny, on_progress=others, cancelled=lambda: bool(begun))
+    run_job(source, tmp_path / "third.mp4", tiny)
+    events: list[Progress] = []
+    assert run_job(source, target, tiny, on_progress=events.append).resumed > 0
+    assert "fetching" not in {event.stage for event in events}
+    assert list(cache.iterdir()) == []
+
+
+def test_two_jobs_do_not_make_one_result_behind_a_url(
+    store: fsspec.AbstractFileSystem, clip: Path, tiny: Settings, cache: Path
+) -> None:
+    refused: list[HeldError] = []
+
+    def again(event: Progress) -> None:
+        if not refused:
+            with pytest.raises(HeldError, match=r"^memory://results/out\.mp4 is being worked on") as refusal:
+                run_job(clip, "memory://results/out.mp4", tiny)
+            refused.append(refusal.value)
+
+    assert run_job("memory://films/clip.mp4", "memory://results/out.mp4", tiny, on_progress=again).frames == 54
+    assert refused
+    assert list(cache.iterdir()) == []
+
+
+def test_a_cache_that_cannot_be_written_is_told(
+    store: fsspec.AbstractFileSystem, tiny: Settings, cache: Path, tmp_path: Path
+) -> None:
+    cache.parent.mkdir()
+    cache.write_bytes(b"a file")
+    with pytest.raises(TargetError, match=f"^{re.escape(str(cache))} is in the way"):
+        run_job("memory://films/clip.mp4", tmp_path / "out.mp4", tiny)
+
+
 def test_a_failed_upload_costs_no_computing(
     store: fsspec.AbstractFileSystem, tiny: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -110,9 +166,9 @@ def test_paths_are_taken_as_they_are(clip: Path, tiny: Settings, tmp_path: Path,
 
 
 @pytest.mark.parametrize("url", ["memory://films/no.mp4", "nonsense://x/y.mp4"])
-def test_what_cannot_be_fetched_is_refused(url: str, store: fsspec.AbstractFileSystem, tiny: Settings) -> None:
+def test_what_cannot_be_fetched_is_refused(url: str, store: fsspec.AbstractFileSystem, tmp_path: Path) -> None:
     with pytest.raises(SourceError, match="cannot be fetched"):
-        remote.fetched(url)
+        remote.fetched(url, tmp_path)
 
 
 @pytest.fixture

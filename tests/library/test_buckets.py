@@ -16,7 +16,7 @@ from dossr_video.cli.commands import app
 from dossr_video.errors import Interrupted, SettingsError, SourceError, TargetError
 from dossr_video.jobs.execute.local import LocalExecutor
 from dossr_video.jobs.progress import Progress
-from dossr_video.jobs.urls import cached
+from dossr_video.jobs.urls import copy_of, folder_for
 from dossr_video.library import opening
 from dossr_video.library.batch import Batch
 from dossr_video.library.estimate import estimate
@@ -112,7 +112,7 @@ def test_an_interrupted_file_goes_on(
 
     with pytest.raises(Interrupted):
         work.run(executor=executor, on_progress=events.append, cancelled=late)
-    assert cached(f"{IN}/a.mp4").exists()
+    assert copy_of(f"{IN}/a.mp4", folder_for(str(results / "a.mp4"))).exists()
     assert verdicts(work.run(executor=executor)) == {"a.mp4": "done"}
     assert json.loads((results / "a.mp4.json").read_text())["resumed"] > 0
     assert (results / "a.mp4.html").exists()

@@ -13,7 +13,7 @@ from dossr_video.jobs.execute.executor import Task
 from dossr_video.jobs.execute.worker import Worker
 from dossr_video.jobs.fingerprint import SourceMark
 from dossr_video.jobs.scratch import Scratch
-from dossr_video.jobs.urls import fetched, shown_url
+from dossr_video.jobs.urls import fetched, folder_for, shown_url
 from dossr_video.runspec import WorkerInfo, WorkerSpec
 from dossr_video.segments import SegmentResult
 
@@ -97,8 +97,8 @@ class RemoteWorker:
                 f"the machine {gethostname()} of the cluster sees no such file: {task.source.path}",
                 hint="put it on a path that all machines share, or give its URL (s3://, sftp://, ...)",
             )
-        copy = fetched(task.url)
-        self._fetched = copy.parent
+        self._fetched = folder_for(str(task.target.parent))  # of this job, for all workers of this machine
+        copy = fetched(task.url, self._fetched)
         if not self._is_there(copy, mark):
             raise SourceError(
                 f"{shown_url(task.url)} has changed since the job began", hint="begin anew with --restart"
