@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable
 from difflib import get_close_matches
 from pathlib import Path
@@ -12,6 +13,7 @@ from dossr_video.errors import SettingsError
 _DEVICES = frozenset({"con", "prn", "aux", "nul", "conin$", "conout$"}) | {
     f"{name}{number}" for name in ("com", "lpt") for number in "123456789\u00b9\u00b2\u00b3"
 }
+_CODED = re.compile(r"\\(\\|[nrt]|x[0-9a-f]{2}|u[0-9a-f]{4}|U[0-9a-f]{8})")
 _REFUSED = frozenset('<>:"/\\|?*')
 
 
@@ -19,6 +21,31 @@ def shown(path: str | os.PathLike[str]) -> str:
     r"""A path, or a line with paths, fit for a terminal, JSON and SQLite: `caf\xe9.mp4`, `two\nlines.mp4`."""
     text = os.fspath(path).encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
     return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+
+
+def coded(path: str | os.PathLike[str]) -> str:
+    r"""As `shown`, and no two paths alike: a backslash is `\\`, and U+00A0 `\u00a0`, since `\xa0` is a byte."""
+    text = os.fspath(path)
+    return text if text.isprintable() and "\\" not in text else "".join(map(_coded, text))
+
+
+def decoded(text: str) -> str:
+    """The path that `coded` made it of."""
+    return _CODED.sub(lambda found: _decoded(found[0]), text)
+
+
+def _coded(c: str) -> str:
+    if c == "\\":
+        return r"\\"
+    if "\x80" <= c <= "\xff" and not c.isprintable():
+        return f"\\u{ord(c):04x}"
+    return shown(c)
+
+
+def _decoded(code: str) -> str:
+    if code[1] == "x" and (byte := int(code[2:], 16)) >= 0x80:
+        return os.fsdecode(bytes([byte]))
+    return code.encode("ascii").decode("unicode_escape")
 
 
 def possible(path: Path) -> Path:

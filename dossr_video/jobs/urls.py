@@ -52,17 +52,24 @@ def shown_url(url: str) -> str:
 
 
 def listed(url: str, *, recursive: bool) -> list[str]:
-    """URLs of the files below a URL; SourceError when it cannot be listed, or there are none.
+    """URLs of the files below a URL, as the store calls them; SourceError when it cannot be listed.
 
     Without `recursive` those of the next folder alone.
     """
     with url_errors(SourceError, url, "cannot be listed"):
         system, root = store_of(url)
-        found = system.find(root, detail=True) if recursive else {e["name"]: e for e in system.ls(root, detail=True)}
+        found = system.find(root, detail=True) if recursive else _next(system, root)
         names = sorted(name for name, entry in found.items() if entry["type"] == "file" and name != root)
-    if not found:
-        raise SourceError(f"there is nothing below {shown_url(url)}", hint="name the bucket, or a folder in it")
-    return [f"{url}/{name[len(root) :].lstrip('/')}" for name in names]
+    return [url + name[len(root) :] for name in names]
+
+
+def _next(system: Any, root: str) -> dict[str, Any]:
+    """What lies in a folder of a bucket."""
+    try:
+        return {entry["name"]: entry for entry in system.ls(root, detail=True)}
+    except FileNotFoundError:  # nothing below it, or no such bucket: this tells
+        system.find(root)
+        return {}
 
 
 def mark_of(url: str) -> tuple[int, str]:

@@ -129,6 +129,17 @@ class Catalogue:
         """TargetError when nothing could be noted; changes nothing."""
         self.database.change("UPDATE dossr_files SET version = version WHERE library = ? AND 1 = 0", self.library)
 
+    def rename(self, old: str, wanted: Entry) -> None:
+        """Call a file that looks as `wanted` by that name, if it is nobody's and the name is free."""
+        self.database.change(
+            "UPDATE dossr_files SET source = ?, target = ?, version = version + 1 "
+            "WHERE library = ? AND source = ? AND size = ? AND modified = ? AND sample = ? AND worker IS NULL "
+            "AND NOT EXISTS (SELECT 1 FROM dossr_files AS other WHERE other.library = ? AND other.source = ?)",
+            *(wanted.source, wanted.target),
+            *(self.library, old, wanted.size, wanted.modified, wanted.sample),
+            *(self.library, wanted.source),
+        )
+
     def claim(
         self,
         wanted: Entry,

@@ -11,7 +11,7 @@ from zlib import crc32
 
 from dossr_video.errors import SourceError, TargetError
 from dossr_video.jobs.urls import BUCKETS, listed, local, mark_of, shown_url
-from dossr_video.names import shown
+from dossr_video.names import coded, shown
 from dossr_video.video.files import FileStatus, status_of
 from dossr_video.video.sequence import is_part_of, is_pattern, patterns_in, prefix_of
 from dossr_video.video.write.containers import CONTAINERS, SEQUENCES
@@ -78,7 +78,11 @@ class Library:
         return sorted(path for path in self._walk(self.sources) if path.is_dir() or self._is_wanted(path))
 
     def name_of(self, source: Place) -> str:
-        """For the catalogue."""
+        """For the catalogue: no two sources have the same."""
+        return coded(self._key(source))
+
+    def old_name_of(self, source: Place) -> str:
+        """As the catalogue of an older program calls it."""
         return shown(self._name(source).as_posix())
 
     def is_among_sources(self, target: Place) -> bool:
@@ -96,7 +100,7 @@ class Library:
 
     def target_name_of(self, source: Place) -> str:
         """For the catalogue."""
-        return shown(self._target_name(source).as_posix())
+        return coded(self._target_name(source).as_posix())
 
     def status_of(self, source: Place) -> FileStatus:
         """What changes when the file does; raises OSError or SourceError."""
@@ -105,11 +109,15 @@ class Library:
         size, mark = mark_of(source)
         return FileStatus(size, crc32(mark.encode()))
 
-    def _name(self, source: Place) -> PurePath:
-        """Below the folder of the sources."""
+    def _key(self, source: Place) -> str:
+        """Below the folder of the sources; of `a//b` and `a/b` in a bucket each is another object."""
         if isinstance(source, str):
-            return PurePosixPath(source[len(str(self.sources)) :].lstrip("/"))
-        return source.relative_to(self.sources)
+            return source[len(str(self.sources)) :].removeprefix("/")
+        return source.relative_to(self.sources).as_posix()
+
+    def _name(self, source: Place) -> PurePath:
+        """The same as the path of a file."""
+        return PurePosixPath(self._key(source).lstrip("/")) if isinstance(source, str) else Path(self._key(source))
 
     def _target_name(self, source: Place) -> PurePath:
         name = self._name(source)
@@ -128,7 +136,7 @@ class Library:
         told: set[PurePath] = set()
         for url in listed(sources, recursive=self.recursive):
             name = self._name(url)
-            hidden = any(part.startswith(".") or part.endswith(".dossr") for part in name.parts)
+            hidden = any(map(_is_hidden, name.parts))
             if hidden or (isinstance(self.results, str) and url.startswith(f"{self.results}/")):
                 continue
             scan = not self.include and name.suffix.lower() in SCAN_SUFFIXES and name.parent not in told
@@ -148,7 +156,7 @@ class Library:
         for path in entries:
             if any(is_part_of(path, sequence) for sequence in sequences):
                 continue
-            if path.name.startswith(".") or path.name.endswith(".dossr"):
+            if _is_hidden(path.name):
                 continue
             if path.is_file() or (path.is_symlink() and not path.exists()):  # whose file is not there is told
                 yield path
@@ -164,7 +172,7 @@ class Library:
         return self._name(source).suffix.lower() in suffixes
 
     def _matches(self, source: Place, globs: Sequence[str]) -> bool:
-        return any(fnmatch(self.name_of(source), glob) or fnmatch(last_of(source), glob) for glob in globs)
+        return any(fnmatch(shown(self._key(source)), glob) or fnmatch(last_of(source), glob) for glob in globs)
 
 
 def place_of(name: str) -> Place:
@@ -175,6 +183,10 @@ def place_of(name: str) -> Place:
 def last_of(source: Place) -> str:
     """The last part of its name."""
     return source.name if isinstance(source, Path) else source.rpartition("/")[2]
+
+
+def _is_hidden(name: str) -> bool:
+    return (name.startswith(".") and name != "..") or name.endswith(".dossr")  # `..` in a bucket is told
 
 
 def _whole(place: Place) -> PurePath:

@@ -20,7 +20,7 @@ from dossr_video.jobs.resources import readable, write_errors, write_file
 from dossr_video.jobs.upload import read_small, write_small
 from dossr_video.library.catalogue import Catalogue, Entry
 from dossr_video.library.files import Place, last_of
-from dossr_video.names import shown
+from dossr_video.names import decoded, shown
 from dossr_video.option_values import duration_text
 from dossr_video.quality.track import Measured
 from dossr_video.report.index import Row, write_index
@@ -205,8 +205,9 @@ def _row(results: Path | None, entry: Entry) -> Row:
     if entry.state != "done":
         found = [line for line in (entry.error, entry.hint) if line]
         return Row(entry.source, entry.state, found=found)
-    report = read_report(results / entry.target) if results else None
-    page = page_of(Path(entry.target))
+    target = Path(decoded(entry.target))
+    report = read_report(results / target) if results else None
+    page = page_of(target)
     there = results is None or (results / page).exists()
     link = quoted(os.fsencode(page)) if there else ""
     size = readable(entry.result_size or 0)

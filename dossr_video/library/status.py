@@ -18,7 +18,7 @@ from dossr_video.jobs.report import report_of
 from dossr_video.library.catalogue import ENDED, Catalogue, Entry
 from dossr_video.library.files import Place
 from dossr_video.library.opening import existing_catalogue, has_catalogue
-from dossr_video.names import shown
+from dossr_video.names import coded
 from dossr_video.video.sequence import exists
 
 
@@ -68,7 +68,7 @@ def status(path: Place, *, catalogue: str | None = None) -> Status:
     target = path.absolute()
     library = next((folder for folder in target.parents if has_catalogue(folder)), None)
     found = existing_catalogue(library, catalogue) if library else None
-    entries = found.of_target(shown(target.relative_to(library).as_posix())) if found and library else []
+    entries = found.of_target(coded(target.relative_to(library).as_posix())) if found and library else []
     jobs = (_job(folder),) if folder.exists() else ()
     entries = entries or _by_report(path)
     if not jobs and not entries:
@@ -92,7 +92,7 @@ def _status(jobs: tuple[JobStatus, ...], entries: Sequence[Entry], catalogue: Ca
 
 
 def _makes(job: JobStatus, entry: Entry) -> bool:
-    return shown(job.target).endswith(f"/{entry.target}")
+    return coded(job.target).endswith(f"/{entry.target}")
 
 
 def _by_report(target: Path) -> list[Entry]:
@@ -106,7 +106,7 @@ def _by_report(target: Path) -> list[Entry]:
     return [
         Entry(
             report.source.path,
-            shown(target.name),
+            coded(target.name),
             "done",
             report.source.size,
             modified=0,

@@ -136,6 +136,10 @@ class FileWork:
                 raise SourceError(
                     f"{source}: pictures in a bucket are not read as a film", hint="copy their folder to this machine"
                 )
+            if ".." in self.library.name_of(source).split("/"):
+                raise SourceError(
+                    f"{source}: `..` would lead out of the folder of the results", hint="give the object another name"
+                )
             size, sample = mark_of(source)
             mark = Glance(size, 0, sample)
         elif source.is_dir():  # see Library.files
@@ -174,6 +178,7 @@ class FileWork:
     ) -> Outcome:
         """Do the file if nobody else has it."""
         entry, catalogue, worker = self.entry(source), self.catalogue, self.worker
+        self._rename(source, entry)
         claim = catalogue.claim(
             entry,
             worker,
@@ -207,6 +212,12 @@ class FileWork:
                 else:
                     catalogue.give_back(entry.source, worker)
         return failures.outcome
+
+    def _rename(self, source: Place, entry: Entry) -> None:
+        """What an older program has noted of it under a name that another file could have had."""
+        old = self.library.old_name_of(source)
+        if old != entry.source and old not in map(self.library.name_of, self.library.files()):
+            self.catalogue.rename(old, entry)
 
     def _fail(self, name: str, worker: Worker, outcome: Outcome) -> None:
         state: Literal["failed", "crashed"] = "crashed" if outcome.verdict == "crashed" else "failed"

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import av
 import numpy as np
@@ -32,6 +33,7 @@ from dossr_video.library.opening import open_catalogue
 from dossr_video.library.pages import INDEX, read_report
 from dossr_video.library.status import status
 from dossr_video.library.work import FileWork, Outcome
+from dossr_video.names import coded, decoded, shown
 from dossr_video.settings import Settings
 from dossr_video.video.write.containers import CONTAINERS, SEQUENCES
 
@@ -382,6 +384,52 @@ def test_names_of_any_kind_are_done_and_remembered(
     assert sorted(o.verdict for o in work.run(executor=executor)) == ["failed"] * 3 + ["unchanged"] * 5
     stored = {entry.source for entry in open_catalogue(tmp_path / "out", None).entries()}
     assert {"caf\\xe9.mp4", "two\\nlines.mp4"} <= stored
+
+
+ALIKE = [b"a\xe9.mp4", rb"a\xe9.mp4", b"b\n.mp4", rb"b\n.mp4", "c\u00a0.mp4".encode(), b"c\xa0.mp4", rb"d\q.mp4"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems refuse such names")
+def test_names_that_look_alike_are_files_of_their_own(
+    short: Path, make_clip: MakeClip, tiny: Settings, executor: LocalExecutor, tmp_path: Path
+) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    for seed, name in enumerate(ALIKE):
+        make_clip(folder / os.fsdecode(name), [4 + seed], seed=seed)
+    work = Batch(Library(folder, tmp_path / "out"), tiny)
+    assert {outcome.verdict for outcome in work.run(executor=executor)} == {"done"}
+    assert {outcome.verdict for outcome in work.run(executor=executor)} == {"unchanged"}
+    entries = {decoded(entry.source): entry for entry in status(tmp_path / "out").done}
+    assert {os.fsencode(name): entry.frames for name, entry in entries.items()} == {
+        name: 4 + seed for seed, name in enumerate(ALIKE)
+    }
+    index = (tmp_path / "out" / INDEX).read_text()
+    assert all(f'href="{quote(name)}.html"' in index for name in ALIKE)
+    assert len(status(tmp_path / "out" / os.fsdecode(ALIKE[1])).done) == 1
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems refuse such names")
+def test_a_catalogue_with_the_names_of_an_older_program_goes_on(
+    make_clip: MakeClip, tiny: Settings, executor: LocalExecutor, tmp_path: Path
+) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    names = [rb"a\xe9.mp4", b"b\xe9.mp4", "c\u00a0.mp4".encode(), b"plain.mp4"]
+    for seed, name in enumerate(names):
+        make_clip(folder / os.fsdecode(name), [4 + seed], seed=seed)
+    work = Batch(Library(folder, tmp_path / "out"), tiny)
+    work.run(executor=executor)
+    database = open_catalogue(tmp_path / "out", None).database
+    for name in names:
+        path = os.fsdecode(name)
+        database.change(
+            "UPDATE dossr_files SET source = ?, target = ? WHERE source = ?", *[shown(path)] * 2, coded(path)
+        )
+    for report in (tmp_path / "out").glob("*.json"):
+        report.unlink()  # by which it would know them, too
+    assert {outcome.verdict for outcome in work.run(executor=executor)} == {"unchanged"}
+    assert {decoded(entry.target) for entry in status(tmp_path / "out").done} == set(map(os.fsdecode, names))
 
 
 def test_a_folder_that_cannot_be_read_is_told_and_the_rest_done(

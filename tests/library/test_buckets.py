@@ -21,7 +21,7 @@ from dossr_video.library import opening
 from dossr_video.library.batch import Batch
 from dossr_video.library.estimate import estimate
 from dossr_video.library.files import Library
-from dossr_video.library.opening import MARKER
+from dossr_video.library.opening import MARKER, open_catalogue
 from dossr_video.library.status import status
 from dossr_video.library.work import Outcome
 from dossr_video.settings import Settings
@@ -79,6 +79,49 @@ def test_a_library_goes_from_bucket_to_bucket(
     bucket.put_file(str(short), "films/tapes/bad.mov")
     bucket.rm_file("films/tapes/results/a.mp4")
     assert verdicts(work.run(executor=executor)) == {**again, "bad.mov": "done", "a.mp4": "done"}
+
+
+def test_keys_that_would_be_one_file_are_told_and_none_is_left_out(
+    bucket: Any, short: Path, make_clip: Callable[..., Path], tiny: Settings, executor: LocalExecutor, tmp_path: Path
+) -> None:
+    other = make_clip(tmp_path / "other.mp4", [7], seed=5)
+    keys = {"a//b.mp4": short, "a/b.mp4": other, "/d.mp4": short, "d.mp4": other, "../c.mp4": short, "/e.mp4": short}
+    for key, path in keys.items():
+        bucket.put_file(str(path), f"films/keys/{key}")
+    for results in ("s3://films/new", tmp_path / "out"):
+        work = Batch(Library("s3://films/keys", results, recursive=True), tiny)
+        found = {
+            str(outcome.source).removeprefix("s3://films/keys/"): outcome for outcome in work.run(executor=executor)
+        }
+        done = {"a//b.mp4": 5, "/d.mp4": 5, "/e.mp4": 5}
+        assert {key: outcome.frames for key, outcome in found.items() if outcome.verdict == "done"} == done
+        assert {key: outcome.error for key, outcome in found.items() if outcome.verdict == "failed"} == {
+            "a/b.mp4": "a/b.mp4 is already the result of a//b.mp4",
+            "d.mp4": "d.mp4 is already the result of /d.mp4",
+            "../c.mp4": "s3://films/keys/../c.mp4: `..` would lead out of the folder of the results",
+        }
+        assert found["a/b.mp4"].hint == "rename a//b.mp4 or a/b.mp4"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["cache", "other.mp4", "out", "short.mp4", "state"]
+    bucket.rm_file("films/keys/a//b.mp4")
+    assert {str(o.source)[-6:]: o.verdict for o in work.run(executor=executor)}["/b.mp4"] == "failed"  # not its own
+
+
+def test_a_catalogue_that_calls_keys_by_the_path_of_their_file_goes_on(
+    bucket: Any, short: Path, tiny: Settings, executor: LocalExecutor, tmp_path: Path
+) -> None:
+    bucket.put_file(str(short), "films/keys/a//b.mp4")
+    work = Batch(Library("s3://films/keys", tmp_path / "out", recursive=True), tiny)
+    work.run(executor=executor)
+    open_catalogue(tmp_path / "out", None).database.change("UPDATE dossr_files SET source = 'a/b.mp4'")
+    assert [outcome.verdict for outcome in work.run(executor=executor)] == ["unchanged"]
+    assert [entry.source for entry in status(tmp_path / "out").done] == ["a//b.mp4"]
+
+
+def test_a_place_of_a_bucket_may_be_empty(bucket: Any, tiny: Settings, executor: LocalExecutor) -> None:
+    for recursive in (False, True):
+        assert Batch(Library("s3://films/nothing", OUT, recursive), tiny).run(executor=executor) == []
+        with pytest.raises(SourceError, match=r"s3://none/tapes cannot be listed: .*bucket does not exist"):
+            Batch(Library("s3://none/tapes", OUT, recursive), tiny).run(executor=executor)
 
 
 def test_what_was_put_in_the_place_of_a_result_stays(
@@ -167,7 +210,6 @@ def test_what_cannot_be_a_library_is_told_before_the_work(
     events: list[Progress] = []
     for sources, results, error, message in (
         ("s3://none/tapes", OUT, SourceError, r"s3://none/tapes cannot be listed: .*bucket does not exist"),
-        ("s3://films/nothing", OUT, SourceError, "s3://films/nothing"),
         (IN, "s3://none/results", TargetError, r"s3://none/results/\S+ cannot be written: .*bucket does not exist"),
     ):
         with pytest.raises(error, match=message):
