@@ -92,7 +92,7 @@ class Batch:
         processes: list[Child | Here] = (
             [Here(partial(make, executor))] if executor else [*(Child(make) for _ in range(jobs))]
         )
-        run = _Run(make(), _Turns(self.library, watch, cancelled), index, on_outcome, on_progress, cancelled)
+        run = _Run(make(), index, on_outcome, on_progress, cancelled, watch=watch)
         try:
             processes[0].call("prepare", on_progress=on_progress, cancelled=cancelled)
             tasks = [partial(run.files_by, process, slot, several=jobs > 1) for slot, process in enumerate(processes)]
@@ -124,14 +124,16 @@ class _Run:
     def __init__(
         self,
         work: FileWork,
-        turns: _Turns,
         index: _Index,
         on_outcome: Callable[[Outcome], None],
         on_progress: OnProgress,
         cancelled: Callable[[], bool],
+        *,
+        watch: bool,
     ) -> None:
         self._begun: dict[Place, Outcome | None] = {}  # in the order in which they were begun; None: not done yet
-        self._work, self._turns, self._index = work, turns, index
+        self._work, self._index = work, index
+        self._turns = _Turns(work.library, watch, cancelled, self._about(None))
         self._on_outcome, self._on_progress, self._cancelled = on_outcome, on_progress, cancelled
         self._room = Room()
         self._failed = threading.Event()  # no file is begun any more
@@ -184,8 +186,8 @@ class _Run:
             self._on_outcome(outcome)
             self._index.write(self._on_progress)
 
-    def _about(self, item: Item) -> OnProgress:
-        """Adds the file to its events, which several threads make."""
+    def _about(self, item: Item | None) -> OnProgress:
+        """Adds the file to its events, which several threads make; None: they are about none."""
 
         def show(event: Progress) -> None:
             with self._lock:
@@ -216,6 +218,7 @@ class _Turns:
     library: Library
     watch: bool  # whether files that come later are among them
     cancelled: Callable[[], bool]
+    on_progress: OnProgress
     waiting: list[tuple[Place, Item]] = field(default_factory=list)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -238,7 +241,7 @@ class _Turns:
         yield from self._later()
 
     def _later(self) -> Iterator[tuple[Place, Item]]:
-        numbers, arrivals = count(1), _arrivals(self.library)
+        numbers, arrivals = count(1), _arrivals(self.library, self.on_progress)
         while (self.watch and not self.cancelled()) or self.waiting:
             if self.watch:
                 for source in next(arrivals):
@@ -259,18 +262,35 @@ def _make(folder: Path) -> None:
         ) from error
 
 
-def _arrivals(library: Library) -> Iterator[list[Place]]:
-    """At each look the files that have stopped growing since the last, and again when they have changed."""
-    seen: dict[Place, FileStatus] = {}
-    given: dict[Place, FileStatus] = {}
+def _arrivals(library: Library, on_progress: OnProgress) -> Iterator[list[Place]]:
+    """At each look the files that have stopped growing since the last, and again when they have changed.
+
+    One that cannot be looked at is among them, to be told, and again when that has changed. What cannot be listed is a
+    warning, but for the first time: SourceError as `Library.files`.
+    """
+    seen: dict[Place, FileStatus | str] = {}
+    given: dict[Place, FileStatus | str] = {}
+    files, told = library.files(), ""
     while True:
-        found: dict[Place, FileStatus] = {}
-        for path in library.files():
+        found: dict[Place, FileStatus | str] = {}
+        for path in files:
             try:
                 found[path] = library.status_of(path)
-            except (FileNotFoundError, SourceError):  # a sequence with gaps is not complete yet
-                continue
+            except (OSError, SourceError) as error:
+                if not (
+                    isinstance(path, Path) and isinstance(error, SourceError)
+                ):  # a sequence with gaps: not complete
+                    found[path] = str(error)
         ready = {path: state for path, state in found.items() if seen.get(path) == state != given.get(path)}
         given.update(ready)
         seen = found
         yield list(ready)
+        try:
+            files, told = library.files(), ""
+        except SourceError as error:
+            if error.message != told:
+                on_progress(Progress("waiting for files", unit="files", warnings=(f"{error.message}; {_AGAIN}",)))
+            files, told = [], error.message
+
+
+_AGAIN = "it is tried again until Ctrl-C"

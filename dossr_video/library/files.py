@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatch
@@ -75,7 +76,7 @@ class Library:
         """The sources, in the order of their paths; a folder among them is one that cannot be read."""
         if isinstance(self.sources, str):
             return list(self._behind(self.sources))
-        return sorted(path for path in self._walk(self.sources) if path.is_dir() or self._is_wanted(path))
+        return sorted(self._walk(self.sources))
 
     def name_of(self, source: Place) -> str:
         """For the catalogue: no two sources have the same."""
@@ -147,21 +148,21 @@ class Library:
     def _walk(self, folder: Path) -> Iterator[Path]:
         results = _whole(self.results)
         try:
-            entries = list(folder.iterdir())
+            with os.scandir(folder) as found:
+                entries = list(found)
         except OSError:
             yield folder
             return
         sequences = _sequences(folder)
-        yield from sequences
-        for path in entries:
-            if any(is_part_of(path, sequence) for sequence in sequences):
+        yield from filter(self._is_wanted, sequences)
+        for entry in entries:
+            path = folder / entry.name
+            if _is_hidden(entry.name) or any(is_part_of(path, sequence) for sequence in sequences):
                 continue
-            if _is_hidden(path.name):
-                continue
-            if path.is_file() or (path.is_symlink() and not path.exists()):  # whose file is not there is told
-                yield path
-            elif path.is_dir() and not path.is_symlink() and path.resolve() != results:
-                yield from self._walk(path) if self.recursive else _sequences(path)
+            if _is_file(entry):
+                yield from filter(self._is_wanted, [path])
+            elif entry.is_dir(follow_symlinks=False) and path.resolve() != results:
+                yield from self._walk(path) if self.recursive else filter(self._is_wanted, _sequences(path))
 
     def _is_wanted(self, source: Place) -> bool:
         if self._matches(source, self.exclude):
@@ -183,6 +184,15 @@ def place_of(name: str) -> Place:
 def last_of(source: Place) -> str:
     """The last part of its name."""
     return source.name if isinstance(source, Path) else source.rpartition("/")[2]
+
+
+def _is_file(entry: os.DirEntry[str]) -> bool:
+    """Also a link whose file is not there, and what cannot be looked at: they are told."""
+    try:
+        away = entry.is_symlink() and not entry.is_dir() and not Path(entry.path).exists()
+        return away or entry.is_file()
+    except OSError:
+        return True
 
 
 def _is_hidden(name: str) -> bool:

@@ -333,7 +333,8 @@ class _Failures:
             verdict = "busy" if isinstance(error, HeldError | LostError) else "failed"
             message, hint = error.message, error.hint
         elif isinstance(error, OSError):  # gone since it was listed, or not readable
-            message, hint = str(error), "check that the file is there and may be read"
+            message = f"{error.filename or self._source}: {error.strerror}" if error.strerror else str(error)
+            hint = "check that the file is there and may be read"
         else:
             message, hint = f"{type(error).__name__}: {error}", "please report this defect of dossr-video"
         self.outcome = Outcome(self._source, self._target, verdict, error=message, hint=hint)

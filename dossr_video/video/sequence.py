@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 from bisect import bisect_right
 from collections import defaultdict
@@ -103,7 +104,7 @@ class PictureSequence:
 
 def is_pattern(path: Path) -> bool:
     """Whether a path names numbered pictures, which need not exist."""
-    return _PATTERN.fullmatch(path.name) is not None and not path.exists()
+    return _PATTERN.fullmatch(path.name) is not None and not os.path.lexists(path)
 
 
 def is_numbered(path: Path) -> bool:

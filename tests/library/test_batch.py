@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import importlib
 import os
 import shutil
@@ -435,14 +436,14 @@ def test_a_catalogue_with_the_names_of_an_older_program_goes_on(
 def test_a_folder_that_cannot_be_read_is_told_and_the_rest_done(
     folder: Path, tiny: Settings, executor: LocalExecutor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    listed = Path.iterdir
+    listed = os.scandir
 
-    def refuse(path: Path) -> Any:
-        if path.name == "er":
+    def refuse(path: Any = ".") -> Any:
+        if isinstance(path, Path) and path.name == "er":
             raise PermissionError(13, "Permission denied", str(path))
         return listed(path)
 
-    monkeypatch.setattr(Path, "iterdir", refuse)
+    monkeypatch.setattr(os, "scandir", refuse)
     work = Batch(Library(folder, tmp_path / "out", recursive=True), tiny)
     found = work.run(executor=executor)
     assert verdicts(found) == {"a.mp4": "done", "b.avi": "done", "bad.mov": "failed", "er": "failed"}
@@ -552,6 +553,54 @@ def test_watches_a_drop_folder_until_stopped(
     shutil.copyfile(short, folder / "later.mp4")
     thread.join()
     assert [(o.source.name, o.verdict) for o in seen] == [("growing.mp4", "done"), ("later.mp4", "done")]
+
+
+@pytest.mark.parametrize("watch", [False, True])
+def test_a_file_that_cannot_be_looked_at_is_told_and_the_rest_done(
+    watch: bool, short: Path, tiny: Settings, executor: LocalExecutor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(batch, "POLL", 0.05)
+    folder = tmp_path / "in"
+    folder.mkdir()
+    for name in ("a.mp4", "stale.mp4", "far.mp4", "z%d.mp4"):
+        shutil.copyfile(short, folder / name)
+    (folder / "loop.mp4").symlink_to("loop.mp4")
+    (folder / "link.mp4").symlink_to("far.mp4")
+    looked, failing = os.stat, {"stale.mp4": errno.ESTALE, "link.mp4": errno.EACCES, "z%d.mp4": errno.EIO}
+
+    def stat(path: Any, **options: Any) -> os.stat_result:
+        if (
+            not isinstance(path, int)
+            and (number := failing.get(Path(path).name))
+            and options != {"follow_symlinks": False}
+        ):
+            raise OSError(number, os.strerror(number), str(path))
+        return looked(path, **options)
+
+    monkeypatch.setattr(os, "stat", stat)
+    work, seen = Batch(Library(folder, tmp_path / "out"), tiny), list[Outcome]()
+
+    def enough() -> bool:
+        if len(seen) == 6 and failing:  # it comes back, and is done
+            failing.clear()
+        return len(seen) == 9
+
+    work.run(watch=watch, on_outcome=seen.append, cancelled=enough if watch else bool, executor=executor)
+    first = {outcome.source.name: outcome for outcome in seen[:6]}
+    names = ["a.mp4", "far.mp4", "link.mp4", "loop.mp4", "stale.mp4", "z%d.mp4"]
+    assert list(first) == names
+    failed = {name: outcome.error for name, outcome in first.items() if outcome.verdict == "failed"}
+    assert failed == {
+        name: f"{folder / name}: {os.strerror(number)}"
+        for name, number in (
+            ("link.mp4", errno.EACCES),
+            ("loop.mp4", errno.ELOOP),
+            ("stale.mp4", errno.ESTALE),
+            ("z%d.mp4", errno.EIO),
+        )
+    }
+    later = {outcome.source.name: outcome.verdict for outcome in seen[6:]}
+    assert later == (dict.fromkeys(("link.mp4", "stale.mp4", "z%d.mp4"), "done") if watch else {})
 
 
 @pytest.fixture

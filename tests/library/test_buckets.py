@@ -17,7 +17,7 @@ from dossr_video.errors import Interrupted, SettingsError, SourceError, TargetEr
 from dossr_video.jobs.execute.local import LocalExecutor
 from dossr_video.jobs.progress import Progress
 from dossr_video.jobs.urls import copy_of, folder_for
-from dossr_video.library import opening
+from dossr_video.library import batch, opening
 from dossr_video.library.batch import Batch
 from dossr_video.library.estimate import estimate
 from dossr_video.library.files import Library
@@ -122,6 +122,37 @@ def test_a_place_of_a_bucket_may_be_empty(bucket: Any, tiny: Settings, executor:
         assert Batch(Library("s3://films/nothing", OUT, recursive), tiny).run(executor=executor) == []
         with pytest.raises(SourceError, match=r"s3://none/tapes cannot be listed: .*bucket does not exist"):
             Batch(Library("s3://none/tapes", OUT, recursive), tiny).run(executor=executor)
+
+
+def test_a_watched_bucket_may_be_empty_and_out_of_reach_for_a_while(
+    bucket: Any, short: Path, tiny: Settings, executor: LocalExecutor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(batch, "POLL", 0.05)
+    events: list[Progress] = []
+    seen: list[Outcome] = []
+    looks: list[int] = []
+    find = type(bucket).find
+
+    def flaky(self: Any, path: str, **options: Any) -> Any:
+        if path == "films/inbox":
+            looks.append(len(looks))
+            if looks[-1] in (2, 3):
+                raise OSError("out of reach")
+            if looks[-1] == 4:
+                bucket.put_file(str(short), "films/inbox/a.mp4")
+        return find(self, path, **options)
+
+    monkeypatch.setattr(type(bucket), "find", flaky)
+    work = Batch(Library("s3://films/inbox", OUT, recursive=True), tiny)
+    work.run(
+        watch=True, on_outcome=seen.append, on_progress=events.append, cancelled=lambda: bool(seen), executor=executor
+    )
+    assert [(outcome.source, outcome.verdict) for outcome in seen] == [("s3://films/inbox/a.mp4", "done")]
+    assert [warning for event in events for warning in event.warnings] == [
+        "s3://films/inbox cannot be listed: OSError: out of reach; it is tried again until Ctrl-C"
+    ]
+    with pytest.raises(SourceError, match="bucket does not exist"):
+        Batch(Library("s3://none/inbox", OUT), tiny).run(watch=True, executor=executor)
 
 
 def test_what_was_put_in_the_place_of_a_result_stays(
