@@ -56,11 +56,11 @@ class _Marker:
             durable.write(results / MARKER, content)
 
 
-def open_catalogue(results: Place, address: str | None) -> Catalogue:
+def open_catalogue(results: Place, address: str | None, *, patient: bool = False) -> Catalogue:
     """The catalogue of a place of results, made where there is none.
 
     Without `address` it is a file in the folder, or for a bucket one of this machine. Where `address` names another,
-    what that file says is taken over, and it is set aside.
+    what that file says is taken over, and it is set aside. `patient`: the database was there before, and is waited for.
 
     Raises:
         SettingsError: The address is none, or what it needs is not installed.
@@ -69,7 +69,7 @@ def open_catalogue(results: Place, address: str | None) -> Catalogue:
     if address is None:
         found = existing_catalogue(results, None) or _made(results)
     else:
-        database = _database(address)
+        database = _database(address, patient=patient)
         with database.alone():
             marker = _Marker.of(results)
             if marker is None or marker.catalogue == _here(results):
@@ -133,13 +133,13 @@ def _known(results: Place, database: PostgresDatabase) -> Catalogue:
     return Catalogue(database, marker.library)
 
 
-def _database(address: str) -> PostgresDatabase:
+def _database(address: str, *, patient: bool = False) -> PostgresDatabase:
     if not address.startswith(SCHEMES):
         raise SettingsError(
             f"--catalogue {address.partition(':')[0]}:... is no address of PostgreSQL",
             hint="write it as postgresql://user@host:port/database; without it the catalogue is a file in the folder",
         )
-    return PostgresDatabase(address)
+    return PostgresDatabase(address, patient=patient)
 
 
 def _move(results: Place, database: PostgresDatabase) -> None:

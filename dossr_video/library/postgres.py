@@ -24,8 +24,11 @@ T = TypeVar("T")
 class PostgresDatabase:
     """Tables in a database of PostgreSQL, made where there are none. One connection serves all threads."""
 
-    def __init__(self, address: str) -> None:
-        """Raises SettingsError where the address is none or psycopg is missing, TargetError as `_refusal`."""
+    def __init__(self, address: str, *, patient: bool = False) -> None:
+        """Raises SettingsError where the address is none or psycopg is missing, TargetError as `_refusal`.
+
+        `patient`: it was there before, so it is waited for, as for one that goes away later.
+        """
         self.address = address
         self._driver = _driver()
         try:
@@ -41,7 +44,7 @@ class PostgresDatabase:
         port = f":{parameters['port']}" if "port" in parameters else ""
         self.name = f"postgresql://{host}{port}/{parameters.get('dbname', '')}"
         self._lock = threading.RLock()
-        self._connection = self._connect()
+        self._connection: Any = None if patient else self._connect()
         self._make_tables()
 
     def now(self) -> float:
@@ -80,7 +83,7 @@ class PostgresDatabase:
         with self._lock:
             while True:
                 try:
-                    if self._connection.closed:
+                    if self._connection is None or self._connection.closed:
                         self._connection = self._connect()
                     return act()
                 except self._driver.Error as error:

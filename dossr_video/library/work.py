@@ -84,7 +84,7 @@ class FileWork:
 
     @cached_property
     def catalogue(self) -> Catalogue:
-        return open_catalogue(self.library.results, self.library.catalogue)
+        return open_catalogue(self.library.results, self.library.catalogue, patient=True)  # the run has opened it
 
     @cached_property
     def worker(self) -> Worker:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import sqlite3
 import sys
 import threading
@@ -10,17 +11,22 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
 from dossr_video.errors import SettingsError, TargetError
 from dossr_video.library import catalogue as module
 from dossr_video.library import postgres, sqlite
+from dossr_video.library.batch import Batch
 from dossr_video.library.catalogue import Catalogue, Claim, Entry, LostError
 from dossr_video.library.database import VERSION
+from dossr_video.library.files import Library
 from dossr_video.library.opening import MARKER, existing_catalogue, open_catalogue
 from dossr_video.library.sqlite import NAME, SqliteDatabase, file_system_of
+from dossr_video.library.work import FileWork
 from dossr_video.library.worker import Worker
+from dossr_video.settings import Settings
 
 WANTED = Entry("a.avi", "a.avi.mkv", "running", 100, 5, "sample", "settings")
 
@@ -333,3 +339,43 @@ def test_a_connection_that_breaks_is_made_anew(
             " AND datname = current_database()"
         )
     assert claim(catalogue, worker).answer == "ours"
+
+
+def test_a_worker_waits_for_a_server_that_restarts_as_it_begins(
+    make_database: Callable[[], str], tiny: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    address = make_database()
+    server = urlsplit(address)
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        port = closed.getsockname()[1]
+    away = address.replace(f":{server.port}/", f":{port}/")
+    library = Library(tmp_path, tmp_path / "out", catalogue=away)
+    (tmp_path / "out").mkdir()
+    monkeypatch.setattr(postgres, "PAUSE", 0.2)
+    began = time.monotonic()
+    with pytest.raises(TargetError, match="Connection refused"):  # the command itself is told at once
+        Batch(library, tiny).run()
+    assert time.monotonic() - began < 5
+
+    def come_back() -> None:
+        time.sleep(1.0)
+        with socket.create_server(("127.0.0.1", port)) as listening:
+            mine, _ = listening.accept()
+        theirs = socket.create_connection((server.hostname, server.port))
+        for pair in ((mine, theirs), (theirs, mine)):
+            threading.Thread(target=pass_on, args=pair, daemon=True).start()
+
+    def pass_on(one: socket.socket, other: socket.socket) -> None:
+        while content := one.recv(1 << 16):
+            other.sendall(content)
+        other.close()
+
+    back = threading.Thread(target=come_back)
+    back.start()
+    assert FileWork(library, tiny, force=False, restart=False).catalogue.entries() == []
+    back.join()
+    monkeypatch.setattr(postgres, "WAIT", 0.5)
+    began = time.monotonic()
+    with pytest.raises(TargetError, match="Connection refused"):  # not for ever
+        _ = FileWork(library, tiny, force=False, restart=False).catalogue
+    assert time.monotonic() - began > 0.5
