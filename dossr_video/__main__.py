@@ -7,10 +7,15 @@ import sys
 def run() -> None:
     """Entry point of the command."""
     _open_standard()
-    from dossr_video.cli.commands import main  # it looks at the standard streams
     from dossr_video.cli.watch import watched
 
-    watched(main)
+    watched(_command)
+
+
+def _command() -> None:
+    from dossr_video.cli.commands import main  # it looks at the standard streams
+
+    main()
 
 
 def _open_standard() -> None:

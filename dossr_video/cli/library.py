@@ -103,7 +103,6 @@ def batch(
     from dossr_video.library.batch import Batch
     from dossr_video.library.estimate import estimate
     from dossr_video.library.files import Library, Place, place_of
-    from dossr_video.library.pages import INDEX
 
     library = Library(
         place_of(sources), place_of(results), recursive, include, exclude, f".{to}" if to else None, catalogue
@@ -116,6 +115,7 @@ def batch(
         _print_estimate(found)
         return 0
     outcomes: dict[Place, Outcome] = {}
+    pages: list[str] = []
     try:
         with interruptible() as cancelled, progress_display(quiet=quiet, kind=progress) as show:
 
@@ -125,11 +125,12 @@ def batch(
                 if watch:
                     show(Progress("waiting for files", unit="files"))
 
-            work.run(watch=watch, on_outcome=take, on_progress=show, cancelled=cancelled)
+            work.run(watch=watch, on_outcome=take, on_progress=show, on_index=pages.append, cancelled=cancelled)
     finally:  # after Ctrl-C too: what was done until then
         if outcomes and not quiet:
             _print_outcomes(list(outcomes.values()))
-            say(f"page of all: {str(results).rstrip('/')}/{INDEX}")
+            for page in pages:
+                say(f"page of all: {page}")
     if not outcomes and not quiet:
         say("no files")
     return int(any(outcome.verdict in ("failed", "crashed") for outcome in outcomes.values()))

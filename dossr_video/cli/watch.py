@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Callable
+from contextlib import suppress
+from types import FrameType
 
 LINES = (
     "error: dossr-video was ended in the middle: from outside, by a crash inside a library, or for want of memory\n"
@@ -12,12 +14,28 @@ LINES = (
 )
 
 
+STOPPED = "error: stopped at once\nhint: give the same command again\n"
+
+
 def watched(run: Callable[[], None]) -> None:
-    """Call `run`. When this process crashes in it, or is killed, another one writes LINES."""
+    """Call `run`. When this process crashes in it, or is killed, another one writes LINES.
+
+    SIGTERM and SIGHUP end it at once with exit code 130, wherever `run` has no other way for them.
+    """
     if not hasattr(os, "fork"):
         run()
         return
     reader, writer = os.pipe()
+
+    def end(number: int, frame: FrameType | None) -> None:
+        os.write(writer, b".")
+        with suppress(OSError):  # of a terminal that is gone
+            os.write(2, STOPPED.encode())
+        os._exit(130)
+
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is not signal.SIG_IGN:  # as SIGHUP is under nohup
+            signal.signal(number, end)
     if os.fork() == 0:
         os.close(writer)
         _watch(reader)

@@ -59,6 +59,7 @@ class Batch:
         watch: bool = False,
         on_outcome: Callable[[Outcome], None] = lambda outcome: None,
         on_progress: OnProgress = no_progress,
+        on_index: Callable[[str], None] = lambda name: None,
         cancelled: Callable[[], bool] = lambda: False,
         executor: Executor | None = None,
     ) -> list[Outcome]:
@@ -68,7 +69,8 @@ class Batch:
         libraries is an outcome like another. `jobs` files are done at once, as far as they fit into the memory. With an
         `executor` it is this process; then, and with a cluster, it is one file at a time.
 
-        `on_outcome` and `on_progress` are called from one thread at a time.
+        `on_outcome` and `on_progress` are called from one thread at a time, `on_index` at the end with the name of the
+        index, if it could be written.
 
         The catalogue remembers; many processes may share a library, each taking what no other works on. In the end
         they wait for each other: the file of one that has died is done by another. A report and a page are left beside
@@ -100,7 +102,8 @@ class Batch:
         finally:
             for process in processes:
                 process.close()
-            index.write(on_progress, now=True)
+            if index.write(on_progress, now=True):
+                on_index(f"{self.library.results}/{INDEX}")
         return run.outcomes
 
     def to_do(self) -> Iterator[Place]:
@@ -203,12 +206,15 @@ class _Index:
         self._results, self._catalogue = results, catalogue
         self._next = time.monotonic()
 
-    def write(self, on_progress: OnProgress, *, now: bool = False) -> None:
+    def write(self, on_progress: OnProgress, *, now: bool = False) -> bool:
+        """Whether it was time for it, and it is written."""
         began = time.monotonic()
-        if now or began >= self._next:
-            write_library_index(self._results, self._catalogue, on_progress)
-            took = time.monotonic() - began
-            self._next = began + took + max(INDEX_PAUSE, 20 * took)
+        if not now and began < self._next:
+            return False
+        written = write_library_index(self._results, self._catalogue, on_progress)
+        took = time.monotonic() - began
+        self._next = began + took + max(INDEX_PAUSE, 20 * took)
+        return written
 
 
 @dataclass

@@ -176,19 +176,21 @@ def write_page(
         on_progress(Progress("reporting", warnings=(f"{shown(target)} has no page: {error.message}",)))
 
 
-def write_library_index(results: Place, catalogue: Catalogue, on_progress: OnProgress) -> None:
-    """The index of all files that the catalogue knows. A failure is a warning."""
+def write_library_index(results: Place, catalogue: Catalogue, on_progress: OnProgress) -> bool:
+    """The index of all files that the catalogue knows; whether it is written. A failure is a warning."""
     try:
         if isinstance(results, Path):
             rows = [_row(results, entry) for entry in catalogue.entries()]
             write_index(results / INDEX, rows, title=shown(results.resolve().name))
-            return
+            return True
         with tempfile.TemporaryDirectory() as folder:
             rows = [_row(None, entry) for entry in catalogue.entries()]
             write_index(Path(folder) / INDEX, rows, title=shown(results))
             write_small(f"{results}/{INDEX}", (Path(folder) / INDEX).read_bytes())
     except DossrError as error:
         on_progress(Progress("reporting", unit="files", warnings=(error.message,)))
+        return False
+    return True
 
 
 def read_report(target: Place) -> Report | None:

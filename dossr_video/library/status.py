@@ -40,8 +40,8 @@ class JobStatus:
 class Status:
     """A folder of results."""
 
-    jobs: tuple[JobStatus, ...]
-    running: tuple[Entry, ...]  # that a worker of the library has, and whose job folder is elsewhere
+    jobs: tuple[JobStatus, ...]  # whose folders are among the results; what failed by the catalogue is there alone
+    running: tuple[Entry, ...]  # that a worker of the library has, and whose job folder is elsewhere: of a bucket
     done: tuple[Entry, ...]  # by the catalogue, or by the report beside a result of no library
     failed: tuple[Entry, ...]
 
@@ -84,7 +84,7 @@ def _status(jobs: tuple[JobStatus, ...], entries: Sequence[Entry], catalogue: Ca
     now = catalogue.now() if catalogue is not None and any(entry.worker for entry in entries) else 0.0
     failed = tuple(entry for entry in entries if entry.state in ENDED)
     return Status(
-        tuple(job for job in jobs if job.state != "failed" or not any(_makes(job, entry) for entry in failed)),
+        tuple(job for job in jobs if job.state == "running" or not any(_makes(job, entry) for entry in failed)),
         running=tuple(e for e in entries if e.is_held(now) and not any(_makes(job, e) for job in jobs)),
         done=tuple(entry for entry in entries if entry.state == "done"),
         failed=failed,

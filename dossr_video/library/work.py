@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -36,6 +37,7 @@ from dossr_video.quality.track import Measured
 from dossr_video.settings import Settings
 from dossr_video.video.files import status_of
 from dossr_video.video.inspect.processing import analyse
+from dossr_video.video.sequence import exists
 
 Verdict = Literal["done", "unchanged", "failed", "crashed", "busy"]
 
@@ -337,8 +339,19 @@ class _Failures:
             hint = "check that the file is there and may be read"
         else:
             message, hint = f"{type(error).__name__}: {error}", "please report this defect of dossr-video"
+        if verdict == "failed" and isinstance(self._source, Path) and _is_gone(self._source):
+            message, hint = f"{self._source} is gone", "put it back and give the same command again"
+            if is_begun(self._target):
+                hint += f" to go on, or remove {folder_of(self._target).path}, which holds the work on it"
         self.outcome = Outcome(self._source, self._target, verdict, error=message, hint=hint)
         return True
+
+
+def _is_gone(source: Path) -> bool:
+    """Removed or renamed since it was listed."""
+    with contextlib.suppress(OSError):
+        return not os.path.lexists(source) and not exists(source)
+    return False
 
 
 def _others(source: Place, target: Place, known: Entry | None) -> Outcome:

@@ -25,7 +25,7 @@ from dossr_video.jobs.folder import JobFolder
 from dossr_video.jobs.lock import locked
 from dossr_video.jobs.progress import Item, Progress
 from dossr_video.jobs.run import run_job
-from dossr_video.library import batch, sqlite
+from dossr_video.library import batch, pages, sqlite
 from dossr_video.library import work as file_work
 from dossr_video.library.batch import Batch
 from dossr_video.library.catalogue import Catalogue
@@ -601,6 +601,48 @@ def test_a_file_that_cannot_be_looked_at_is_told_and_the_rest_done(
     }
     later = {outcome.source.name: outcome.verdict for outcome in seen[6:]}
     assert later == (dict.fromkeys(("link.mp4", "stale.mp4", "z%d.mp4"), "done") if watch else {})
+
+
+def test_a_source_that_is_removed_while_it_is_worked_on(
+    clip: Path, tiny: Settings, executor: LocalExecutor, tmp_path: Path
+) -> None:
+    source, target = tmp_path / "in" / "a.mp4", tmp_path / "out" / "a.mp4"
+    source.parent.mkdir()
+    shutil.copyfile(clip, source)
+
+    def remove(event: Progress) -> None:
+        if event.stage == "upscaling" and event.done > 20:
+            source.unlink(missing_ok=True)
+
+    work = Batch(Library(source.parent, target.parent), tiny)
+    [outcome] = work.run(executor=executor, on_progress=remove)
+    hint = f"put it back and give the same command again to go on, or remove {target}.dossr, which holds the work on it"
+    assert (outcome.verdict, outcome.error, outcome.hint) == ("failed", f"{source} is gone", hint)
+    known = status(target.parent)
+    assert [(entry.error, entry.hint) for entry in known.failed] == [(outcome.error, hint)]
+    assert known.jobs == ()  # it is counted once
+    shutil.copyfile(clip, source)
+    assert verdicts(work.run(executor=executor)) == {"a.mp4": "done"}
+    report = read_report(target)
+    assert report is not None
+    assert report.resumed > 0
+
+
+def test_the_index_is_named_where_it_is_written(
+    folder: Path, tiny: Settings, executor: LocalExecutor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    work, named = Batch(Library(folder, tmp_path / "out", include=("a.*",)), tiny), list[str]()
+    work.run(executor=executor, on_index=named.append)
+    assert named == [str(tmp_path / "out" / INDEX)]
+    events: list[Progress] = []
+
+    def fail(*arguments: Any, **options: Any) -> None:
+        raise TargetError("the disk is full", hint="free some space")
+
+    monkeypatch.setattr(pages, "write_index", fail)
+    work.run(executor=executor, on_index=named.append, on_progress=events.append)
+    assert len(named) == 1
+    assert "the disk is full" in [warning for event in events for warning in event.warnings]
 
 
 @pytest.fixture
