@@ -92,15 +92,16 @@ def run_job(
     if source_url is None and target_url is None:
         assert here is not None
         return _run(Request(here, *given), executor)
+    if target_url is None:  # refused before the source is fetched
+        _check_begun(there, settings, force=force or executor is not None)
     with held_copies(there, source_url, target_url) as folder:
         return _run(Request(here or fetched(str(source), folder, fetching), *given), executor)
 
 
 def _run(request: Request, given: Executor | None) -> Report:
     target, settings = request.target, request.settings
-    begun = os.path.lexists(JobFolder.beside(target, suffix="").path)  # False for a name that is too long
     # What is refused in the end is refused before a model is loaded.
-    check_target(target, settings, inputs=request.inputs, force=request.force or begun or given is not None)
+    _check_begun(target, settings, inputs=request.inputs, force=request.force or given is not None)
     source = source_of(request.source, settings)
     probed = time.monotonic()
     executor = given or LocalExecutor(worker_spec(settings))
@@ -140,6 +141,12 @@ def _run(request: Request, given: Executor | None) -> Report:
             warning = f"{shown(folder.path)} stays: {shown(foreign[0].relative_to(folder.path))} is not of the job"
             request.on_progress(Progress("verifying", report.frames, report.frames, warnings=(warning,)))
     return report
+
+
+def _check_begun(target: Path, settings: Settings, *, inputs: tuple[Path, ...] = (), force: bool) -> None:
+    """As check_target; a job that goes on looks again once it holds its folder."""
+    begun = os.path.lexists(JobFolder.beside(target, suffix="").path)  # False for a name that is too long
+    check_target(target, settings, inputs=inputs, force=force or begun)
 
 
 def _check_place(request: Request, source: SourceInfo) -> None:

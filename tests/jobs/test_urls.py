@@ -119,6 +119,16 @@ def test_each_result_has_a_copy_of_the_source_that_no_other_run_removes(
     assert list(cache.iterdir()) == []
 
 
+def test_a_target_that_exists_is_told_before_the_source_is_fetched(
+    store: fsspec.AbstractFileSystem, tiny: Settings, tmp_path: Path
+) -> None:
+    (tmp_path / "out.mp4").write_bytes(b"mine")
+    events: list[Progress] = []
+    with pytest.raises(TargetError, match="exists"):
+        run_job("memory://films/clip.mp4", tmp_path / "out.mp4", tiny, on_progress=events.append)
+    assert events == []
+
+
 def test_two_jobs_do_not_make_one_result_behind_a_url(
     store: fsspec.AbstractFileSystem, clip: Path, tiny: Settings, cache: Path
 ) -> None:
