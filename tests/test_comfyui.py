@@ -104,5 +104,5 @@ def test_an_error_has_its_remedy(package: ModuleType) -> None:
 
 
 def test_a_file_that_is_in_no_folder_of_comfyui_is_told(package: ModuleType) -> None:
-    with pytest.raises(RuntimeError, match="there is no model 'gone.pth'"):
+    with pytest.raises(RuntimeError, match=r"there is no model 'gone\.pth'"):
         called(package, "DossrLoadVideoModel", model="gone.pth", device="cpu")
