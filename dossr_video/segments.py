@@ -124,7 +124,7 @@ class Dirt:
             self.frames + other.frames,
             self.specks + other.specks,
             self.lines + other.lines,
-            self.area + other.area,
+            round(self.area + other.area, 6),  # as of one frame: the same sum in any order
             tuple(map(add, self.cells, other.cells)) if self.cells and other.cells else self.cells or other.cells,
         )
 

@@ -32,7 +32,7 @@ from dossr_video.frames import luma
 from dossr_video.models.base import PictureModel
 from dossr_video.models.registry import load_model
 from dossr_video.restoration.detail import SHARP, measure_detail
-from dossr_video.restoration.dirt import DIRTY, SCRATCHED, measure_dust
+from dossr_video.restoration.dirt import DIRTY, MANY, SCRATCHED, measure_dust
 from dossr_video.restoration.dust import DustState, mend
 from dossr_video.restoration.grain import add_grain
 from dossr_video.restoration.grain_profile import measure_grain
@@ -70,14 +70,16 @@ Each frame passes, in this order:
 1. **Dust** (`--dust`, auto by default). **Specks** that one frame shows and neither the frame before nor the one after
    shows, whether these stand still, are moved as the motion was found, or as what is around moves. They are weighed by
    size, contrast, shape, unrest and the motion around, and grown to their soft edges. What comes in the same place
-   frame after frame, blinks, or flies on a straight path is none; where many fly (rain, snow) nothing is. Specks are
+   frame after frame, blinks, flies on a straight path, is a part of something larger that moves, or is elsewhere in
+   either of these frames, alike in brightness and size, is none: to erase a bird is worse than to leave a speck. Where
+   many fly (rain, snow), and in a frame that is unlike both (a strobe), nothing is. Specks are
    replaced from both frames, or filled in from around where these disagree. They are compared in the exposure of the
    frame, so a film that flickers needs no help first; and what comes after finds the motion on clean frames. The first
    and the last frame of a shot keep their specks, for they have one neighbour only; the last frame of a piece of a long
    shot sees the first of the next. **Scratches**: thin upright lines over the height that stand in their place for some
    frames, let the picture through, and do not move with it, are evened out to both sides. `auto` looks at up to seven
    frames of three places of the file and mends, at a sensitivity of 0.5, what covers {dirty:.2%} of the picture and is
-   seen in a third of the frames, or scratches in {scratched:.0%} of the frames.
+   seen in half of the frames, {many} specks at least, or scratches in {scratched:.0%} of the frames.
 2. **Native resolution** (`--native`, auto by default). A source whose detail fills less than {sharp:.0%} of the pixel
    grid is made smaller, to the grid that it fills and never below half; the model then gets what it was trained on.
 3. **Motion and deflicker** (`--deflicker`), on what the model gets.
@@ -99,7 +101,8 @@ with the run before. Blending draws in nothing that the frame before alone has: 
 
 {table}
 
-Missed is mostly what lies on things that move by more than the motion can be followed: whip pans, limbs, crowds.
+Missed is mostly what looks like a speck nearby in a frame beside, as the round ones planted here do, and what lies on
+things that move by more than the motion can be followed: whip pans, limbs, crowds.
 A light that is on in one frame alone is taken for dust the first time. `auto` is the default because it leaves clean
 clips alone: of the clips above, clean, {mended}.
 
@@ -157,7 +160,8 @@ def main() -> None:
     }
     height, width = clip.shape[-2:]
     facts = {"frames": len(clip), "clip": options.clip.name, "width": width, "height": height, "sigma": SIGMA}
-    page = PAGE.format(**facts, **texts, sharp=SHARP, dirty=DIRTY, scratched=SCRATCHED, model=seconds / len(clip))
+    limits = {"dirty": DIRTY, "many": MANY, "scratched": SCRATCHED}
+    page = PAGE.format(**facts, **texts, sharp=SHARP, **limits, model=seconds / len(clip))
     options.page.write_text(page, encoding="utf-8")
 
 

@@ -16,7 +16,8 @@ from dossr_video.restoration.specks import Flow, Picture
 
 SENSITIVITY = 0.15  # of the search: what is found is dust more surely than at 0.5
 DIRTY = 0.0008  # of the picture; a speck in 10,000 pixels of each frame measures from 0.0010 on, clean clips mostly 0
-OFTEN = 1 / 3  # of the frames; a cut, or something large that is not followed, is no dust
+OFTEN = 0.5  # of the frames; a cut, or something that is not followed at one of three places, is no dust
+MANY = 6  # specks in all; fewer may be a thing or two that moves
 SCRATCHED = 0.3  # of the frames
 RUN = 7  # consecutive frames
 SMALLEST = 16  # pixels; the optical flow needs them
@@ -31,11 +32,13 @@ class DustMeasure:
     area: float  # share of the frame that they cover
     lines: float  # scratches
     often: float  # share of the frames that have any
+    count: int  # specks seen in all
 
     @property
     def dirty(self) -> bool:
         """Whether `auto` mends it."""
-        return (self.area >= DIRTY and self.often >= OFTEN) or self.lines >= SCRATCHED
+        specks = self.area >= DIRTY and self.often >= OFTEN and self.count >= MANY
+        return specks or self.lines >= SCRATCHED
 
 
 def measure_dust(runs: Iterable[Sequence[NDArray[np.uint8]]]) -> DustMeasure | None:
@@ -57,11 +60,13 @@ def measure_dust(runs: Iterable[Sequence[NDArray[np.uint8]]]) -> DustMeasure | N
             mended, state = mend(frame, after, state, _find, sensitivity=SENSITIVITY)
             if 0 < i < len(run) - 1:
                 whole = run[i].size / mended.specks.size
-                found.append((whole * specks_in(mended.specks), float(mended.specks.mean()), len(mended.lines)))
+                count = specks_in(mended.specks)
+                found.append((whole * count, float(mended.specks.mean()), len(mended.lines), count))
     if not found:
         return None
-    specks, area, lines = (float(mean) for mean in np.mean(found, 0))
-    return DustMeasure(specks, area, lines, often=float(np.mean([share > 0 for _, share, _ in found])))
+    specks, area, lines, _ = (float(mean) for mean in np.mean(found, 0))
+    counts = [count for *_, count in found]
+    return DustMeasure(specks, area, lines, often=float(np.mean(np.sign(counts))), count=sum(counts))
 
 
 def _middle(frame: NDArray[np.uint8]) -> Picture:

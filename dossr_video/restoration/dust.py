@@ -1,7 +1,8 @@
 """Dust: specks of single frames, replaced from the frame before and the one after, and scratches of many frames.
 
 What is like a speck (`specks`) is none where such things come in frame after frame (water, fire, sparks), where it
-blinks in one place, and where it flies on a straight path, alone or among others (balls, rain, snow).
+blinks in one place, and where it moves: flies on a straight path, alone or among others (balls, rain, snow), or is
+elsewhere in one of the frames beside. To erase a real thing is worse than to leave a speck.
 """
 
 from __future__ import annotations
@@ -35,9 +36,12 @@ from dossr_video.restoration.specks import (
 CROWD = 0.03  # of the picture; more, and the flow has failed
 LOST = 1.5 * STEP  # difference of the neighbours all around a place that says that its motion was not found
 MOST = 0.6  # of the picture must be followed, or nothing is dust
-REACH = 20  # pixels that a thing may move from frame to frame
+REACH = 24  # pixels that a thing may move from frame to frame
 STRAIGHT = 5  # pixels a side of where it may be, for its path to be straight
 UNLIKE = 0.6  # of its energy, by which it may have changed
+ALIKE = 0.2  # of its contrast, squared, by which a thing that a frame beside shows elsewhere may have changed
+NEW = 0.5  # of its contrast, squared, that must not be there in this frame
+SIZE = 2.0  # times what is new in its outline, how much may be new there and around
 MARGIN = 2  # pixels around it that are compared too
 FLOCK, FEW = 0.07, 3  # of what was like dust lately flew, and no fewer: rain or snow, and nothing is dust
 AGES = 6  # frames that are remembered
@@ -114,7 +118,7 @@ def _specks(
     moved = tuple(remapped(plane, before.flow, cv2.INTER_NEAREST) for plane in state.moved)
     difference = differences(grey, before, after)
     # Where the neighbours differ all around, the motion could not be followed.
-    followed = cv2.blur(np.minimum(np.abs(before.grey - after.grey), 4 * STEP), (NEAR, NEAR)) < LOST
+    followed = _alike(before.grey - after.grey)
     difference = difference * followed
     specks = candidates(grey, difference, before, after)
     like = scores(specks, sensitivity) > 0
@@ -124,10 +128,18 @@ def _specks(
     some, of = (sum(counts) for counts in zip(*flown, strict=True))
     good &= some < max(FEW, FLOCK * of)
     mask = _grown(_marked(specks, good), difference)
-    if mask.mean() > CROWD or followed.mean() <= MOST:
+    # A frame that is unlike both (a strobe, a flash) as a whole has nothing in common with what would be put into it.
+    known = _alike(np.minimum(np.abs(grey - before.grey), np.abs(grey - after.grey)))
+    if mask.mean() > CROWD or min(followed.mean(), known.mean()) <= MOST:
         mask = np.zeros(grey.shape, bool)
     seen, along = (now, *state.seen[: AGES - 1]), (now, *moved[: AGES - 1])
     return mask, DustState(frame, seen, along, flown[:BUSY], remembered)
+
+
+def _alike(difference: Plane) -> Mask:
+    """Where there is little difference all around."""
+    mask: Mask = cv2.blur(np.minimum(np.abs(difference), 4 * STEP), (NEAR, NEAR)) < LOST
+    return mask
 
 
 def specks_in(mask: Mask) -> int:
@@ -155,7 +167,8 @@ def _dust(
     busy = [cv2.dilate((plane != 0).astype(np.uint8), np.ones((NEAR, NEAR), np.uint8)) for plane in seen[:BUSY]]
     often = np.minimum.reduce(busy) > 0 if len(busy) == BUSY else np.zeros(grey.shape, bool)
     flying = 0
-    pairs = (before.grey - grey, after.grey - grey), (before.still - grey, after.still - grey)
+    others = (before.grey, after.grey), (before.still, after.still)
+    pairs = [(one - grey, two - grey) for one, two in others]
     for i in np.flatnonzero(like):
         x, y, width, height = (int(value) for value in specks.boxes[i])
         box = slice(y, y + height), slice(x, x + width)
@@ -165,6 +178,8 @@ def _dust(
         )
         earlier = [old[box] for old in (*seen, *moved)]
         good[i] = not often[box][place].any() and not _blinks(difference[box] * place, earlier)
+        # On one side is enough: it may turn, or be outside of the picture or before something like it in the other.
+        good[i] = good[i] and not any(_shows(grey, other, place, x, y) for pair in others for other in pair)
         if any(_flies(grown, *pair, x - MARGIN, y - MARGIN) for pair in pairs):
             good[i] = False
             flying += 1
@@ -175,6 +190,23 @@ def _blinks(thing: Plane, seen: Sequence[Plane]) -> bool:
     """Whether a remembered frame showed the same in the same place."""
     own = float((thing * thing).sum())
     return any(float((thing * old).sum()) > AGAIN * own for old in seen)
+
+
+def _shows(grey: Plane, other: Plane, place: Mask, x: int, y: int) -> bool:
+    """Whether a frame beside shows elsewhere a thing like the one at x, y, in brightness and size, and not this one."""
+    rows, columns = place.shape
+    change = (other - grey) ** 2
+    box = slice(y, y + rows), slice(x, x + columns)
+    inside = place.astype(np.float32)
+    around = cv2.dilate(np.pad(inside, MARGIN), np.ones((2 * MARGIN + 1, 2 * MARGIN + 1), np.uint8))
+    part = _cut(other, y - REACH, x - REACH, rows + 2 * REACH, columns + 2 * REACH)
+    away = cv2.matchTemplate(part, grey[box], cv2.TM_SQDIFF, mask=inside)
+    reach = REACH + MARGIN
+    part = _cut(change, y - reach, x - reach, rows + 2 * reach, columns + 2 * reach)
+    whole = cv2.matchTemplate(part, around, cv2.TM_CCORR)
+    new = cv2.matchTemplate(part[MARGIN:-MARGIN, MARGIN:-MARGIN], inside, cv2.TM_CCORR)
+    own = float((change[box] * inside).sum())
+    return bool(((away < ALIKE * own) & (new > NEW * own) & (whole < SIZE * new)).any())
 
 
 def _flies(thing: Plane, before: Plane, after: Plane, x: int, y: int) -> bool:

@@ -29,7 +29,8 @@ CORE = 1 / 255  # that one of its pixels must lie outside of the range of the 3 
 NEAR = 17  # pixels a side of what is around
 LIGHT = 33  # pixels a side over which an exposure is evened out
 SPREAD = 6  # pixels that a speck pulls the flow with it
-LARGEST = 0.008  # of the picture that one speck may cover
+LARGEST = 0.004  # of the picture that one speck may cover; a ball is larger
+WHOLE = 0.5  # of what differs in one piece that a speck must be; less is a part of a thing that moves
 TINY = 1 / 255
 
 # Of the traits in `Specks.traits`, for which the sum must exceed 0 at a sensitivity of 0.5.
@@ -143,9 +144,13 @@ def candidates(grey: Plane, difference: Plane, before: Neighbour, after: Neighbo
     count = len(stats)
     seeds = np.unique(labels[np.abs(spike) > CORE])
     area = np.maximum(stats[:, cv2.CC_STAT_AREA], 1)
+    nearer = np.minimum(np.abs(grey - before.grey), np.abs(grey - after.grey))
+    whole, pieces = _pieces(nearer > limit(np.abs(difference)))
+    largest = np.zeros(count)
+    np.maximum.at(largest, labels.ravel(), pieces[whole].ravel())
     good = np.zeros(count, bool)
     good[seeds] = True
-    good &= area < LARGEST * labels.size
+    good &= (area < LARGEST * labels.size) & (area >= WHOLE * largest)
     good[0] = False
     labels = np.where(good, np.cumsum(good), 0).astype(np.int32)[labels]
     stats, area = stats[good], area[good].astype(np.float64)
@@ -178,6 +183,14 @@ def _components(difference: Plane, over: Plane) -> tuple[NDArray[np.int32], NDAr
     (count, above, stats, _), (_, below, others, _) = parts
     labels = np.where(below > 0, below + count - 1, above).astype(np.int32)
     return labels, np.concatenate([stats, others[1:]])
+
+
+def _pieces(mask: Mask) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
+    """Labels of the connected places of a mask, and the area of each; 0 for what is not in it."""
+    _, labels, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=8)
+    area = stats[:, cv2.CC_STAT_AREA].astype(np.float64)
+    area[0] = 0
+    return labels.astype(np.int32), area
 
 
 def _unrest(grey: Plane, before: Neighbour, after: Neighbour) -> Plane:

@@ -70,7 +70,7 @@ def test_pieces_are_mended_as_the_whole(film: Path) -> None:
     whole, dirt = mended(film, piece=FRAMES)
     parts, others = mended(film, piece=PIECE, length=3)
     assert len(whole) == FRAMES - len(REPEATED)
-    assert dirt.specks > 0.7 * 2 * (len(whole) - 2)
+    assert dirt.specks > 0.8 * (len(whole) - 2)  # of two in a frame; some look like one in a frame beside
     for index, frame in whole.items():
         assert torch.equal(parts[index], frame), index
     assert others == dirt

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from itertools import pairwise
+from itertools import islice, pairwise
 from pathlib import Path
 
 import av
@@ -17,7 +17,7 @@ from dossr_video import upscale_frames
 from dossr_video.jobs.run import run_job
 from dossr_video.models.registry import load_model
 from dossr_video.report.run import run_page
-from dossr_video.restoration.dirt import DIRTY, measure_dust
+from dossr_video.restoration.dirt import DIRTY, MANY, measure_dust
 from dossr_video.restoration.dust import DustState, mend, specks_in
 from dossr_video.settings import Settings
 from dossr_video.temporal.flow import DisFlow
@@ -36,15 +36,17 @@ def scene(*, speed: float = 1.5, flicker: float = 0.0) -> Tensor:
     return torch.from_numpy(clip.astype(np.float32)).permute(0, 3, 1, 2).clamp(0, 1).contiguous()
 
 
-def dirty(clip: Tensor) -> tuple[Tensor, Tensor]:
-    """The clip with specks on every frame, bright and dark, and where they are (T, H, W)."""
+def dirty(clip: Tensor, *, many: int = 3) -> tuple[Tensor, Tensor]:
+    """The clip with specks on every frame, bright and dark, no two alike, and where they are (T, H, W)."""
     rng = np.random.default_rng(1)
     marked = clip.clone()
     for frame in marked:
         picture = np.ascontiguousarray(frame.permute(1, 2, 0).numpy())
-        for i in range(6):
-            centre = int(rng.integers(6, W - 6)), int(rng.integers(6, H - 6))
-            cv2.circle(picture, centre, int(rng.integers(1, 4)), (0.02 + 0.93 * (i % 2),) * 3, -1, cv2.LINE_AA)
+        for i in range(many):
+            x, y, wide, high = (int(16 * value) for value in rng.uniform((6, 6, 1, 1), (W - 6, H - 6, 3.5, 3.5)))
+            color = (rng.uniform(0, 0.1) if i % 2 else rng.uniform(0.85, 1),) * 3
+            points = cv2.ellipse2Poly((x, y), (wide, high), int(rng.integers(180)), 0, 360, 20)
+            cv2.fillPoly(picture, [points], color, cv2.LINE_AA, 4)
         frame[:] = torch.from_numpy(picture).permute(2, 0, 1)
     return marked, (marked - clip).abs().mean(1) > 0.04
 
@@ -68,13 +70,14 @@ INSIDE = slice(1, -1)  # the first and the last frame of a shot have one neighbo
 
 
 @pytest.mark.parametrize(("speed", "flicker"), [(0, 0), (1.5, 0), (1.5, 0.03)], ids=["still", "pan", "pan-flicker"])
-def test_nine_tenths_of_planted_specks_are_found(speed: float, flicker: float) -> None:
+def test_most_planted_specks_are_found(speed: float, flicker: float) -> None:
     clean = scene(speed=speed, flicker=flicker)
-    marked, planted = dirty(clean)
+    marked, planted = dirty(clean, many=2)
     result, found = mended(marked)
     inside = planted[INSIDE].numpy()
-    assert (found[INSIDE] & inside).sum() > 0.9 * inside.sum()
-    error, before = (((clip - clean)[INSIDE].abs().mean(1)[inside]).mean() for clip in (result, marked))
+    hit = found[INSIDE] & inside
+    assert hit.sum() > 0.66 * inside.sum()  # some look like one in a frame beside
+    error, before = (((clip - clean)[INSIDE].abs().mean(1)[hit]).mean() for clip in (result, marked))
     assert error < 0.12 * before
 
 
@@ -171,11 +174,11 @@ def test_chunks_do_not_matter_and_the_option_does(length: int) -> None:
     off, on = (upscale_frames(marked, model=model, scale=2, dust=dust, chunk=length) for dust in (0.0, 0.5))
     assert torch.equal(on, upscale_frames(mended(marked)[0], model=model, scale=2, dust="off"))
     specks = torch.nn.functional.interpolate(planted[1:4, None].float(), scale_factor=2)[:, 0] > 0
-    assert (on - off)[1:4].abs().mean(1)[specks].mean() > 0.2
+    assert (on - off)[1:4].abs().mean(1)[specks].mean() > 0.15
 
 
 def test_auto_mends_what_is_dirty_and_nothing_else() -> None:
-    clean = scene()
+    clean = torch.cat([scene(), scene().flip(0)[1:]])
     marked, _ = dirty(clean)
     model = load_model("bicubic", device="cpu", dtype="float32")
     for clip, mends in ((clean, 0.0), (marked, 0.5)):
@@ -183,17 +186,53 @@ def test_auto_mends_what_is_dirty_and_nothing_else() -> None:
         assert torch.equal(auto, told)
     found = measure_dust([(255 * marked.mean(1)).byte().numpy()])
     assert found is not None
-    assert 3 < found.specks < 9
+    assert 1 < found.specks < 4
     assert found.dirty
     assert measure_dust([]) is None
 
 
-def test_something_large_in_one_frame_makes_no_dirty_film() -> None:
+def test_what_few_frames_show_makes_no_dirty_film() -> None:
     clip = torch.cat([scene(), scene()[1:]])
-    clip[4, :, 30:38, 40:53] = 0.95
+    for t in (3, 5):
+        clip[t] = dirty(clip, many=6)[0][t]
     found = measure_dust([(255 * clip.mean(1)).byte().numpy()])
     assert found is not None
     assert found.area > DIRTY
+    assert found.count >= MANY
+    assert not found.dirty
+
+
+def filmed(sample: Path, kind: str) -> tuple[Tensor, np.ndarray]:
+    """Decoded frames with things that move over them, and where these are (T, H, W)."""
+    with av.open(str(sample)) as container:
+        frames = [frame.to_ndarray(format="rgb24") for frame in islice(container.decode(video=0), 9)]
+    marks = [np.zeros(frame.shape[:2], np.uint8) for frame in frames]
+    for t, (frame, mark) in enumerate(zip(frames, marks, strict=True)):
+        if kind == "strobe" and t % 2:
+            frame[:] = 0
+            mark[:] = 255
+        elif kind == "disc":
+            cv2.circle(mark, (20 + 16 * t, 44), 9, 255, -1, cv2.LINE_AA)
+        elif kind == "birds":
+            for i in range(4):
+                place = 5 + 25 * i + (8 + 2 * i) * t, 10 + 13 * i + (4 if (i + t) % 3 else -2)
+                cv2.circle(mark, place, 2, 255, -1, cv2.LINE_AA)
+        elif kind == "ball":  # it turns every other frame, and goes out of the picture and comes back
+            cv2.circle(mark, (200 - 18 * (t % 2) + 6 * (t // 2 % 2), 70 - 16 * (t % 2)), 3, 255, -1, cv2.LINE_AA)
+        color = np.array({"disc": (220, 30, 30), "birds": (20, 20, 20)}.get(kind, (240, 240, 60)))
+        if kind != "strobe":
+            share = mark[..., None] / 255
+            frame[:] = (frame * (1 - share) + color * share).round()
+    clip = torch.from_numpy(np.stack(frames)).permute(0, 3, 1, 2).float() / 255
+    return clip, np.stack(marks) > 0
+
+
+@pytest.mark.parametrize("kind", ["disc", "birds", "ball", "strobe"])
+def test_what_moves_over_a_filmed_picture_stays(sample: Path, kind: str) -> None:
+    clip, things = filmed(sample, kind)
+    assert not (mended(clip)[1] & things).any()
+    found = measure_dust([(255 * clip.mean(1)).byte().numpy()])
+    assert found is not None
     assert not found.dirty
 
 
@@ -210,7 +249,7 @@ def test_the_report_counts_the_specks_of_each_shot(tmp_path: Path, tiny: Setting
         container.mux(video.encode(None))
     report = run_job(source, tmp_path / "result.mkv", tiny.model_copy(update={"dust": "auto"}))
     assert report.shots == 2
-    assert 12 <= report.specks[0] <= 24
+    assert 4 <= report.specks[0] <= 12
     assert report.specks[1] == 0
     assert report.lines == (0, 0)
     where = cv2.imdecode(np.frombuffer(base64.b64decode(report.dust_maps[0]), np.uint8), cv2.IMREAD_GRAYSCALE)
