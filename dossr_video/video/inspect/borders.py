@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -13,8 +13,13 @@ from dossr_video.frames import Area
 
 Luma = NDArray[np.uint8]  # (H, W)
 
-BLACK = 40  # codes, mean of a line: black is 16, 32 on NTSC tape, plus noise
-FLAT = 6.0  # codes, standard deviation within a line
+BLACK = 40  # codes, at most: black is 16, 32 on NTSC tape, plus noise
+PART = 16  # pixels of a line whose mean is looked at
+EVEN = 3.0  # codes, and the noise, by which a part may be off its line's mean; a dark scene is less even
+DRIFT = 6.0  # codes by which a line may be off the first one: blanking rises to the picture on tape
+STEP = 6  # lines after a border in which the picture must begin: a scene that fades into the dark has no edge
+SHOWS = 0.25  # of the parts, in which it must
+DARKEST = 4.0  # codes by which a border may be brighter than the darkest place of the frame
 LEAST = 2  # lines or columns; narrower borders are ignored
 SMALLEST = 0.25  # of a side that must remain
 
@@ -53,26 +58,54 @@ class Borders:
 
 
 def black_borders(luma: Luma) -> Borders | None:
-    """Black borders of one frame (H, W); None when the whole frame is black."""
-    height, width = luma.shape
-    top = _black(luma[line] for line in range(height))
-    if top == height:
+    """Black borders of one frame (H, W); None when the whole frame is black.
+
+    A border is as dark as anything in the frame, even along and across, and ends at one line.
+    """
+    height = len(luma)
+    if _leading(luma)[0] == height:
         return None
-    bottom = _black(luma[line] for line in range(height - 1, top, -1))
-    picture = luma[top : height - bottom]
-    left = _black(picture[:, column] for column in range(width))
-    right = _black(picture[:, column] for column in range(width - 1, left, -1))
-    return Borders(*(side if side >= LEAST else 0 for side in (top, bottom, left, right)))
+    black = _darkest(luma) + DARKEST
+    top = _black(luma, black)
+    bottom = _black(luma[::-1], black)
+    picture = luma[top : height - bottom].T
+    return Borders(top, bottom, _black(picture, black), _black(picture[::-1], black))
 
 
-def _black(lines: Iterable[Luma]) -> int:
-    """Number of leading black lines."""
+def _black(lines: Luma, black: float) -> int:
+    """Number of leading lines that are a border, no brighter than `black`."""
+    count, level = _leading(lines)
+    if not LEAST <= count < len(lines) or level > black:
+        return 0
+    parts = np.abs(_parts(lines[count : count + STEP]) - level).max(0)
+    return count if (parts > 2 * DRIFT).mean() >= SHOWS else 0
+
+
+def _leading(lines: Luma) -> tuple[int, float]:
+    """Number of leading lines that are dark, even and like the first, and its level."""
+    level = float(lines[0].mean())
+    off = EVEN + float(np.abs(np.diff(lines[0].astype(np.int16))).mean())
     count = 0
-    for line in lines:
-        if line.mean() > BLACK or line.std() > FLAT:
-            break
-        count += 1
-    return count
+    if level <= BLACK:
+        for line in lines:
+            mean = float(line.mean())
+            if abs(mean - level) > DRIFT or np.abs(_parts(line) - mean).max() > off:
+                break
+            count += 1
+    return count, level
+
+
+def _parts(lines: Luma) -> NDArray[Any]:
+    """Mean of each part of the lines (..., L); a rest belongs to the last one."""
+    starts = np.arange(0, max(lines.shape[-1] - PART, 0) + 1, PART)
+    sizes = np.diff([*starts, lines.shape[-1]])
+    return np.add.reduceat(lines, starts, axis=-1, dtype=np.int64) / sizes
+
+
+def _darkest(luma: Luma) -> float:
+    """Mean of the darkest place of a frame."""
+    height, width = (max(side // PART, 1) for side in luma.shape)
+    return float(cv2.resize(luma, (width, height), interpolation=cv2.INTER_AREA).min())
 
 
 def picture_area(borders: Borders, switching: int, *, width: int, height: int) -> Area | None:

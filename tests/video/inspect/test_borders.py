@@ -31,6 +31,16 @@ def test_black_lines_and_columns_are_counted_through_noise():
     assert not black_borders(rng.integers(0, 255, (96, 128)).astype(np.uint8))
 
 
+def test_a_dark_scene_and_a_glow_in_the_dark_have_no_borders(media, sample, tmp_path):
+    dark = "lutyuv=y='16+(val-16)*0.1',noise=c0s=3:c0f=t"
+    glow = "geq=lum='16+180*exp(-(pow(X-W/2,2)+pow(Y-H/2,2))/400)':cb=128:cr=128"
+    for name, change in (("dark", dark), ("glow", glow)):
+        clip = tmp_path / f"{name}.mkv"
+        media.ffmpeg("-i", sample, "-an", "-vf", change, "-c:v", "libx264", "-qp", "0", "-frames:v", 12, clip)
+        source = probe(clip)
+        assert sample_content(source, max_pixels=source.video.width * source.video.height).borders == Borders(), name
+
+
 def test_the_area_is_the_whole_where_hardly_anything_would_be_left():
     assert picture_area(Borders(), 0, width=64, height=64) is None
     assert picture_area(Borders(top=50), 0, width=64, height=64) is None
