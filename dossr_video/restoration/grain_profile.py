@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from itertools import chain, repeat
 from typing import Any
 
+import cv2
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
@@ -23,10 +24,12 @@ Blocks = NDArray[np.float32]  # (N, BLOCK, BLOCK)
 AFTER = 3  # frames
 BLOCK = 16  # pixels a side
 BINS = 8  # of brightness
-FLATTEST = 0.2  # of the blocks of a brightness; what is left in them is grain
+FLATTEST = 0.15  # of the blocks of a brightness; what is left in them is grain
+AGREE = 1.2  # factor by which the levels of the flattest blocks may differ; those of texture differ by more
 ENOUGH = 4  # blocks that a brightness must have
-TEXTURE = 0.88  # correlation of neighbours that no grain has
-RANGE = 2.2  # at most, of levels between brightnesses: more is texture
+OTHER = 0.5  # of the largest difference, from which a frame after is no repeated one
+LOWEST = 0.02  # quantile of all blocks: grain is everywhere
+RANGE = 2.0  # at most, of a brightness's level over that: more is texture
 BLACK, WHITE = 16 / 255, 239 / 255  # there grain is cut off
 
 
@@ -50,31 +53,35 @@ def measure_grain(frames: Iterable[Any], following: Iterable[Sequence[Any]] = ()
     if not parts or not sum(len(levels) for levels, _ in parts):
         return None
     brightness, blocks = (np.concatenate(columns) for columns in zip(*parts, strict=True))
-    grainy = np.maximum(_correlation(blocks, 2), _correlation(blocks, 1)) < TEXTURE
-    brightness, blocks = brightness[grainy], blocks[grainy]
     variance = np.square(blocks).mean((1, 2))
     bins = np.minimum((brightness * BINS).astype(int), BINS - 1)
     found: dict[int, float] = {}
-    flat: list[Blocks] = []
+    flat: dict[int, Blocks] = {}
+    even = 0  # blocks of brightnesses whose flattest ones agree, less those of the others
     for i in range(BINS):
         inside = np.flatnonzero(bins == i)
-        if len(inside) >= ENOUGH:
-            least = inside[variance[inside].argsort(kind="stable")[: max(ENOUGH, int(FLATTEST * len(inside)))]]
+        least = inside[variance[inside].argsort(kind="stable")[: int(FLATTEST * len(inside))]]
+        if len(least) >= ENOUGH:
             found[i] = math.sqrt(_median(variance[least]))
-            flat.append(blocks[least])
-    if not found:
+            agree = variance[least[-1]] <= AGREE**2 * variance[least[len(least) // 4]]
+            even += len(inside) if agree else -len(inside)
+            if agree:
+                flat[i] = blocks[least]
+    most = RANGE * math.sqrt(np.quantile(variance, LOWEST)) if len(variance) else 0.0
+    found = {i: level for i, level in found.items() if i in flat and level <= most}
+    if not found or even <= 0:
         return None
-    found = {i: level for i, level in found.items() if level <= RANGE * min(found.values())}
     levels = tuple(round(found[min(found, key=lambda known: abs(known - i))], 5) for i in range(BINS))
-    grain = np.concatenate(flat)
+    grain = np.concatenate([flat[i] for i in found])
     return GrainProfile(levels, across=_blur(grain, 2), down=_blur(grain, 1))
 
 
 def _residuals(picture: Plane, later: Sequence[Plane]) -> tuple[NDArray[np.float32], Blocks]:
     """Mean luma (N,) and what is left of each block without its slope; clipped blocks left out.
 
-    Where a frame after it tells more, that is how the two differ, over the root of 2: of several the one that differs
-    most, for films run at another speed repeat frames, and a repeated one has the same grain.
+    Where a frame after it tells more, that is how the two differ, over the root of 2, where they stand or along the
+    motion: the first that is no repeated one, which has the same grain. Grain is in all three: the least is nearest to
+    it.
     """
     if min(picture.shape) < BLOCK:
         return np.zeros(0, np.float32), np.zeros((0, BLOCK, BLOCK), np.float32)
@@ -84,12 +91,22 @@ def _residuals(picture: Plane, later: Sequence[Plane]) -> tuple[NDArray[np.float
     blocks, mean = blocks[inside], mean[inside]
     flat = _without_slope(blocks)
     later = [after for after in later if after.shape == picture.shape]
-    after = max(later, key=lambda plane: float(np.abs(plane - picture).mean()), default=picture)
-    if not np.array_equal(after, picture):
-        apart = (flat - _without_slope(_blocks(after)[inside])) / np.float32(math.sqrt(2))
-        still = np.square(apart).mean((1, 2)) < np.square(flat).mean((1, 2))
-        flat = np.where(still[:, None, None], apart, flat)
+    apart = [float(np.abs(after - picture).mean()) for after in later]
+    if apart and max(apart) > 0:
+        after = later[next(i for i, far in enumerate(apart) if far >= OTHER * max(apart))]
+        for other in (after, _moved(picture, after)):
+            between = (flat - _without_slope(_blocks(other)[inside])) / np.float32(math.sqrt(2))
+            nearer = np.square(between).mean((1, 2)) < np.square(flat).mean((1, 2))
+            flat = np.where(nearer[:, None, None], between, flat)
     return mean, flat
+
+
+def _moved(picture: Plane, other: Plane) -> Plane:
+    """`other` moved onto `picture`."""
+    dis: Any = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+    flow = dis.calc(*((255 * plane).round().astype(np.uint8) for plane in (picture, other)), None)
+    rows, columns = np.mgrid[: picture.shape[0], : picture.shape[1]].astype(np.float32)
+    return cv2.remap(other, columns + flow[..., 0], rows + flow[..., 1], cv2.INTER_LANCZOS4)
 
 
 def _blocks(picture: Plane) -> Blocks:
