@@ -208,18 +208,20 @@ def show_strength(model: PictureModel, clip: Tensor, pictures: Path) -> str:
 
 
 def show_grain(model: PictureModel, clip: Tensor, pictures: Path, costs: dict[str, float]) -> str:
-    noisy = (clip[:2] + grain_of(clip[:2], level=LEVEL / 255)).clamp(0, 1)
+    noisy = (clip[:4] + grain_of(clip[:4], level=LEVEL / 255)).clamp(0, 1)
     size = (clip.shape[-2], clip.shape[-1])
-    seconds, profile = timed(lambda: measure_grain(noisy[:1]))
+    seconds, profile = timed(lambda: measure_grain(noisy[:1], [noisy[1:]]))
+    assert profile is not None, "the grain that was added"
     costs["measuring grain, for each of a few frames of a file"] = seconds
     removed, kept = (upscale_frames(noisy, model=model, grain=grain) for grain in ("remove", "keep"))
-    seconds, _ = timed(lambda: add_grain(removed, (0, 1), profile, 1.0, size=size, seed=0, shot=0))
-    costs["grain"] = seconds / 2
+    seconds, _ = timed(lambda: add_grain(removed, (0, 1, 2, 3), profile, 1.0, size=size, seed=0, shot=0))
+    costs["grain"] = seconds / len(noisy)
     plain = F.interpolate(noisy, scale_factor=4, mode="bicubic").clamp(0, 1)
     save(pictures / "restoration_grain.png", *(middle(picture[1], 160) for picture in (plain, removed, kept)))
 
     def level(frames: Tensor) -> float:
-        found = measure_grain(F.interpolate(frames, size, mode="area"))
+        small = F.interpolate(frames, size, mode="area")
+        found = measure_grain(small[:1], [small[1:]])
         return 0.0 if found is None else 255 * sum(found.levels) / len(found.levels)
 
     return (

@@ -17,7 +17,7 @@ from dossr_video.restoration.specks import Flow, Picture
 SENSITIVITY = 0.15  # of the search: what is found is dust more surely than at 0.5
 DIRTY = 0.0008  # of the picture; a speck in 10,000 pixels of each frame measures from 0.0010 on, clean clips mostly 0
 OFTEN = 0.5  # of the frames; a cut, or something that is not followed at one of three places, is no dust
-MANY = 6  # specks in all; fewer may be a thing or two that moves
+MANY = 3  # specks in all; fewer may be a thing or two that moves
 SCRATCHED = 0.3  # of the frames
 RUN = 7  # consecutive frames
 SMALLEST = 16  # pixels; the optical flow needs them
