@@ -23,6 +23,7 @@ from dossr_video.cli.commands import app, main
 from dossr_video.errors import SettingsError, TargetError
 from dossr_video.jobs import durable
 from dossr_video.settings import MODELS, Settings
+from dossr_video.system import PAUSE, STOPS
 
 COMMAND = [sys.executable, "-m", "dossr_video"]
 
@@ -390,12 +391,13 @@ def test_the_second_ctrl_c_ends_at_once_and_tells_how_to_go_on(
         for _ in range(2):
             signal.raise_signal(signal.SIGINT)
 
-    previous = signal.getsignal(signal.SIGINT)
+    before = {number: signal.getsignal(number) for number in (*STOPS, PAUSE)}
     monkeypatch.setattr("dossr_video.jobs.run.run_job", press)
     monkeypatch.setattr("sys.argv", ["dossr-video", "in.mp4", "out.mp4"])
     with pytest.raises(SystemExit) as stop:
         main()
-    signal.signal(signal.SIGINT, previous)
+    for number, previous in before.items():
+        signal.signal(number, previous)
     assert stop.value.code == 130
     assert "give the same command again to go on" in capsys.readouterr().err
 

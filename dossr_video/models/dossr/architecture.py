@@ -140,7 +140,7 @@ def _heads(width: int, head_channels: int) -> int:
     if width % head_channels:
         raise ModelError(
             f"{width} channels in the checkpoint do not divide into attention heads of {head_channels}",
-            hint="tell them in a config.json beside the checkpoint, which does not hold them: "
+            hint="tell the head channels in a config.json beside the checkpoint, which does not hold them: "
             '{"unet": {"num_head_channels": N}, "text": {"width": W, "heads": H}}',
         )
     return width // head_channels
