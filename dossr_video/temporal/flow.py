@@ -147,10 +147,10 @@ def within(frames: Tensor, others: Tensor, noise: Tensor) -> Tensor:
     games (Karis 2014). `noise` is the mean difference that grain makes.
     """
     others = others + _median(frames - others)
-    highest, lowest = F.max_pool2d(frames, 3, 1, 1), -F.max_pool2d(-frames, 3, 1, 1)
+    highest, lowest = _highest(frames), -_highest(-frames)
     beyond = torch.maximum(others - highest, lowest - others).amax(1, keepdim=True)
     # One pixel around as well, for an enlarged speck is wider than the speck.
-    return (2 - F.max_pool2d(beyond, 3, 1, 1) / (BEYOND * noise + 3 / 255)).clamp(0, 1)
+    return (2 - _highest(beyond) / (BEYOND * noise + 3 / 255)).clamp(0, 1)
 
 
 def unbroken(flow: Tensor) -> Tensor:
@@ -159,7 +159,7 @@ def unbroken(flow: Tensor) -> Tensor:
     An enlarged picture is moved along flow that is interpolated. Between two motions lies none of them: there it would
     show what stands between the two places.
     """
-    spread = (F.max_pool2d(flow, 3, 1, 1) + F.max_pool2d(-flow, 3, 1, 1)).amax(1, keepdim=True)
+    spread = (_highest(flow) + _highest(-flow)).amax(1, keepdim=True)
     return (2 - spread / BREAK).clamp(0, 1)
 
 
@@ -177,6 +177,18 @@ def same_scene(frames: Tensor, others: Tensor, confidence: Tensor) -> Tensor:
 
 def _detail(images: Tensor) -> Tensor:
     return (images - box_mean(images)).abs() + FLAT
+
+
+def _highest(images: Tensor) -> Tensor:
+    """The highest of 3 x 3 pixels; by views, for a pooling layer takes five times as long on a CPU."""
+    for axis in (-2, -1):
+        size, found = images.shape[axis], images.clone()
+        later = found.narrow(axis, 0, size - 1)
+        torch.maximum(later, images.narrow(axis, 1, size - 1), out=later)
+        earlier = found.narrow(axis, 1, size - 1)
+        torch.maximum(earlier, images.narrow(axis, 0, size - 1), out=earlier)
+        images = found
+    return images
 
 
 def _noise(mismatches: Tensor) -> Tensor:
