@@ -119,9 +119,7 @@ def _made(path: Path, weights: dict[str, Tensor], spandrel: Any) -> Any:
         ) from error
     except ModelError:
         raise
-    except (
-        Exception
-    ) as error:  # what an architecture raises of tensors that are none of its own is not for it to choose
+    except Exception as error:  # architectures raise anything of tensors that are none of their own
         raise _misfit(path, error) from error
 
 

@@ -169,6 +169,7 @@ def _dust(
     flying = 0
     others = (before.grey, after.grey), (before.still, after.still)
     pairs = [(one - grey, two - grey) for one, two in others]
+    changes = [(other, (other - grey) ** 2) for pair in others for other in pair]
     for i in np.flatnonzero(like):
         x, y, width, height = (int(value) for value in specks.boxes[i])
         box = slice(y, y + height), slice(x, x + width)
@@ -179,7 +180,7 @@ def _dust(
         earlier = [old[box] for old in (*seen, *moved)]
         good[i] = not often[box][place].any() and not _blinks(difference[box] * place, earlier)
         # On one side is enough: it may turn, or be outside of the picture or before something like it in the other.
-        good[i] = good[i] and not any(_shows(grey, other, place, x, y) for pair in others for other in pair)
+        good[i] = good[i] and not any(_shows(grey, other, change, place, x, y) for other, change in changes)
         if any(_flies(grown, *pair, x - MARGIN, y - MARGIN) for pair in pairs):
             good[i] = False
             flying += 1
@@ -192,10 +193,12 @@ def _blinks(thing: Plane, seen: Sequence[Plane]) -> bool:
     return any(float((thing * old).sum()) > AGAIN * own for old in seen)
 
 
-def _shows(grey: Plane, other: Plane, place: Mask, x: int, y: int) -> bool:
-    """Whether a frame beside shows elsewhere a thing like the one at x, y, in brightness and size, and not this one."""
+def _shows(grey: Plane, other: Plane, change: Plane, place: Mask, x: int, y: int) -> bool:
+    """Whether a frame beside shows elsewhere a thing like the one at x, y, in brightness and size, and not this one.
+
+    `change`: the square of how the two frames differ.
+    """
     rows, columns = place.shape
-    change = (other - grey) ** 2
     box = slice(y, y + rows), slice(x, x + columns)
     inside = place.astype(np.float32)
     around = cv2.dilate(np.pad(inside, MARGIN), np.ones((2 * MARGIN + 1, 2 * MARGIN + 1), np.uint8))
